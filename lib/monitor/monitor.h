@@ -1,0 +1,59 @@
+/*
+ * What every monitor's main() is made of: options, registration, heartbeats, serving, ending.
+ *
+ * A monitor fills a struct monitor and calls monitor_main(), which parses the common options,
+ * loads the key, listens, registers with the global managers, says that it is ready, sends
+ * heartbeats with its load, registers again when the registry forgot it, and on SIGTERM or SIGINT
+ * (or when its lifeline closes) leaves the rack and returns an exit code.
+ */
+#ifndef ASHLAR_LIB_MONITOR_H
+#define ASHLAR_LIB_MONITOR_H
+
+#include "net.h"
+
+struct monitor_option {
+    const char *name;     /* such as "size"; always with a value */
+    const char *argument; /* shown in --help, such as "SIZE" */
+    const char *help;
+    /* Returns 0 or a negative errno: the value is then reported as wrong. May be repeated. */
+    int (*set)(void *self, const char *value);
+};
+
+struct monitor {
+    const char *program;      /* ashlar-memory */
+    const char *summary;      /* one line for --help */
+    enum component_kind kind;
+    const struct monitor_option *options; /* of its own, ended by a NULL name */
+    const struct net_server_ops *ops;
+    void *self;               /* handed to every call */
+
+    /* After the options are parsed, before listening. Negative: the monitor ends, with a message
+       that `start` has printed with monitor_log(). May be NULL. */
+    int (*start)(void *self, struct monitor *monitor);
+    /* Fills size_bytes, used_bytes, cached_bytes, load, processes for a heartbeat. */
+    void (*report)(void *self, struct component_info *info);
+    /* After the server has stopped. May be NULL. */
+    void (*stop)(void *self);
+
+    /* Filled by monitor_main() before start: */
+    char name[NAME_LIMIT];
+    char listen[ADDRESS_LIMIT];
+    char global_address[ADDRESS_LIMIT]; /* empty for the global daemon itself */
+    const char *rack_dir;     /* the rack's state directory, mode 0700 */
+    struct net_key key;
+    struct component id;      /* after registration */
+    struct net_server *server;/* after listening */
+};
+
+/*
+ * Common options: --name NAME --rack-dir DIR (its file `key` is the cluster key) --listen ADDRESS
+ * (default 127.0.0.1:0) --global ADDRESS --ready-fd N (writes "ADDRESS\n" there once registered,
+ * and closes it) --lifeline-fd N (ends when the other end closes) --log-level; --help, --version.
+ * Returns the process's exit code.
+ */
+int monitor_main(struct monitor *monitor, int argc, char **argv) NET_CHECKED;
+
+/* One line on stderr (the rack's log file): time, component, text. Any thread. */
+void monitor_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * What ashlar-exec is started with: a sealed-off description of the program to run, in a memfd
+ * whose descriptor number stands in the environment variable ASHLAR_BOOT.
+ *
+ * Written by the ashlar command for a run's first process, and by ashlar-exec itself at execve.
+ * The writer and the reader come from one build: `magic` changes with the layout.
+ *
+ * Layout: struct boot, then the strings, each with its NUL, in this order: program (absolute path
+ * in the vNode), cwd, writable (':' between directories), argc arguments, envc environment strings.
+ */
+#ifndef ASHLAR_PROCESS_BOOT_H
+#define ASHLAR_PROCESS_BOOT_H
+
+#include <stdint.h>
+
+#include "messages.h"
+
+#define BOOT_MAGIC 0x31746f6f42687341ull /* "AshBoot1" */
+#define BOOT_ENV   "ASHLAR_BOOT"
+
+enum boot_flags {
+    BOOT_TRACE = 1,   /* --trace: calls and unserved calls on trace_fd */
+    BOOT_NO_MOVE = 2, /* never use UFFDIO_MOVE, as on kernels before 6.8 */
+};
+
+enum boot_policy {
+    BOOT_POLICY_LRU = 0,
+    BOOT_POLICY_FIFO = 1,
+};
+
+struct boot {
+    uint64_t magic;
+    uint64_t size_bytes; /* of the whole memfd, strings included */
+    uint64_t excache_bytes;
+    uint64_t run_id;
+    uint32_t flags;  /* enum boot_flags */
+    uint32_t policy; /* enum boot_policy */
+    /* Host descriptors, inherited; -1 where there is none. */
+    int32_t node_fd;    /* UNIX socket to the node, ready for PROCESS_JOIN (or joined: memory_fd) */
+    int32_t stats_fd;   /* struct run_stats, shared by the run */
+    int32_t exec_fd;    /* ashlar-exec itself, opened O_PATH or O_RDONLY, for execve */
+    int32_t trace_fd;   /* where --trace prints */
+    int32_t memory_fd;  /* -1 at a run's start: ask the node */
+    int32_t storage_fd;
+    uint32_t argc, envc;
+    uint64_t sigmask; /* of the program; bit n-1 is signal n */
+    uint32_t umask;
+    uint32_t reserved;
+    /* Filled when memory_fd is: */
+    struct asid asid;
+    uint64_t memory_bytes;
+    uint64_t memory_serial, storage_serial; /* reserved for reconnection */
+    struct component_info memory, storage;
+};
+
+#endif

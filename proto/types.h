@@ -1,0 +1,79 @@
+/*
+ * The wrapped numbers and the small enumerations of the wire.
+ *
+ * Page numbers, address space ids and component ids are structures of one integer, so that the
+ * compiler catches a mix-up; they cost nothing.
+ */
+#ifndef ASHLAR_PROTO_TYPES_H
+#define ASHLAR_PROTO_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Address space id: unique in a rack for as long as it runs; 0 is none. */
+struct asid {
+    uint64_t n;
+};
+
+/* Virtual page number: address >> LINE_SHIFT. */
+struct vpn {
+    uint64_t n;
+};
+
+/* A component's number in the registry; 0 is none. */
+struct component {
+    uint16_t n;
+};
+
+enum component_kind {
+    COMPONENT_PROCESS = 1,
+    COMPONENT_MEMORY = 2,
+    COMPONENT_STORAGE = 3,
+    COMPONENT_GLOBAL = 4,
+};
+
+enum component_state {
+    COMPONENT_UP = 1,
+    COMPONENT_DOWN = 2, /* its lease ran out or its connection was refused */
+};
+
+/* What an authenticated connection may ask for. */
+enum bind_scope {
+    SCOPE_COMPONENT = 1, /* a monitor, or the CLI: everything */
+    SCOPE_PROCESS = 2,   /* a process: its own address space and its vNode's volume */
+};
+
+enum vm_op_kind {
+    VM_OP_MAP = 1,     /* anonymous, private; replaces what was there */
+    VM_OP_UNMAP = 2,
+    VM_OP_PROTECT = 3,
+    VM_OP_REMAP = 4,   /* moves [first, first + count) to `to`, replacing what was there */
+    VM_OP_DISCARD = 5, /* MADV_DONTNEED: lines go back to zero or to the file's content */
+};
+
+enum line_kind {
+    LINE_DATA = 1,     /* its bytes follow in the bulk */
+    LINE_ZERO = 2,     /* all zero: no bytes follow */
+    LINE_UNMAPPED = 3, /* in no vma */
+    LINE_PAST_END = 4, /* of a file: SIGBUS */
+    LINE_IO_ERROR = 5, /* the sComponent did not deliver it: SIGBUS */
+};
+
+enum lock_kind {
+    LOCK_KIND_NONE = 0, /* unlock */
+    LOCK_KIND_READ = 1,
+    LOCK_KIND_WRITE = 2,
+    LOCK_KIND_FLOCK_SHARED = 3,
+    LOCK_KIND_FLOCK_EXCLUSIVE = 4,
+    LOCK_KIND_FLOCK_NONE = 5,
+};
+
+enum setattr_bits {
+    SETATTR_MODE = 1,
+    SETATTR_OWNER = 2, /* uid and gid; ~0 leaves one as it is */
+    SETATTR_TIMES = 4,
+    SETATTR_NOFOLLOW = 8,
+};
+
+#endif
