@@ -15,7 +15,7 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x31746f6f42687341ull /* "AshBoot1" */
+#define BOOT_MAGIC 0x32746f6f42687341ull /* "AshBoot2" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
@@ -45,7 +45,7 @@ struct boot {
     uint32_t argc, envc;
     uint64_t sigmask; /* of the program; bit n-1 is signal n */
     uint32_t umask;
-    uint32_t reserved;
+    int32_t lifeline_fd; /* closes when the node dies or gives this process up; one a process */
     /* Filled when memory_fd is: */
     struct asid asid;
     uint64_t memory_bytes;
