@@ -1,0 +1,74 @@
+/*
+ * The Linux state layer for files: descriptors, open file descriptions, the working directory.
+ *
+ * A descriptor of the program is a host descriptor of the same number. One whose file lives on an
+ * sComponent is a *placeholder*: a host memfd whose file offset is the description's offset, and whose
+ * first bytes say what it refers to (struct placeholder). So numbering, dup, close-on-exec,
+ * inheritance over fork and exec, and passing over UNIX sockets are the host's own, and the processes
+ * that share a description share its offset and flags. Everything else (pipes, sockets, epoll,
+ * terminals, /dev, /proc, /sys) is a plain host descriptor.
+ *
+ * The descriptors of the monitor itself lie at or above FILES_FLOOR and are hidden: every call on
+ * them answers EBADF.
+ */
+#ifndef ASHLAR_KERNEL_FILES_H
+#define ASHLAR_KERNEL_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "limits.h"
+#include "messages.h"
+
+struct files;
+struct process;
+struct thread;
+
+/* A process's first files state; cwd is absolute. NULL: out of memory. */
+struct files *files_new(const char *cwd, uint32_t umask, int floor);
+/* A copy for a fork or vfork child (same descriptors, own cwd, umask and caches). */
+struct files *files_copy(const struct files *from);
+void files_free(struct files *f);
+/* In a fork child, on its own storage connection: holds every file that is open, see FILE_HOLD. */
+void files_hold_all(struct files *f);
+/* At exec: closes close-on-exec descriptors' state; the host closes the descriptors themselves. */
+void files_exec(struct files *f);
+
+const char *files_cwd(const struct files *f);
+uint32_t files_umask(const struct files *f);
+
+/* Whether fd is one of the monitor's own (hidden) descriptors. */
+bool files_hidden(const struct files *f, int fd);
+/* The lowest number of hidden descriptors: RLIMIT_NOFILE as the program sees it. */
+int files_floor(const struct files *f);
+
+/*
+ * For the loader: opens an absolute path of the vNode for execution. Fills what MAP_FILE needs.
+ * Returns 0 or a negative errno (-EACCES: not a regular file or no execute permission).
+ */
+struct vnode_file {
+    struct file_attr attr;
+    bool host;             /* a file of the pComponent itself (under /proc, /dev, /sys) */
+    char path[PATH_LIMIT]; /* absolute, as opened */
+};
+int files_open_exec(const char *path, struct vnode_file *out) __attribute__((warn_unused_result));
+/* Reads at an offset; returns bytes (short at the end) or a negative errno. */
+long files_read_at(const struct file_id *id, const char *path, uint64_t offset, void *to,
+                   uint32_t size) __attribute__((warn_unused_result));
+/* The canonical path (PATH_REAL) of an absolute path. */
+int files_real_path(const char *path, char out[PATH_LIMIT]) __attribute__((warn_unused_result));
+
+/*
+ * For mmap: what file a descriptor refers to. Returns 0 and fills *out, -EBADF, -EACCES (not open
+ * for reading), -ENODEV (not a regular file of an sComponent).
+ */
+int files_mappable(struct files *f, int fd, struct vnode_file *out) __attribute__((warn_unused_result));
+
+/* The version of a file's content, for MAP_FILE: changes when it was written to. */
+uint64_t file_version(const struct file_attr *attr);
+
+/* An absolute vNode path from (dirfd, path of the program); handles AT_FDCWD and placeholders. */
+int files_absolute(struct files *f, int dirfd, const char *path, char out[PATH_LIMIT])
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * The host kernel, as ashlar-exec calls it: raw system calls, no errno, no libc.
+ *
+ * Every call returns what the kernel returns: a value, or a negative errno. Nothing here touches
+ * the application's memory; pointers are to the monitor's own memory unless a caller argues why not.
+ */
+#ifndef ASHLAR_KERNEL_HOST_H
+#define ASHLAR_KERNEL_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <asm/unistd.h>
+#include <linux/errno.h>
+
+/* Restart codes of the kernel, which never leave it: see syscalls/dispatch.c. */
+#define ERESTARTSYS           512 /* restart if the handler has SA_RESTART, else EINTR */
+#define ERESTARTNOHAND        514 /* restart only if no handler ran, else EINTR */
+
+static inline long host_call6(long nr, long a, long b, long c, long d, long e, long f)
+{
+    long ret;
+    register long r10 asm("r10") = d;
+    register long r8 asm("r8") = e;
+    register long r9 asm("r9") = f;
+    asm volatile("syscall"
+                 : "=a"(ret)
+                 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                 : "rcx", "r11", "memory");
+    return ret;
+}
+
+#define HOST_PICK(a1, a2, a3, a4, a5, a6, n, ...) n
+/* host_call(__NR_x, up to six arguments): a host system call. */
+#define host_call(nr, ...) HOST_CALL_(nr, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define HOST_CALL_(nr, a, b, c, d, e, f, ...)                                                      \
+    host_call6((nr), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+/*
+ * host_call that a signal can interrupt without being lost: where one for the application is
+ * already waiting, or arrives before the call began, it returns -EINTR at once (entry/entry.S).
+ * Every host call that may block for long goes through this.
+ */
+long host_call_intr6(long nr, long a, long b, long c, long d, long e, long f);
+#define host_call_intr(nr, ...) HOST_CALL_INTR_(nr, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define HOST_CALL_INTR_(nr, a, b, c, d, e, f, ...)                                                 \
+    host_call_intr6((nr), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t host_now_ns(void);
+
+/* Anonymous private zeroed memory of the monitor's own, above the app window; NULL: none. */
+void *host_alloc(size_t size);
+void host_free(void *memory, size_t size);
+
+/* ---- memory and text, without libc and without vector registers ---- */
+
+void *memcpy(void *to, const void *from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+size_t strlen(const char *s);
+int strcmp(const char *a, const char *b);
+int strncmp(const char *a, const char *b, size_t n);
+char *strchr(const char *s, int c);
+char *strrchr(const char *s, int c);
+/* Whether text begins with prefix. */
+bool text_begins(const char *text, const char *prefix);
+/* Copies with a final NUL; returns the length of from, as strlcpy. */
+size_t text_copy(char *to, size_t size, const char *from);
+/*
+ * A small snprintf: %s %d %u %x %ld %lu %lx %c %% and field widths with 0. Always ends with NUL;
+ * returns the bytes written without it.
+ */
+size_t text_format(char *to, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Whether 4096 bytes are all zero. */
+bool page_is_zero(const void *page);
+
+/* ---- ends and messages ---- */
+
+/* One line for the user of the run: through the node where there is one, else on stderr. */
+void host_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A broken invariant or a lost component: message, then the process is killed (SIGKILL). */
+void host_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+#define host_assert(c)                                                                             \
+    do {                                                                                           \
+        if (!(c))                                                                                  \
+            host_die("ashlar-exec: %s:%d: assertion failed: %s", __FILE__, __LINE__, #c);          \
+    } while (0)
+
+#endif
