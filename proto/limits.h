@@ -4,6 +4,10 @@
  * Sizes are bytes, counts are elements, timers are milliseconds (_ms) or microseconds (_us).
  * Freestanding: usable by ashlar-exec and by the daemons alike.
  */
+/* This folder is searched before the compiler's own limits.h, which includes <limits.h> again to
+   reach the C library's: outside the guard. */
+#include_next <limits.h>
+
 #ifndef ASHLAR_PROTO_LIMITS_H
 #define ASHLAR_PROTO_LIMITS_H
 

@@ -20,12 +20,12 @@ struct monitor_option {
 };
 
 struct monitor {
-    const char *program;      /* ashlar-memory */
-    const char *summary;      /* one line for --help */
+    const char *program; /* ashlar-memory */
+    const char *summary; /* one line for --help */
     enum component_kind kind;
     const struct monitor_option *options; /* of its own, ended by a NULL name */
     const struct net_server_ops *ops;
-    void *self;               /* handed to every call */
+    void *self; /* handed to every call */
 
     /* After the options are parsed, before listening. Negative: the monitor ends, with a message
        that `start` has printed with monitor_log(). May be NULL. */
@@ -39,10 +39,10 @@ struct monitor {
     char name[NAME_LIMIT];
     char listen[ADDRESS_LIMIT];
     char global_address[ADDRESS_LIMIT]; /* empty for the global daemon itself */
-    const char *rack_dir;     /* the rack's state directory, mode 0700 */
+    const char *rack_dir;               /* the rack's state directory, mode 0700 */
     struct net_key key;
-    struct component id;      /* after registration */
-    struct net_server *server;/* after listening */
+    struct component id;       /* after registration */
+    struct net_server *server; /* after listening */
 };
 
 /*

@@ -75,8 +75,8 @@ int net_request(struct net_conn *conn, uint16_t op, const void *payload, size_t 
                 struct net_frame *reply) NET_CHECKED;
 /* The same, receiving up to *fd_count descriptors (close-on-exec) that came with the reply. */
 int net_request_fds(struct net_conn *conn, uint16_t op, const void *payload, size_t size,
-                    unsigned timeout_ms, struct net_frame *reply, int *fds, int *fd_count)
-    NET_CHECKED;
+                    unsigned timeout_ms, struct net_frame *reply, int *fds,
+                    int *fd_count) NET_CHECKED;
 /* Sends a message to which no reply is wanted. */
 int net_post(struct net_conn *conn, uint16_t op, const void *payload, size_t size) NET_CHECKED;
 /* Waits for a message that is no reply (RUN_EVENT). timeout_ms -1: for ever. */
@@ -92,8 +92,8 @@ int net_receive(struct net_conn *conn, int timeout_ms, struct net_frame *frame) 
         struct net_frame frame_;                                                                   \
         int rc_ = msg_##name##_encode((request), body_, sizeof body_);                             \
         if (rc_ >= 0)                                                                              \
-            rc_ = net_request((conn), OP_##OP, body_, (size_t)rc_, NULL, 0, (timeout_ms),          \
-                              &frame_);                                                            \
+            rc_ =                                                                                  \
+                net_request((conn), OP_##OP, body_, (size_t)rc_, NULL, 0, (timeout_ms), &frame_);  \
         if (rc_ == 0)                                                                              \
             rc_ = msg_##name##_reply_decode((reply), frame_.payload, frame_.header.length);        \
         rc_;                                                                                       \
@@ -134,13 +134,14 @@ void net_server_set_usage(struct net_server *server,
                           void (*usage)(void *self, struct msg_ping_reply *reply));
 /* Ends every connection, joins every thread, frees. */
 void net_server_stop(struct net_server *server);
-/* Serves a descriptor that needs no authentication (one end of a socketpair), as bound by `bind`. */
+/* Serves a descriptor that needs no authentication (one end of a socketpair), as bound by `bind`.
+ */
 int net_server_adopt(struct net_server *server, int fd, const struct msg_bind *bind) NET_CHECKED;
 
 /* Answers a request. status 0 with a payload, or a negative status without one. */
 int net_reply(struct net_conn *conn, const struct net_frame *request, int status,
-              const void *payload, size_t size, const struct iovec *bulk, int bulk_count)
-    NET_CHECKED;
+              const void *payload, size_t size, const struct iovec *bulk,
+              int bulk_count) NET_CHECKED;
 int net_reply_fds(struct net_conn *conn, const struct net_frame *request, const void *payload,
                   size_t size, const int *fds, int fd_count) NET_CHECKED;
 /* net_reply of a negative status that counts as refused where the peer is at fault. */

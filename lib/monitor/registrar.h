@@ -1,0 +1,29 @@
+/*
+ * A monitor's place in the registry: registers it, sends its heartbeats, registers it again when
+ * the global managers were away or forgot it, takes it out at the end. Used by one thread only.
+ */
+#ifndef ASHLAR_LIB_MONITOR_REGISTRAR_H
+#define ASHLAR_LIB_MONITOR_REGISTRAR_H
+
+#include "monitor.h"
+
+struct registrar {
+    struct monitor *monitor;
+    struct net_conn *conn; /* NULL: not connected */
+    struct component_info self;
+    bool registered; /* once, ever */
+    bool complained; /* that the global managers are away; until they are back */
+};
+
+void registrar_init(struct registrar *registrar, struct monitor *monitor);
+/*
+ * Brings the registry up to date: a heartbeat, or a registration where that is due. Takes at most
+ * about half a second. Returns 0, also when the global managers are away (it is to be called again
+ * after HEARTBEAT_MS), or a negative error with which the monitor must end: the key is wrong, or
+ * another process has taken its name. Both have been logged.
+ */
+int registrar_beat(struct registrar *registrar) NET_CHECKED;
+/* Leaves the rack, where it is connected, and frees. */
+void registrar_leave(struct registrar *registrar);
+
+#endif
