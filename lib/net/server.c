@@ -356,12 +356,13 @@ int net_server_start(const char *address, const struct net_key *key, struct comp
         rc = -errno;
         goto fail;
     }
+    *out = server; /* before the first request: handlers may look at it */
     rc = -pthread_create(&server->acceptor, NULL, accept_all, server);
     if (rc < 0)
         goto fail;
-    *out = server;
     return 0;
 fail:
+    *out = NULL;
     free_server(server);
     return rc;
 }
