@@ -12,47 +12,50 @@
 #define ASHLAR_PROTO_LIMITS_H
 
 /* The shape of memory. A line is the unit of the ExCache and of the wire: one host page. */
-#define LINE_SHIFT      12
-#define LINE_SIZE       (1u << LINE_SHIFT)
-#define VREGION_SHIFT   30
-#define VREGION_LINES   (1u << (VREGION_SHIFT - LINE_SHIFT))
-#define WINDOW_START    0x10000ull         /* 64 KiB: the lowest address a program may use */
-#define WINDOW_END      0x400000000000ull  /* 64 TiB: the first address that it may not */
-#define VREGION_COUNT   (WINDOW_END >> VREGION_SHIFT)
+#define LINE_SHIFT    12
+#define LINE_SIZE     (1u << LINE_SHIFT)
+#define VREGION_SHIFT 30
+#define VREGION_LINES (1u << (VREGION_SHIFT - LINE_SHIFT))
+#define WINDOW_START  0x10000ull        /* 64 KiB: the lowest address a program may use */
+#define WINDOW_END    0x400000000000ull /* 64 TiB: the first address that it may not */
+#define VREGION_COUNT (WINDOW_END >> VREGION_SHIFT)
 
 /* One frame on the wire. The largest carries FETCH_MAX_LINES lines and their description. */
-#define FETCH_MAX_LINES    64u   /* lines in one LINE_FETCH reply */
-#define WRITE_MAX_LINES    64u   /* lines in one LINE_WRITE */
-#define OPS_MAX            256u  /* vm_op records in one SPACE_OPS */
-#define FILE_IO_MAX        (256u * 1024) /* data bytes in one FILE_READ or FILE_WRITE */
-#define PATH_LIMIT         4096u /* bytes of a path, with its final NUL where it has one */
-#define NAME_LIMIT         16u   /* bytes of a component's or rack's name, with its NUL */
-#define ADDRESS_LIMIT      64u   /* bytes of a transport address, with its NUL */
-#define DIR_REPLY_MAX      (64u * 1024) /* bytes of entries in one DIR_READ reply */
-#define FRAME_MAX          (512u * 1024) /* bytes of a frame after its header: the decoder's bound */
-#define PREAUTH_FRAME_MAX  256u  /* the same before a peer has authenticated */
-#define SYMLINK_MAX        40u   /* links followed in one path, as Linux */
+#define FETCH_MAX_LINES   64u           /* lines in one LINE_FETCH reply */
+#define WRITE_MAX_LINES   64u           /* lines in one LINE_WRITE */
+#define OPS_MAX           256u          /* vm_op records in one SPACE_OPS */
+#define FILE_IO_MAX       (256u * 1024) /* data bytes in one FILE_READ or FILE_WRITE */
+#define PATH_LIMIT        4096u         /* bytes of a path, with its final NUL where it has one */
+#define NAME_LIMIT        16u           /* bytes of a component's or rack's name, with its NUL */
+#define ADDRESS_LIMIT     64u           /* bytes of a transport address, with its NUL */
+#define DIR_REPLY_MAX     (64u * 1024)  /* bytes of entries in one DIR_READ reply */
+#define FRAME_MAX         (512u * 1024) /* bytes of a frame after its header: the decoder's bound */
+#define PREAUTH_FRAME_MAX 256u          /* the same before a peer has authenticated */
+#define SYMLINK_MAX       40u           /* links followed in one path, as Linux */
 
 /* Connections. */
-#define CONNECT_TIMEOUT_MS   1000u  /* connect and authenticate */
-#define HANDSHAKE_TIMEOUT_MS 2000u  /* a server gives up on a silent, unauthenticated peer */
-#define CONNECTIONS_MAX      1024u  /* open at one monitor at a time */
-#define KEY_SIZE             32u    /* bytes of a cluster key */
+#define CONNECT_TIMEOUT_MS   1000u /* connect and authenticate */
+#define HANDSHAKE_TIMEOUT_MS 2000u /* a server gives up on a silent, unauthenticated peer */
+#define CONNECTIONS_MAX      1024u /* open at one monitor at a time */
+#define KEY_SIZE             32u   /* bytes of a cluster key */
 #define NONCE_SIZE           32u
-#define PROOF_SIZE           32u    /* HMAC-SHA-256 */
+#define PROOF_SIZE           32u /* HMAC-SHA-256 */
 
 /* Requests. */
-#define MEMORY_TIMEOUT_MS   1500u  /* a memory monitor that has not answered by then is lost */
-#define STORAGE_TIMEOUT_MS  5000u  /* file calls wait and retry this long, then EIO */
-#define GLOBAL_TIMEOUT_MS   2000u
-#define NODE_TIMEOUT_MS     3000u
+#define MEMORY_TIMEOUT_MS  1500u /* a memory monitor that has not answered by then is lost */
+#define STORAGE_TIMEOUT_MS 5000u /* file calls wait and retry this long, then EIO */
+/* A memory monitor waits this long for an sComponent: less than MEMORY_TIMEOUT_MS, or its clients
+   would take it for lost. */
+#define BACKING_TIMEOUT_MS 1000u
+#define GLOBAL_TIMEOUT_MS 2000u
+#define NODE_TIMEOUT_MS   3000u
 
 /* Leases and heartbeats. */
-#define HEARTBEAT_MS        250u
-#define LEASE_MS            1000u  /* a component silent for this long is down */
-#define SPACE_GRACE_MS      3000u  /* an address space without any connection is freed after this */
+#define HEARTBEAT_MS   250u
+#define LEASE_MS       1000u /* a component silent for this long is down */
+#define SPACE_GRACE_MS 3000u /* an address space without any connection is freed after this */
 
 /* Spinning before sleeping, where another CPU is idle. */
-#define SPIN_US             20u
+#define SPIN_US 20u
 
 #endif

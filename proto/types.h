@@ -45,7 +45,7 @@ enum bind_scope {
 };
 
 enum vm_op_kind {
-    VM_OP_MAP = 1,     /* anonymous, private; replaces what was there */
+    VM_OP_MAP = 1, /* anonymous, private; replaces what was there */
     VM_OP_UNMAP = 2,
     VM_OP_PROTECT = 3,
     VM_OP_REMAP = 4,   /* moves [first, first + count) to `to`, replacing what was there */

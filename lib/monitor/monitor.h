@@ -4,7 +4,10 @@
  * A monitor fills a struct monitor and calls monitor_main(), which parses the common options,
  * loads the key, listens, registers with the global managers, says that it is ready, sends
  * heartbeats with its load, registers again when the registry forgot it, and on SIGTERM or SIGINT
- * (or when its lifeline closes) leaves the rack and returns an exit code.
+ * (or when its lifeline closes) leaves the rack and returns an exit code. While the global managers
+ * are away it serves on. SIGTERM and SIGINT are blocked in every thread: a monitor that executes
+ * other programs must unblock them there. `net_server_set_usage()` is the monitor's to call, for
+ * the figures of PING.
  */
 #ifndef ASHLAR_LIB_MONITOR_H
 #define ASHLAR_LIB_MONITOR_H
@@ -30,7 +33,9 @@ struct monitor {
     /* After the options are parsed, before listening. Negative: the monitor ends, with a message
        that `start` has printed with monitor_log(). May be NULL. */
     int (*start)(void *self, struct monitor *monitor);
-    /* Fills size_bytes, used_bytes, cached_bytes, load, processes for a heartbeat. */
+    /* Fills size_bytes, used_bytes, cached_bytes, processes for a heartbeat, on the main thread;
+       and load, where that is not the requests served in the last second, which it holds already.
+     */
     void (*report)(void *self, struct component_info *info);
     /* After the server has stopped. May be NULL. */
     void (*stop)(void *self);

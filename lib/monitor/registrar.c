@@ -49,8 +49,11 @@ static int send_register(struct registrar *registrar)
         return rc;
     if (registrar->registered && m->id.n != reply.id.n)
         monitor_log("registered as number %u, was %u", reply.id.n, m->id.n);
-    registrar->self.id = m->id = reply.id;
-    net_server_set_component(m->server, reply.id);
+    registrar->self.id = reply.id;
+    if (m->id.n != reply.id.n) {
+        m->id = reply.id;
+        net_server_set_component(m->server, reply.id);
+    }
     if (!registrar->registered || registrar->complained)
         monitor_log("registered with %s as number %u", m->global_address, reply.id.n);
     registrar->registered = true;
@@ -65,11 +68,23 @@ static int send_heartbeat(struct registrar *registrar)
     return NET_CALL(registrar->conn, HEARTBEAT, heartbeat, &request, &reply, WAIT_MS);
 }
 
+/* Requests in about the last second: what load is, unless the monitor's report says otherwise. */
+static uint64_t requests_lately(struct registrar *registrar)
+{
+    struct net_server_counters counters;
+    net_server_counters(registrar->monitor->server, &counters);
+    uint64_t *oldest = &registrar->served[registrar->beats++ % REGISTRAR_WINDOW];
+    uint64_t lately = counters.requests - *oldest;
+    *oldest = counters.requests;
+    return lately;
+}
+
 int registrar_beat(struct registrar *registrar)
 {
     struct monitor *m = registrar->monitor;
     int rc = 0;
 
+    registrar->self.load = requests_lately(registrar);
     if (m->report)
         m->report(m->self, &registrar->self);
     if (registrar->conn) {

@@ -7,10 +7,15 @@
 
 #include "monitor.h"
 
+/* Beats in the second over which load is counted. */
+enum { REGISTRAR_WINDOW = 1000 / HEARTBEAT_MS };
+
 struct registrar {
     struct monitor *monitor;
     struct net_conn *conn; /* NULL: not connected */
     struct component_info self;
+    uint64_t served[REGISTRAR_WINDOW]; /* the server's requests at the last beats, a ring */
+    unsigned beats;
     bool registered; /* once, ever */
     bool complained; /* that the global managers are away; until they are back */
 };
