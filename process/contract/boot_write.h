@@ -11,7 +11,7 @@
 #include "boot.h"
 
 struct boot_strings {
-    const char *program;  /* absolute path in the vNode */
+    const char *program; /* absolute path in the vNode */
     const char *cwd;
     const char *writable; /* directories, ':' between them */
     char *const *argv;    /* both ended by NULL */

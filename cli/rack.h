@@ -1,0 +1,80 @@
+/*
+ * A rack's state on this machine: BASE/NAME, a directory of mode 0700 with
+ *
+ *   key         the cluster key
+ *   rack.json   every daemon: name, kind, pid, start time, address
+ *   NAME.log    each daemon's messages
+ *   NAME.sock   the sockets of the process monitors
+ *
+ * BASE is $XDG_RUNTIME_DIR/ashlar, or /tmp/ashlar-UID where that variable is not set or the path
+ * would be too long for a socket. A daemon is the recorded one where pid and start time agree, so
+ * that files left by a reboot or a reused pid mislead nobody.
+ * Who changes a rack holds its lock (flock of the directory); the lock goes with the descriptor.
+ */
+#ifndef ASHLAR_CLI_RACK_H
+#define ASHLAR_CLI_RACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "net.h"
+
+#define RACK_DEFAULT        "default"
+#define RACK_PRIVATE_PREFIX "run-" /* racks that a run started for itself: not for people */
+
+enum { RACK_DAEMONS_MAX = 128, RACK_DIR_MAX = 256 };
+#define RACK_MEMORY_LEAST (1ull << 20) /* of an mComponent */
+
+struct daemon_record {
+    char name[NAME_LIMIT];
+    enum component_kind kind;
+    pid_t pid;
+    uint64_t started; /* ticks since boot, field 22 of /proc/PID/stat */
+    char address[ADDRESS_LIMIT];
+};
+
+struct rack {
+    char name[NAME_LIMIT];
+    char dir[RACK_DIR_MAX];
+    int dir_fd;                   /* holds the lock where it is locked; -1 */
+    uint64_t memory_size_bytes;   /* of each mComponent */
+    uint64_t excache_total_bytes; /* of each pComponent; 0: its own choice */
+    unsigned count;
+    struct daemon_record daemons[RACK_DAEMONS_MAX];
+};
+
+/* The name that is meant: the option, ASHLAR_RACK, or the default. NULL (said) where it is wrong.
+ */
+const char *rack_choose_name(const char *option, bool *named);
+bool rack_name_valid(const char *name);
+
+/* Fills name and dir. Makes BASE; -EPERM (said) where it is not the caller's own and private. */
+int rack_locate(struct rack *rack, const char *name) NET_CHECKED;
+/* Makes the directory where `create`, and locks it, waiting for whoever has it. -ENOENT: no rack.
+ */
+int rack_lock(struct rack *rack, bool create) NET_CHECKED;
+void rack_unlock(struct rack *rack);
+
+/* Reads rack.json. -ENOENT: there is none; -EINVAL: it is no rack.json. */
+int rack_load(struct rack *rack) NET_CHECKED;
+int rack_save(const struct rack *rack) NET_CHECKED;
+/* Removes the directory and all in it. */
+int rack_remove(struct rack *rack) NET_CHECKED;
+int rack_key(const struct rack *rack, struct net_key *key) NET_CHECKED;
+
+struct daemon_record *rack_find(struct rack *rack, const char *name);
+/* The first of a kind; NULL. */
+struct daemon_record *rack_first(struct rack *rack, enum component_kind kind);
+const char *rack_kind_name(enum component_kind kind);
+
+/* A pidfd of the recorded process, -1 where it is gone. */
+int daemon_open(const struct daemon_record *record);
+bool daemon_alive(const struct daemon_record *record);
+/* A process's start time; 0 where there is none. */
+uint64_t daemon_start_time(pid_t pid);
+
+/* Calls `each` for every rack of this user. */
+void rack_each(void (*each)(const char *name, void *argument), void *argument);
+
+#endif

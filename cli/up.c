@@ -1,0 +1,126 @@
+/* ashlar up: starts a rack on this machine, or those of its daemons that are gone. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "daemons.h"
+#include "size.h"
+
+static const char help[] =
+    "usage: ashlar up [OPTION...]\n\n"
+    "Starts a rack on this machine: each component is a background process of its own.\n"
+    "On a rack that is up, starts those of its daemons that have ended.\n\n"
+    "  --memory N         mComponents (default 2)\n"
+    "  --memory-size SIZE memory of each (default: half of this machine's, over all)\n"
+    "  --storage N        sComponents (default 1)\n"
+    "  --process N        pComponents (default 1)\n"
+    "  --transport tcp    how the components talk\n"
+    "  --rack NAME        the rack's name (default: ASHLAR_RACK, or \"default\")\n\n"
+    "SIZE is a number of bytes, or one with K, M, G or T (powers of 1024).\n";
+
+enum { OPT_MEMORY = CLI_OPT_OWN, OPT_MEMORY_SIZE, OPT_STORAGE, OPT_PROCESS, OPT_TRANSPORT };
+
+static const struct option options[] = {
+    {"memory", required_argument, NULL, OPT_MEMORY},
+    {"memory-size", required_argument, NULL, OPT_MEMORY_SIZE},
+    {"storage", required_argument, NULL, OPT_STORAGE},
+    {"process", required_argument, NULL, OPT_PROCESS},
+    {"transport", required_argument, NULL, OPT_TRANSPORT},
+    CLI_COMMON_OPTIONS,
+};
+
+static int set(const struct cli_command *command, int option, struct rack_plan *plan)
+{
+    switch (option) {
+    case OPT_MEMORY:
+        return cli_count(optarg, &plan->memory) < 0 ? cli_wrong_value(command, "memory", optarg)
+                                                    : CLI_OK;
+    case OPT_STORAGE:
+        return cli_count(optarg, &plan->storage) < 0 ? cli_wrong_value(command, "storage", optarg)
+                                                     : CLI_OK;
+    case OPT_PROCESS:
+        return cli_count(optarg, &plan->process) < 0 ? cli_wrong_value(command, "process", optarg)
+                                                     : CLI_OK;
+    case OPT_MEMORY_SIZE:
+        return size_parse(optarg, &plan->memory_size_bytes) < 0 ||
+                       plan->memory_size_bytes < RACK_MEMORY_LEAST
+                   ? cli_wrong_value(command, "memory-size", optarg)
+                   : CLI_OK;
+    default:
+        return strcmp(optarg, "tcp") != 0 ? cli_wrong_value(command, "transport", optarg) : CLI_OK;
+    }
+}
+
+static void print_rack(struct rack *rack)
+{
+    for (unsigned i = 0; i < rack->count; i++) {
+        const struct daemon_record *d = &rack->daemons[i];
+        char size[16] = "";
+        if (d->kind == COMPONENT_MEMORY)
+            cli_size(rack->memory_size_bytes, size);
+        printf("  %-4s %-8s pid %-7d %-21s %s\n", d->name, rack_kind_name(d->kind), (int)d->pid,
+               d->address, size);
+    }
+    bool usual = strcmp(rack->name, RACK_DEFAULT) == 0;
+    const char *with = usual ? "" : " --rack ", *name = usual ? "" : rack->name;
+    printf("\nNow:  ashlar run%s%s -- python3 -c 'print(6 * 7)'\n"
+           "      ashlar status%s%s\n"
+           "      ashlar down%s%s\n",
+           with, name, with, name, with, name);
+}
+
+static int bring_up(struct rack *rack, const struct rack_plan *plan)
+{
+    int rc = rack_load(rack);
+    if (rc == 0) {
+        rc = daemons_restart(rack);
+        if (rc < 0)
+            return CLI_FAILED;
+        if (rc == 0) {
+            cli_error("rack %s is up already (ashlar status; ashlar down)", rack->name);
+            return CLI_FAILED;
+        }
+        printf("Rack %s: started again what had ended (%d of %u).\n", rack->name, rc, rack->count);
+    } else {
+        if (daemons_start(rack, plan) < 0) {
+            (void)!rack_remove(rack);
+            return CLI_FAILED;
+        }
+        printf("Rack %s is up.\n", rack->name);
+    }
+    print_rack(rack);
+    return CLI_OK;
+}
+
+int cli_up(int argc, char **argv)
+{
+    struct cli_command command = {.name = "up", .help = help, .options = options};
+    struct rack_plan plan = {.memory = 2, .storage = 1, .process = 1, .lifeline_fd = -1};
+    int code, option;
+    while ((option = cli_option(&command, argc, argv, &code)) >= 0) {
+        if ((code = set(&command, option, &plan)) != CLI_OK)
+            return code;
+    }
+    if (option == -2)
+        return code;
+    if ((code = cli_no_arguments(&command, argc, argv)) != CLI_OK)
+        return code;
+
+    bool named;
+    struct rack rack;
+    const char *name = rack_choose_name(command.rack, &named);
+    if (!name)
+        return CLI_USAGE;
+    if (rack_locate(&rack, name) < 0)
+        return CLI_FAILED;
+    int rc = rack_lock(&rack, true);
+    if (rc < 0) {
+        cli_error("%s cannot be used: %s", rack.dir, strerror(-rc));
+        return CLI_FAILED;
+    }
+    code = bring_up(&rack, &plan);
+    rack_unlock(&rack);
+    return code;
+}

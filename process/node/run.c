@@ -1,0 +1,287 @@
+/* See run.h. */
+#include "run.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "home.h"
+#include "seat.h"
+#include "error_text.h"
+
+/*
+ * ---- telling the user ----
+ *
+ * Events are posted by any thread on the connection that the command's own thread answers on: both
+ * happen with the node's lock held. RUN_EVENTS_MAX bounds what a command that does not read makes
+ * wait in its socket, well below where a post would block.
+ */
+
+static void post_event(struct run *run, const char *text)
+{
+    uint8_t body[RUN_EVENT_TEXT_MAX + 64];
+    struct msg_run_event event = {.run_id = run->id, .text = text};
+    int size = msg_run_event_encode(&event, body, sizeof body);
+    /* A command that has just gone away needs no telling. */
+    if (size >= 0 && net_post(run->owner, OP_RUN_EVENT, body, (size_t)size) < 0)
+        monitor_log("run %llx: its command could not be told", (unsigned long long)run->id);
+}
+
+static void event_locked(struct run *run, const char *format, va_list arguments)
+{
+    char text[RUN_EVENT_TEXT_MAX];
+    vsnprintf(text, sizeof text, format, arguments);
+    if (++run->events > RUN_EVENTS_MAX)
+        return;
+    monitor_log("run %llx (%s): %s", (unsigned long long)run->id, run->name, text);
+    if (run->owner)
+        post_event(run, text);
+}
+
+void run_event_locked(struct node *node, struct run *run, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    event_locked(run, format, arguments);
+    va_end(arguments);
+}
+
+void run_event(struct node *node, struct run *run, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    pthread_mutex_lock(&node->lock);
+    event_locked(run, format, arguments);
+    pthread_mutex_unlock(&node->lock);
+    va_end(arguments);
+}
+
+/* ---- lists ---- */
+
+static struct run *find_locked(struct node *node, struct net_conn *owner, uint64_t id)
+{
+    struct run *run = node->runs;
+    while (run && (run->id != id || run->owner != owner))
+        run = run->next;
+    return run;
+}
+
+static void remove_locked(struct node *node, struct run *run)
+{
+    struct run **at = &node->runs;
+    while (*at != run)
+        at = &(*at)->next;
+    *at = run->next;
+    budget_return(&node->budget, run->reserved_bytes);
+    free(run->writable);
+    free(run);
+}
+
+void run_process_gone_locked(struct node *node, struct run *run)
+{
+    run->processes--;
+    if (run->processes == 0 && !run->owner)
+        remove_locked(node, run);
+    pthread_cond_broadcast(&node->emptied);
+}
+
+/* ---- opening ---- */
+
+int run_open(struct node *node, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct msg_run_open m;
+    if (msg_run_open_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    struct run *run = calloc(1, sizeof *run);
+    char *writable = strdup(m.writable);
+    if (!run || !writable) {
+        free(run);
+        free(writable);
+        return net_refuse(conn, frame, -ENOMEM);
+    }
+    run->writable = writable;
+    run->memory = m.memory;
+    run->storage = m.storage;
+    snprintf(run->name, sizeof run->name, "%s", m.name);
+
+    pthread_mutex_lock(&node->lock);
+    uint64_t grant =
+        budget_grant(&node->budget, m.excache_bytes ? m.excache_bytes : BUDGET_DEFAULT);
+    run->owner = conn;
+    run->id = ++node->last_run_id;
+    run->excache_bytes = run->reserved_bytes = grant;
+    run->next = node->runs;
+    node->runs = run;
+    struct msg_run_open_reply reply = {.run_id = run->id, .excache_bytes = grant};
+    if (grant == 0)
+        remove_locked(node, run);
+    int rc =
+        grant == 0 ? net_refuse(conn, frame, ASH_LIMIT) : NET_REPLY(conn, frame, run_open, &reply);
+    pthread_mutex_unlock(&node->lock);
+    return rc;
+}
+
+int run_seat(struct node *node, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct msg_run_seat m;
+    if (msg_run_seat_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    struct seat_ends ends;
+    int rc = -ENOENT;
+    uint64_t unused = 0;
+    pthread_mutex_lock(&node->lock);
+    struct run *run = find_locked(node, conn, m.run_id);
+    if (run) {
+        /* The first seat takes what RUN_OPEN set aside. */
+        uint64_t budget = run->reserved_bytes ? run->reserved_bytes
+                                              : budget_grant(&node->budget, run->excache_bytes);
+        run->reserved_bytes = 0;
+        rc = budget ? seat_open_locked(node, run, budget, &ends) : ASH_LIMIT;
+        if (rc < 0)
+            unused = budget;
+    }
+    budget_return(&node->budget, unused);
+    if (rc < 0) {
+        rc = net_refuse(conn, frame, rc);
+    } else {
+        uint8_t body[16];
+        struct msg_run_seat_reply reply = {.seat = ends.serial};
+        int size = msg_run_seat_reply_encode(&reply, body, sizeof body);
+        int fds[2] = {ends.seat_fd, ends.lifeline_fd};
+        rc = net_reply_fds(conn, frame, body, (size_t)size, fds, 2);
+        seat_ends_close(&ends);
+    }
+    pthread_mutex_unlock(&node->lock);
+    return rc;
+}
+
+/* ---- ending ---- */
+
+/* Kills every process of the run; those that never spoke lose their seat. Returns how many ran. */
+static unsigned kill_all_locked(struct node *node, struct run *run)
+{
+    unsigned ran = 0;
+    run->ending = true;
+    for (struct process *p = node->processes; p; p = p->next) {
+        if (p->run == run)
+            ran += seat_kill_locked(p);
+    }
+    return ran;
+}
+
+static bool wait_empty_locked(struct node *node, struct run *run, unsigned wait_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += wait_ms / 1000;
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int rc = 0;
+    while (run->processes > 0 && rc == 0)
+        rc = pthread_cond_timedwait(&node->emptied, &node->lock, &until);
+    return run->processes == 0;
+}
+
+/*
+ * Ends a run and waits for its memory to be free. A seat that outlives its killed process (a
+ * descriptor of it was kept elsewhere) is closed from this side.
+ */
+static unsigned end_locked(struct node *node, struct run *run)
+{
+    unsigned ran = kill_all_locked(node, run);
+    if (!wait_empty_locked(node, run, RUN_END_MS)) {
+        for (struct process *p = node->processes; p; p = p->next) {
+            if (p->run == run)
+                seat_shut_locked(p);
+        }
+        if (!wait_empty_locked(node, run, RUN_END_MS))
+            monitor_log("run %llx: %u processes did not end", (unsigned long long)run->id,
+                        run->processes);
+    }
+    run->owner = NULL;
+    if (run->processes == 0)
+        remove_locked(node, run);
+    return ran;
+}
+
+int run_close(struct node *node, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct msg_run_close m;
+    if (msg_run_close_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    pthread_mutex_lock(&node->lock);
+    struct run *run = find_locked(node, conn, m.run_id);
+    struct msg_run_close_reply reply = {};
+    if (run)
+        reply.ended = end_locked(node, run);
+    int rc = run ? NET_REPLY(conn, frame, run_close, &reply) : net_refuse(conn, frame, -ENOENT);
+    pthread_mutex_unlock(&node->lock);
+    return rc;
+}
+
+void run_owner_gone(struct node *node, struct net_conn *conn)
+{
+    pthread_mutex_lock(&node->lock);
+    for (struct run *run = node->runs; run;) {
+        if (run->owner != conn) {
+            run = run->next;
+            continue;
+        }
+        monitor_log("run %llx (%s): its command is gone", (unsigned long long)run->id, run->name);
+        end_locked(node, run);
+        run = node->runs; /* the lock was let go while waiting */
+    }
+    pthread_mutex_unlock(&node->lock);
+}
+
+void run_end_all(struct node *node)
+{
+    pthread_mutex_lock(&node->lock);
+    for (struct run *run = node->runs; run; run = run->next)
+        kill_all_locked(node, run);
+    pthread_mutex_unlock(&node->lock);
+}
+
+/* ---- a lost home ---- */
+
+void run_home_lost(struct node *node, struct home *home, int why)
+{
+    const struct component_info *info = home_info(home);
+    monitor_log("%s (memory, pid %u) was lost: %s", info->name, info->pid, error_text(why));
+    pthread_mutex_lock(&node->lock);
+    for (struct run *run = node->runs; run; run = run->next) {
+        unsigned there = 0;
+        for (struct process *p = node->processes; p; p = p->next)
+            there += p->run == run && p->home == home;
+        if (there == 0)
+            continue;
+        run_event_locked(node, run,
+                         "%s (memory, pid %u) was lost; ended %u process%s that kept "
+                         "memory there",
+                         info->name, info->pid, there, there == 1 ? "" : "es");
+        for (struct process *p = node->processes; p; p = p->next) {
+            if (p->run == run && p->home == home)
+                seat_kill_locked(p);
+        }
+    }
+    pthread_mutex_unlock(&node->lock);
+}
+
+struct asid run_some_asid(struct node *node, struct home *home)
+{
+    struct asid asid = {0};
+    pthread_mutex_lock(&node->lock);
+    for (struct process *p = node->processes; p && asid.n == 0; p = p->next) {
+        if (p->home == home)
+            asid = p->asid;
+    }
+    pthread_mutex_unlock(&node->lock);
+    return asid;
+}

@@ -1,0 +1,396 @@
+/* See seat.h. */
+#include "seat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ended.h"
+#include "home.h"
+#include "host.h"
+#include "limits.h"
+#include "run.h"
+#include "error_text.h"
+
+/* ---- making and ending ---- */
+
+int seat_open_locked(struct node *node, struct run *run, uint64_t excache_bytes,
+                     struct seat_ends *ends)
+{
+    if (run->ending)
+        return ASH_LOST;
+    if (run->processes >= RUN_PROCESSES_MAX)
+        return -EAGAIN;
+    struct process *p = calloc(1, sizeof *p);
+    if (!p)
+        return -ENOMEM;
+    int pair[2] = {-1, -1}, line[2] = {-1, -1};
+    int rc = 0;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 || pipe2(line, O_CLOEXEC) < 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = host_speaker_prepare(pair[0]);
+    if (rc < 0)
+        goto failed;
+    *p = (struct process){
+        .next = node->processes,
+        .run = run,
+        .seat_fd = pair[0],
+        .lifeline_fd = line[1],
+        .pidfd = -1,
+        .serial = ++node->last_serial,
+        .excache_bytes = excache_bytes,
+    };
+    node->processes = p;
+    run->processes++;
+    struct msg_bind bind = {.scope = SCOPE_PROCESS, .run_id = run->id, .writable = ""};
+    rc = net_server_adopt(node->seats, pair[0], &bind);
+    if (rc < 0) {
+        node->processes = p->next;
+        run->processes--;
+        goto failed;
+    }
+    *ends = (struct seat_ends){.serial = p->serial, .seat_fd = pair[1], .lifeline_fd = line[0]};
+    return 0;
+failed:
+    for (int i = 0; i < 2; i++) {
+        if (pair[i] >= 0)
+            close(pair[i]);
+        if (line[i] >= 0)
+            close(line[i]);
+    }
+    free(p);
+    return rc;
+}
+
+void seat_ends_close(struct seat_ends *ends)
+{
+    close(ends->seat_fd);
+    close(ends->lifeline_fd);
+}
+
+void seat_shut_locked(struct process *p)
+{
+    if (p->seat_fd >= 0)
+        shutdown(p->seat_fd, SHUT_RDWR);
+}
+
+bool seat_kill_locked(struct process *p)
+{
+    bool ran = false;
+    if (p->pidfd >= 0) {
+        struct pollfd ended = {.fd = p->pidfd, .events = POLLIN};
+        ran = poll(&ended, 1, 0) == 0;
+        host_pidfd_kill(p->pidfd);
+    } else {
+        seat_shut_locked(p); /* nobody known to kill: what holds the seat learns it there */
+    }
+    if (p->lifeline_fd >= 0)
+        close(p->lifeline_fd);
+    p->lifeline_fd = -1;
+    return ran;
+}
+
+/* ---- the server's side ---- */
+
+bool seat_opened(struct node *node, struct net_conn *conn)
+{
+    int fd = net_conn_fd(conn);
+    pthread_mutex_lock(&node->lock);
+    struct process *p = node->processes;
+    while (p && (p->seat_fd != fd || p->conn))
+        p = p->next;
+    if (p)
+        p->conn = conn;
+    pthread_mutex_unlock(&node->lock);
+    if (!p)
+        return false;
+    *net_conn_state(conn) = p;
+    /* 0 and errors: it said nothing and never will be known; requests are then refused. */
+    p->speaker = host_speaker(fd);
+    return true;
+}
+
+void seat_closed(struct node *node, struct net_conn *conn)
+{
+    struct process *p = *net_conn_state(conn);
+    pthread_mutex_lock(&node->lock);
+    p->seat_fd = -1;
+    if (p->pidfd >= 0)
+        ended_forget(node, p->pidfd);
+    pthread_mutex_unlock(&node->lock);
+
+    /* Its memory goes before the process is forgotten: RUN_CLOSE promises that. */
+    if (p->home) {
+        home_destroy_space(p->home, p->asid);
+        home_put(node, p->home);
+    }
+    pthread_mutex_lock(&node->lock);
+    struct process **at = &node->processes;
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    budget_return(&node->budget, p->excache_bytes);
+    if (p->lifeline_fd >= 0)
+        close(p->lifeline_fd);
+    if (p->pidfd >= 0)
+        close(p->pidfd);
+    run_process_gone_locked(node, p->run);
+    pthread_mutex_unlock(&node->lock);
+    free(p);
+}
+
+/* ---- a process's connections ---- */
+
+/*
+ * Connects on the process's behalf, bound to one space and the run. Returns the descriptor, with
+ * no state of this side left in it.
+ */
+static int connect_as(struct node *node, struct process *p, struct asid asid,
+                      const struct component_info *to)
+{
+    struct msg_bind bind = {
+        .scope = SCOPE_PROCESS,
+        .asid = asid,
+        .run_id = p->run->id,
+        .writable = p->run->writable,
+    };
+    struct net_conn *conn;
+    int rc = net_connect(to->address, &node->monitor->key, &bind, CONNECT_TIMEOUT_MS, &conn, NULL);
+    if (rc < 0)
+        run_event(node, p->run, "%s at %s gave no connection: %s", to->name, to->address,
+                  error_text(rc));
+    return rc < 0 ? rc : net_release(conn);
+}
+
+/* Connects to the home and to the sComponent; both or none. */
+static int connect_both(struct node *node, struct process *p, struct asid asid, int out[2])
+{
+    out[0] = connect_as(node, p, asid, &p->run->memory);
+    if (out[0] < 0)
+        return out[0];
+    out[1] = connect_as(node, p, asid, &p->run->storage);
+    if (out[1] < 0)
+        close(out[0]);
+    return out[1] < 0 ? out[1] : 0;
+}
+
+/* ---- requests ---- */
+
+/* The process says who it is: its pid must be what the host says of who wrote to the seat. */
+static int identify(struct node *node, struct process *p, uint32_t pid, const char *name)
+{
+    if (p->speaker <= 0 || (pid_t)pid != p->speaker)
+        return ASH_FORBIDDEN;
+    int pidfd = p->pidfd < 0 ? host_pidfd(p->speaker) : p->pidfd;
+    if (pidfd < 0)
+        return pidfd;
+    pthread_mutex_lock(&node->lock);
+    bool first = p->pidfd < 0;
+    p->pid = p->speaker;
+    p->pidfd = pidfd;
+    snprintf(p->name, sizeof p->name, "%s", name);
+    if (first) {
+        p->started_ms = host_now_ms();
+        ended_watch(node, p);
+        if (p->run->ending)
+            seat_kill_locked(p);
+    }
+    pthread_mutex_unlock(&node->lock);
+    return 0;
+}
+
+static int process_join(struct node *node, struct process *p, const struct net_frame *frame)
+{
+    struct msg_process_join m;
+    if (msg_process_join_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(p->conn, frame, ASH_MALFORMED);
+    if (p->home)
+        return net_refuse(p->conn, frame, -EALREADY);
+    int rc = identify(node, p, m.pid, m.name);
+    if (rc < 0)
+        return net_refuse(p->conn, frame, rc);
+
+    const struct component_info *memory = &p->run->memory;
+    struct home *home;
+    rc = home_get(node, memory, &home);
+    if (rc < 0) {
+        run_event(node, p->run, "%s (memory) at %s cannot be reached: %s", memory->name,
+                  memory->address, error_text(rc));
+        return net_refuse(p->conn, frame, rc);
+    }
+    struct msg_space_create_reply space;
+    rc = home_create_space(home, p->run->id, &space);
+    if (rc < 0) {
+        run_event(node, p->run, "%s (memory) gave no address space: %s", memory->name,
+                  error_text(rc));
+        home_put(node, home);
+        return net_refuse(p->conn, frame, rc);
+    }
+    int fds[2];
+    rc = connect_both(node, p, space.asid, fds);
+    if (rc < 0) {
+        home_destroy_space(home, space.asid);
+        home_put(node, home);
+        return net_refuse(p->conn, frame, rc);
+    }
+    pthread_mutex_lock(&node->lock);
+    p->home = home; /* from here on seat_closed() frees the space */
+    p->asid = space.asid;
+    pthread_mutex_unlock(&node->lock);
+
+    uint8_t body[512];
+    struct msg_process_join_reply reply = {
+        .asid = space.asid,
+        .memory_bytes = space.size_bytes,
+        .memory = *memory,
+        .storage = p->run->storage,
+    };
+    int size = msg_process_join_reply_encode(&reply, body, sizeof body);
+    rc = net_reply_fds(p->conn, frame, body, (size_t)size, fds, 2);
+    close(fds[0]);
+    close(fds[1]);
+    return rc;
+}
+
+static bool asid_taken_locked(struct node *node, struct asid asid)
+{
+    for (struct process *p = node->processes; p; p = p->next) {
+        if (p->asid.n == asid.n)
+            return true;
+    }
+    return false;
+}
+
+/* Makes the child's seat, with its address space where it has one already. */
+static int open_child(struct node *node, struct process *p, struct asid asid,
+                      struct seat_ends *ends, uint64_t *budget)
+{
+    pthread_mutex_lock(&node->lock);
+    *budget = budget_grant_child(&node->budget, p->run->excache_bytes);
+    int rc = *budget == 0                                   ? -EAGAIN
+             : asid.n != 0 && asid_taken_locked(node, asid) ? ASH_FORBIDDEN
+                                                            : 0;
+    if (rc == 0)
+        rc = seat_open_locked(node, p->run, *budget, ends);
+    if (rc < 0) {
+        budget_return(&node->budget, *budget);
+    } else if (asid.n != 0) {
+        struct process *child = node->processes; /* the newest: the lock was held throughout */
+        child->asid = asid;
+        child->home = home_hold(node, p->home);
+    }
+    pthread_mutex_unlock(&node->lock);
+    return rc;
+}
+
+static int process_fork(struct node *node, struct process *p, const struct net_frame *frame)
+{
+    struct msg_process_fork m;
+    if (msg_process_fork_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(p->conn, frame, ASH_MALFORMED);
+    if (p->pidfd < 0 || (m.child.n != 0 && !p->home))
+        return net_refuse(p->conn, frame, ASH_FORBIDDEN);
+    /* The mComponent takes a connection for a space of this very run alone, so what it takes is
+       the process's to give away. */
+    int fds[4];
+    int rc = m.child.n ? connect_both(node, p, m.child, &fds[2]) : 0;
+    if (rc < 0)
+        return net_refuse(p->conn, frame, rc);
+    struct seat_ends ends;
+    struct msg_process_fork_reply reply;
+    rc = open_child(node, p, m.child, &ends, &reply.excache_bytes);
+    if (rc < 0) {
+        rc = net_refuse(p->conn, frame, rc);
+    } else {
+        uint8_t body[16];
+        int size = msg_process_fork_reply_encode(&reply, body, sizeof body);
+        fds[0] = ends.seat_fd;
+        fds[1] = ends.lifeline_fd;
+        rc = net_reply_fds(p->conn, frame, body, (size_t)size, fds, m.child.n ? 4 : 2);
+        seat_ends_close(&ends);
+    }
+    if (m.child.n) {
+        close(fds[2]);
+        close(fds[3]);
+    }
+    return rc;
+}
+
+static int process_started(struct node *node, struct process *p, const struct net_frame *frame)
+{
+    struct msg_process_started m;
+    if (msg_process_started_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(p->conn, frame, ASH_MALFORMED);
+    int rc = identify(node, p, m.pid, m.name);
+    struct msg_process_started_reply reply = {};
+    return rc < 0 ? net_refuse(p->conn, frame, rc)
+                  : NET_REPLY(p->conn, frame, process_started, &reply);
+}
+
+static int process_connect(struct node *node, struct process *p, const struct net_frame *frame)
+{
+    struct msg_process_connect m;
+    if (msg_process_connect_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(p->conn, frame, ASH_MALFORMED);
+    const struct component_info *to = m.id.n == p->run->memory.id.n    ? &p->run->memory
+                                      : m.id.n == p->run->storage.id.n ? &p->run->storage
+                                                                       : NULL;
+    if (!to || !p->home)
+        return net_refuse(p->conn, frame, ASH_FORBIDDEN);
+    int fd = connect_as(node, p, p->asid, to);
+    if (fd < 0)
+        return net_refuse(p->conn, frame, fd);
+    uint8_t body[16];
+    struct msg_process_connect_reply reply = {.serial = p->serial};
+    int size = msg_process_connect_reply_encode(&reply, body, sizeof body);
+    int rc = net_reply_fds(p->conn, frame, body, (size_t)size, &fd, 1);
+    close(fd);
+    return rc;
+}
+
+/* What a program may make its user read: printable, one line. */
+static void clean(char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+    }
+}
+
+static int process_failed(struct node *node, struct process *p, const struct net_frame *frame)
+{
+    struct msg_process_failed m;
+    if (msg_process_failed_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(p->conn, frame, ASH_MALFORMED);
+    char text[RUN_EVENT_TEXT_MAX];
+    snprintf(text, sizeof text, "%s", m.text);
+    clean(text);
+    run_event(node, p->run, "%s", text);
+    struct msg_process_failed_reply reply = {};
+    return NET_REPLY(p->conn, frame, process_failed, &reply);
+}
+
+int seat_request(struct node *node, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct process *p = *net_conn_state(conn);
+    switch (frame->header.op) {
+    case OP_PROCESS_JOIN:
+        return process_join(node, p, frame);
+    case OP_PROCESS_FORK:
+        return process_fork(node, p, frame);
+    case OP_PROCESS_STARTED:
+        return process_started(node, p, frame);
+    case OP_PROCESS_CONNECT:
+        return process_connect(node, p, frame);
+    case OP_PROCESS_FAILED:
+        return process_failed(node, p, frame);
+    default:
+        return net_refuse(conn, frame, ASH_FORBIDDEN);
+    }
+}
