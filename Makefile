@@ -1,0 +1,44 @@
+# A thin front of Meson: what people type. The build is in BUILD.
+BUILD ?= build
+PREFIX ?= /usr/local
+MESON_OPTIONS ?=
+
+.PHONY: all deps test demo bench format install docs fuzz clean
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja: | deps
+	@meson setup $(BUILD) --prefix=$(PREFIX) --libexecdir=libexec $(MESON_OPTIONS)
+
+deps:
+	@tools/deps
+
+# Its last line of output: N passed, N failed.
+test: all
+	@tools/test-summary $(BUILD) $(TEST_OPTIONS)
+
+demo: all
+	@tools/demo $(BUILD)
+
+bench: all
+	@tools/bench $(BUILD)
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+# The reference pages that are generated from the tables in proto/.
+docs:
+	@python3 proto/generate.py reference proto/messages.def proto/errors.def > docs/wire.md
+
+# Every decoder for FUZZ_SECONDS each.
+FUZZ_SECONDS ?= 600
+fuzz:
+	@tools/deps
+	@tools/fuzz $(FUZZ_SECONDS)
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf $(BUILD)
