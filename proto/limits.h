@@ -24,6 +24,7 @@
 #define FETCH_MAX_LINES   64u           /* lines in one LINE_FETCH reply */
 #define WRITE_MAX_LINES   64u           /* lines in one LINE_WRITE */
 #define OPS_MAX           256u          /* vm_op records in one SPACE_OPS */
+#define GRANT_MAX          1024u /* vRegions in one VREGION_GRANT */
 #define FILE_IO_MAX       (256u * 1024) /* data bytes in one FILE_READ or FILE_WRITE */
 #define PATH_LIMIT        4096u         /* bytes of a path, with its final NUL where it has one */
 #define NAME_LIMIT        16u           /* bytes of a component's or rack's name, with its NUL */

@@ -1,0 +1,64 @@
+/*
+ * Fetches. Cost of one: a reference taken and dropped for each data line, a cache look-up for each
+ * file line; frames that are neighbours are sent as one piece. No allocation.
+ */
+#include "fetch.h"
+
+#include "errors.h"
+#include "types.h"
+
+/* Drops what the lines from `first` on refer to: they are not answered. */
+static void truncate_at(struct fetch *fetch, uint32_t first, struct frames *frames)
+{
+    struct frame_batch batch;
+    frame_batch_init(&batch, frames);
+    for (uint32_t i = first; i < fetch->count; i++) {
+        if (fetch->kinds[i] == LINE_DATA)
+            frame_batch_drop(&batch, fetch->frames[i]);
+        else if (fetch->kinds[i] == FETCH_OF_FILE)
+            file_put(fetch->files[i].file);
+    }
+    frame_batch_flush(&batch);
+    fetch->count = first;
+}
+
+int fetch_fill(struct fetch *fetch, struct cache *cache)
+{
+    for (uint32_t i = 0; i < fetch->count; i++) {
+        if (fetch->kinds[i] != FETCH_OF_FILE)
+            continue;
+        const struct fetch_file *of = &fetch->files[i];
+        int rc = cache_get(cache, of->file, of->page, of->file_end, i == 0, &fetch->frames[i]);
+        if (rc < 0) {
+            truncate_at(fetch, i, cache->frames);
+            return i == 0 ? rc : 0;
+        }
+        file_put(of->file);
+        fetch->kinds[i] = (uint8_t)rc;
+    }
+    return 0;
+}
+
+int fetch_pieces(const struct fetch *fetch, const struct frames *frames, struct iovec *pieces,
+                 uint32_t *bytes)
+{
+    int count = 0;
+    uint32_t last = 0;
+    *bytes = 0;
+    for (uint32_t i = 0; i < fetch->count; i++) {
+        if (fetch->kinds[i] != LINE_DATA)
+            continue;
+        if (count && fetch->frames[i].n == last + 1)
+            pieces[count - 1].iov_len += LINE_SIZE;
+        else
+            pieces[count++] = (struct iovec){frames_data(frames, fetch->frames[i]), LINE_SIZE};
+        last = fetch->frames[i].n;
+        *bytes += LINE_SIZE;
+    }
+    return count;
+}
+
+void fetch_release(struct fetch *fetch, struct frames *frames)
+{
+    truncate_at(fetch, 0, frames);
+}

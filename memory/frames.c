@@ -1,0 +1,244 @@
+/*
+ * Frames: two lock-free stacks of free frames and a count of those never used.
+ *
+ * Both stacks are Treiber's, their heads tagged against ABA; a run of frames is taken or given with
+ * one compare-and-swap: a head whose tag has not changed proves that the links read below it were
+ * those of the list. Taking prefers warm frames (the host has a page behind them), then cold ones,
+ * then fresh ones. Frames that come back in bulk while many warm ones lie about are given back to
+ * the host with madvise() in runs and become cold.
+ *
+ * The reserve: lines may not take the last `reserve` frames, tables not the last half of them. So a
+ * full component can still unmap, copy a chunk of a table, and read a file's pages.
+ *
+ * Cost: taking and giving are O(1) for each frame; metadata is 8 bytes a frame, touched on use.
+ */
+#include "frames.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum {
+    RESERVE_MAX = 128,     /* frames */
+    WARM_KEEP = 16 * 1024, /* warm free frames (64 MiB) kept from the host */
+    BULK = 64,             /* frames in a batch worth giving back */
+    RUN_MIN = 8,           /* neighbouring frames worth a system call */
+    RECLAIM_MIN = 64,      /* frames to ask the cache for at a time */
+};
+
+static void *reserve_pages(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+int frames_init(struct frames *frames, uint64_t size_bytes)
+{
+    uint64_t count = size_bytes / LINE_SIZE;
+    if (count < 64 || count >= UINT32_MAX - 1)
+        return -EINVAL;
+    *frames = (struct frames){.count = (uint32_t)count};
+    frames->reserve = count / 16 < RESERVE_MAX ? (uint32_t)count / 16 : RESERVE_MAX;
+    frames->memory = reserve_pages((count + 1) * LINE_SIZE);
+    frames->refs = reserve_pages((count + 1) * sizeof *frames->refs);
+    frames->next = reserve_pages((count + 1) * sizeof *frames->next);
+    if (frames->memory && frames->refs && frames->next)
+        return 0;
+    frames_free(frames);
+    return -ENOMEM;
+}
+
+void frames_free(struct frames *frames)
+{
+    uint64_t count = frames->count + 1ull;
+    if (frames->memory)
+        munmap(frames->memory, count * LINE_SIZE);
+    if (frames->refs)
+        munmap((void *)frames->refs, count * sizeof *frames->refs);
+    if (frames->next)
+        munmap((void *)frames->next, count * sizeof *frames->next);
+    *frames = (struct frames){0};
+}
+
+void frames_set_reclaim(struct frames *frames, uint32_t (*reclaim)(void *self, uint32_t want),
+                        void *self)
+{
+    frames->reclaim = reclaim;
+    frames->reclaim_self = self;
+}
+
+static uint64_t with_tag_after(uint64_t old_head, uint32_t frame)
+{
+    return ((old_head >> 32) + 1) << 32 | frame;
+}
+
+static uint32_t pop(struct frames *frames, _Atomic uint64_t *list, struct frame *out, uint32_t want)
+{
+    /* Acquire: pairs with the release in push(), whose links are read here. */
+    uint64_t head = atomic_load_explicit(list, memory_order_acquire);
+    for (;;) {
+        uint32_t got = 0, at = (uint32_t)head;
+        for (; at && got < want; got++) {
+            out[got].n = at;
+            at = atomic_load_explicit(&frames->next[at], memory_order_relaxed);
+        }
+        if (got == 0)
+            return 0;
+        if (atomic_compare_exchange_weak_explicit(list, &head, with_tag_after(head, at),
+                                                  memory_order_acq_rel, memory_order_acquire))
+            return got;
+    }
+}
+
+/* Pushes frames that are not yet linked to each other. */
+static void push(struct frames *frames, _Atomic uint64_t *list, const uint32_t *freed,
+                 uint32_t count)
+{
+    if (count == 0)
+        return;
+    for (uint32_t i = 0; i + 1 < count; i++)
+        atomic_store_explicit(&frames->next[freed[i]], freed[i + 1], memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(list, memory_order_relaxed);
+    do
+        atomic_store_explicit(&frames->next[freed[count - 1]], (uint32_t)head,
+                              memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(list, &head, with_tag_after(head, freed[0]),
+                                                  memory_order_release, memory_order_relaxed));
+}
+
+static uint32_t take_fresh(struct frames *frames, struct frame *out, uint32_t want)
+{
+    uint32_t last = atomic_load_explicit(&frames->fresh, memory_order_relaxed);
+    uint32_t got;
+    do {
+        got = frames->count - last < want ? frames->count - last : want;
+        if (got == 0)
+            return 0;
+    } while (!atomic_compare_exchange_weak_explicit(&frames->fresh, &last, last + got,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    for (uint32_t i = 0; i < got; i++)
+        out[i].n = last + 1 + i;
+    return got;
+}
+
+static uint32_t take_free(struct frames *frames, struct frame *out, uint32_t want)
+{
+    uint32_t got = pop(frames, &frames->warm, out, want);
+    if (got)
+        atomic_fetch_sub_explicit(&frames->warm_count, got, memory_order_relaxed);
+    if (got < want)
+        got += pop(frames, &frames->cold, out + got, want - got);
+    if (got < want)
+        got += take_fresh(frames, out + got, want - got);
+    atomic_fetch_add_explicit(&frames->in_use, got, memory_order_relaxed);
+    for (uint32_t i = 0; i < got; i++)
+        atomic_store_explicit(&frames->refs[out[i].n], 1, memory_order_relaxed);
+    return got;
+}
+
+/* Frames that this use may still take. Racing takers may overshoot by a few: the reserve is soft,
+   the free lists are the hard bound. */
+static uint32_t allowance(const struct frames *frames, enum frame_use use)
+{
+    if (use == FRAME_FOR_CACHE)
+        return UINT32_MAX;
+    uint32_t kept = use == FRAME_FOR_LINE ? frames->reserve : frames->reserve / 2;
+    uint32_t used = frames_used(frames);
+    return used + kept < frames->count ? frames->count - kept - used : 0;
+}
+
+uint32_t frames_take(struct frames *frames, enum frame_use use, struct frame *out, uint32_t want)
+{
+    uint32_t allowed = allowance(frames, use);
+    if (want > allowed)
+        want = allowed;
+    uint32_t got = take_free(frames, out, want);
+    while (got < want && frames->reclaim) {
+        uint32_t missing = want - got;
+        if (frames->reclaim(frames->reclaim_self, missing > RECLAIM_MIN ? missing : RECLAIM_MIN) ==
+            0)
+            break;
+        got += take_free(frames, out + got, missing);
+    }
+    return got;
+}
+
+uint32_t frames_available(const struct frames *frames)
+{
+    return allowance(frames, FRAME_FOR_LINE);
+}
+
+uint32_t frames_used(const struct frames *frames)
+{
+    uint32_t in_use = atomic_load_explicit(&frames->in_use, memory_order_relaxed);
+    uint32_t cached = atomic_load_explicit(&frames->cached, memory_order_relaxed);
+    return in_use > cached ? in_use - cached : 0;
+}
+
+void frames_count_cached(struct frames *frames, int change)
+{
+    atomic_fetch_add_explicit(&frames->cached, (uint32_t)change, memory_order_relaxed);
+}
+
+bool frame_batch_unref(struct frame_batch *batch, struct frame frame)
+{
+    /* Release: what we read of the frame comes before another's writing to it; acquire: for the
+       last one, the other way round. */
+    return atomic_fetch_sub_explicit(&batch->frames->refs[frame.n], 1, memory_order_acq_rel) == 1;
+}
+
+void frame_batch_add(struct frame_batch *batch, struct frame frame)
+{
+    batch->freed[batch->count++] = frame.n;
+    if (batch->count == FRAME_BATCH)
+        frame_batch_flush(batch);
+}
+
+bool frame_batch_drop(struct frame_batch *batch, struct frame frame)
+{
+    if (!frame_batch_unref(batch, frame))
+        return false;
+    frame_batch_add(batch, frame);
+    return true;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Gives runs of neighbouring frames back to the host; the others stay warm. */
+static void cool(struct frames *frames, uint32_t *freed, uint32_t count)
+{
+    qsort(freed, count, sizeof *freed, by_number);
+    for (uint32_t i = 0, end; i < count; i = end) {
+        for (end = i + 1; end < count && freed[end] == freed[end - 1] + 1;)
+            end++;
+        bool given =
+            end - i >= RUN_MIN && madvise(frames_data(frames, (struct frame){freed[i]}),
+                                          (size_t)(end - i) * LINE_SIZE, MADV_DONTNEED) == 0;
+        push(frames, given ? &frames->cold : &frames->warm, freed + i, end - i);
+        if (!given)
+            atomic_fetch_add_explicit(&frames->warm_count, end - i, memory_order_relaxed);
+    }
+}
+
+void frame_batch_flush(struct frame_batch *batch)
+{
+    struct frames *frames = batch->frames;
+    uint32_t count = batch->count;
+    if (count == 0)
+        return;
+    if (count >= BULK &&
+        atomic_load_explicit(&frames->warm_count, memory_order_relaxed) >= WARM_KEEP) {
+        cool(frames, batch->freed, count);
+    } else {
+        push(frames, &frames->warm, batch->freed, count);
+        atomic_fetch_add_explicit(&frames->warm_count, count, memory_order_relaxed);
+    }
+    atomic_fetch_sub_explicit(&frames->in_use, count, memory_order_relaxed);
+    batch->count = 0;
+}

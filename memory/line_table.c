@@ -1,0 +1,237 @@
+/*
+ * Line tables: a directory of chunks, each chunk itself a frame of CHUNK_LINES entries.
+ *
+ * Invariants:
+ *  - an entry holds one reference to its frame, and a chunk's frame has one reference for each
+ *    table that it is in; so cloning a table costs one reference a chunk, not one a line;
+ *  - a chunk with more than one reference is never changed. The first change of one copies it and
+ *    takes a reference to each frame in it. Two clones that do so at once both copy, and the last
+ *    to let go of the old chunk frees it: no lock is shared between clones.
+ *
+ * Chunks come out of the frame budget, so no peer can make the tables outgrow it. Work is
+ * proportional to the chunks that are there, whatever the range.
+ */
+#include "line_table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "errors.h"
+
+static uint32_t *entries(const struct frames *frames, struct frame chunk)
+{
+    return frames_data(frames, chunk);
+}
+
+static bool holds_frame(uint32_t entry)
+{
+    return entry != LINE_ABSENT && entry != LINE_STORED_ZERO;
+}
+
+uint32_t line_table_get(const struct line_table *table, const struct frames *frames, uint32_t line)
+{
+    if (!table->chunks)
+        return LINE_ABSENT;
+    struct frame chunk = table->chunks[line / CHUNK_LINES];
+    return chunk.n ? entries(frames, chunk)[line % CHUNK_LINES] : LINE_ABSENT;
+}
+
+/* Lets go of a chunk and, with its last reference, of the frames in it. */
+static void drop_chunk(struct frame_batch *batch, struct frame chunk)
+{
+    if (!frame_batch_unref(batch, chunk))
+        return;
+    const uint32_t *e = entries(batch->frames, chunk);
+    for (uint32_t i = 0; i < CHUNK_LINES; i++)
+        if (holds_frame(e[i]))
+            frame_batch_drop(batch, (struct frame){e[i]});
+    frame_batch_add(batch, chunk);
+}
+
+static uint32_t frames_in(const struct frames *frames, struct frame chunk)
+{
+    const uint32_t *e = entries(frames, chunk);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < CHUNK_LINES; i++)
+        count += holds_frame(e[i]);
+    return count;
+}
+
+int line_table_own(struct line_table *table, struct frame_batch *batch, uint32_t line)
+{
+    struct frames *frames = batch->frames;
+    if (!table->chunks) {
+        table->chunks = calloc(CHUNK_COUNT, sizeof *table->chunks);
+        if (!table->chunks)
+            return -ENOMEM;
+    }
+    struct frame *chunk = &table->chunks[line / CHUNK_LINES];
+    if (chunk->n && frames_exclusive(frames, *chunk))
+        return 0;
+
+    struct frame own;
+    if (frames_take(frames, FRAME_FOR_TABLE, &own, 1) == 0)
+        return ASH_NO_FRAMES;
+    uint32_t *e = entries(frames, own);
+    if (chunk->n) {
+        memcpy(e, entries(frames, *chunk), LINE_SIZE);
+        for (uint32_t i = 0; i < CHUNK_LINES; i++)
+            if (holds_frame(e[i]))
+                frames_ref(frames, (struct frame){e[i]});
+        drop_chunk(batch, *chunk);
+    } else {
+        memset(e, 0, LINE_SIZE);
+    }
+    *chunk = own;
+    return 0;
+}
+
+uint32_t line_table_set(struct line_table *table, const struct frames *frames, uint32_t line,
+                        uint32_t entry)
+{
+    uint32_t *e = &entries(frames, table->chunks[line / CHUNK_LINES])[line % CHUNK_LINES];
+    uint32_t old = *e;
+    *e = entry;
+    table->frames += (uint32_t)holds_frame(entry) - (uint32_t)holds_frame(old);
+    return old;
+}
+
+static bool any_stored(const uint32_t *e, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (e[i] != LINE_ABSENT)
+            return true;
+    return false;
+}
+
+/* Owns the chunks that the range covers only in part and has lines in. */
+int line_table_prepare_clear(struct line_table *table, struct frame_batch *batch, uint32_t first,
+                             uint32_t end)
+{
+    if (!table->chunks || first >= end)
+        return 0;
+    uint32_t edges[2] = {first / CHUNK_LINES, (end - 1) / CHUNK_LINES};
+    for (int i = 0; i < 2; i++) {
+        uint32_t start = edges[i] * CHUNK_LINES;
+        uint32_t from = first > start ? first - start : 0;
+        uint32_t to = end < start + CHUNK_LINES ? end - start : CHUNK_LINES;
+        struct frame chunk = table->chunks[edges[i]];
+        if (!chunk.n || to - from == CHUNK_LINES ||
+            !any_stored(entries(batch->frames, chunk) + from, to - from))
+            continue;
+        int rc = line_table_own(table, batch, start);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static void forget(struct line_table *table, struct frame_batch *batch, uint32_t line)
+{
+    uint32_t old = line_table_set(table, batch->frames, line, LINE_ABSENT);
+    if (holds_frame(old))
+        frame_batch_drop(batch, (struct frame){old});
+}
+
+void line_table_clear(struct line_table *table, struct frame_batch *batch, uint32_t first,
+                      uint32_t end)
+{
+    struct frames *frames = batch->frames;
+    if (!table->chunks)
+        return;
+    for (uint32_t line = first, stop; line < end; line = stop) {
+        struct frame *chunk = &table->chunks[line / CHUNK_LINES];
+        stop = (line / CHUNK_LINES + 1) * CHUNK_LINES;
+        if (stop > end)
+            stop = end;
+        if (!chunk->n)
+            continue;
+        if (stop - line == CHUNK_LINES) {
+            table->frames -= frames_in(frames, *chunk);
+            drop_chunk(batch, *chunk);
+            chunk->n = 0;
+            continue;
+        }
+        if (!any_stored(entries(frames, *chunk) + line % CHUNK_LINES, stop - line))
+            continue;
+        for (; line < stop; line++)
+            forget(table, batch, line);
+    }
+}
+
+/* The first line at or after `line` that is stored, or `end`. */
+static uint32_t next_stored(const struct line_table *table, const struct frames *frames,
+                            uint32_t line, uint32_t end)
+{
+    while (table->chunks && line < end) {
+        struct frame chunk = table->chunks[line / CHUNK_LINES];
+        if (!chunk.n)
+            line = (line / CHUNK_LINES + 1) * CHUNK_LINES;
+        else if (entries(frames, chunk)[line % CHUNK_LINES] != LINE_ABSENT)
+            return line;
+        else
+            line++;
+    }
+    return end;
+}
+
+int line_table_prepare_move(struct line_table *from, uint32_t first, struct line_table *to,
+                            uint32_t to_first, uint32_t count, struct frame_batch *batch)
+{
+    struct frames *frames = batch->frames;
+    uint32_t end = first + count, to_end = to_first + count;
+    for (uint32_t line = first; (line = next_stored(from, frames, line, end)) < end; line++) {
+        int rc = line_table_own(from, batch, line);
+        if (rc == 0)
+            rc = line_table_own(to, batch, to_first + (line - first));
+        if (rc < 0)
+            return rc;
+    }
+    for (uint32_t line = to_first; (line = next_stored(to, frames, line, to_end)) < to_end;
+         line++) {
+        int rc = line_table_own(to, batch, line);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+void line_table_move(struct line_table *from, uint32_t first, struct line_table *to,
+                     uint32_t to_first, uint32_t count, struct frame_batch *batch)
+{
+    struct frames *frames = batch->frames;
+    uint32_t end = first + count, to_end = to_first + count;
+    for (uint32_t line = to_first; (line = next_stored(to, frames, line, to_end)) < to_end; line++)
+        forget(to, batch, line);
+    for (uint32_t line = first; (line = next_stored(from, frames, line, end)) < end; line++) {
+        uint32_t entry = line_table_set(from, frames, line, LINE_ABSENT);
+        line_table_set(to, frames, to_first + (line - first), entry);
+    }
+    line_table_clear(from, batch, first, end); /* gives the emptied chunks back */
+}
+
+int line_table_clone(const struct line_table *table, struct line_table *copy, struct frames *frames)
+{
+    *copy = (struct line_table){0};
+    if (!table->chunks)
+        return 0;
+    copy->chunks = malloc(CHUNK_COUNT * sizeof *copy->chunks);
+    if (!copy->chunks)
+        return -ENOMEM;
+    memcpy(copy->chunks, table->chunks, CHUNK_COUNT * sizeof *copy->chunks);
+    copy->frames = table->frames;
+    for (uint32_t i = 0; i < CHUNK_COUNT; i++)
+        if (copy->chunks[i].n)
+            frames_ref(frames, copy->chunks[i]);
+    return 0;
+}
+
+void line_table_free(struct line_table *table, struct frame_batch *batch)
+{
+    for (uint32_t i = 0; table->chunks && i < CHUNK_COUNT; i++)
+        if (table->chunks[i].n)
+            drop_chunk(batch, table->chunks[i]);
+    free(table->chunks);
+    *table = (struct line_table){0};
+}

@@ -1,0 +1,62 @@
+/*
+ * The line table of one vRegion: for each line the frame that holds it, 4 bytes a line.
+ *
+ * Protected by the lock of the address space that it belongs to. Chunks are shared between clones
+ * of an address space; the table copies a shared one before it changes it.
+ */
+#ifndef ASHLAR_MEMORY_LINE_TABLE_H
+#define ASHLAR_MEMORY_LINE_TABLE_H
+
+#include "frames.h"
+
+/* What a table says of a line: nothing was stored, zeros were stored, or the frame's number. */
+enum { LINE_ABSENT = 0 };
+#define LINE_STORED_ZERO UINT32_MAX
+
+enum {
+    CHUNK_LINES = LINE_SIZE / sizeof(uint32_t),
+    CHUNK_COUNT = VREGION_LINES / CHUNK_LINES,
+};
+
+struct line_table {
+    struct frame *chunks; /* CHUNK_COUNT of them; NULL while nothing was stored */
+    uint32_t frames;      /* lines that have a frame */
+};
+
+uint32_t line_table_get(const struct line_table *table, const struct frames *frames, uint32_t line);
+
+/*
+ * Makes the chunk of a line present and this table's own, so that line_table_set() can follow.
+ * What the lines hold stays. -ENOMEM or ASH_NO_FRAMES.
+ */
+int line_table_own(struct line_table *table, struct frame_batch *batch, uint32_t line)
+    __attribute__((warn_unused_result));
+
+/* Replaces an entry whose chunk is owned; the caller's reference goes in, the old one comes out. */
+uint32_t line_table_set(struct line_table *table, const struct frames *frames, uint32_t line,
+                        uint32_t entry);
+
+/*
+ * Changes of ranges come in two steps: one that may fail (ASH_NO_FRAMES, -ENOMEM: a shared chunk
+ * could not be copied) and changes nothing that a reader could see, and one that cannot fail.
+ */
+int line_table_prepare_clear(struct line_table *table, struct frame_batch *batch, uint32_t first,
+                             uint32_t end) __attribute__((warn_unused_result));
+/* Makes lines absent. */
+void line_table_clear(struct line_table *table, struct frame_batch *batch, uint32_t first,
+                      uint32_t end);
+
+int line_table_prepare_move(struct line_table *from, uint32_t first, struct line_table *to,
+                            uint32_t to_first, uint32_t count, struct frame_batch *batch)
+    __attribute__((warn_unused_result));
+/* Moves `count` lines, replacing what was stored at `to`. The two ranges do not overlap. */
+void line_table_move(struct line_table *from, uint32_t first, struct line_table *to,
+                     uint32_t to_first, uint32_t count, struct frame_batch *batch);
+
+/* Makes `copy` (empty) share everything of `table`. */
+int line_table_clone(const struct line_table *table, struct line_table *copy, struct frames *frames)
+    __attribute__((warn_unused_result));
+
+void line_table_free(struct line_table *table, struct frame_batch *batch);
+
+#endif

@@ -1,0 +1,549 @@
+/*
+ * Address spaces.
+ *
+ * A request's range is walked in pieces, one for each vRegion that it touches. A change goes over
+ * its pieces twice: first everything that may fail (vma_prepare, line_table_prepare_*), which no
+ * reader can see, then the change itself, which cannot fail. Lines are given up before the vmas
+ * that they lie in, so no line outlives its vma.
+ *
+ * Cost: LINE_WRITE copies each line once, out of the connection's buffer into a fresh frame and
+ * before the lock is taken; under the lock entries are exchanged. LINE_FETCH copies nothing.
+ */
+#include "space.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "errors.h"
+
+enum { GRANT_FLOOR_SHARE = 64 }; /* new vRegions are refused below 1/64 of the frames */
+
+struct space *space_new(struct asid asid, uint64_t run_id, struct frames *frames)
+{
+    struct space *space = calloc(1, sizeof *space);
+    if (!space)
+        return NULL;
+    space->asid = asid;
+    space->run_id = run_id;
+    space->frames = frames;
+    atomic_init(&space->refs, 1);
+    if (pthread_mutex_init(&space->lock, NULL) != 0) {
+        free(space);
+        return NULL;
+    }
+    return space;
+}
+
+void space_ref(struct space *space)
+{
+    atomic_fetch_add_explicit(&space->refs, 1, memory_order_relaxed);
+}
+
+static void free_all(struct space *space)
+{
+    struct frame_batch batch;
+    frame_batch_init(&batch, space->frames);
+    vregion_array_free(&space->vregions, &batch);
+    frame_batch_flush(&batch);
+}
+
+void space_put(struct space *space)
+{
+    if (atomic_fetch_sub_explicit(&space->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    free_all(space);
+    pthread_mutex_destroy(&space->lock);
+    free(space);
+}
+
+static int lock_live(struct space *space)
+{
+    pthread_mutex_lock(&space->lock);
+    if (!space->destroyed)
+        return 0;
+    pthread_mutex_unlock(&space->lock);
+    return ASH_NO_SPACE_ID;
+}
+
+/* ---- ranges ---- */
+
+struct piece {
+    struct vregion *vregion;
+    uint32_t first, end; /* lines of it */
+};
+
+/* Whether there are more pieces; then *piece is the next and *at the line after it. */
+static bool next_piece(const struct space *space, uint64_t *at, uint64_t end, struct piece *piece)
+{
+    if (*at >= end)
+        return false;
+    uint64_t stop = (*at / VREGION_LINES + 1) * VREGION_LINES;
+    if (stop > end)
+        stop = end;
+    piece->vregion = vregion_at(&space->vregions, *at / VREGION_LINES);
+    piece->first = (uint32_t)(*at % VREGION_LINES);
+    piece->end = piece->first + (uint32_t)(stop - *at);
+    *at = stop;
+    return true;
+}
+
+static int check_range(const struct space *space, uint64_t first, uint64_t count)
+{
+    const uint64_t lowest = WINDOW_START >> LINE_SHIFT, limit = WINDOW_END >> LINE_SHIFT;
+    if (count == 0 || first < lowest || first >= limit || count > limit - first)
+        return -EINVAL;
+    struct piece piece;
+    for (uint64_t at = first; next_piece(space, &at, first + count, &piece);)
+        if (!piece.vregion)
+            return -EFAULT;
+    return 0;
+}
+
+/* ---- vRegions ---- */
+
+int space_grant(struct space *space, uint32_t first, uint32_t count, struct component owner,
+                struct vregion_info *out)
+{
+    if (count == 0 || first >= VREGION_COUNT || count > VREGION_COUNT - first)
+        return -EINVAL;
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    bool low = frames_available(space->frames) < space->frames->count / GRANT_FLOOR_SHARE;
+    for (uint32_t i = 0; i < count && low && rc == 0; i++)
+        if (!vregion_at(&space->vregions, first + i))
+            rc = ASH_NO_FRAMES;
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        rc = vregion_grant(&space->vregions, first + i, owner);
+        if (rc < 0)
+            break;
+        struct vregion *vregion = vregion_at(&space->vregions, first + i);
+        out[i] = (struct vregion_info){
+            .index = first + i, .owner = vregion->owner, .epoch = vregion->epoch};
+    }
+    pthread_mutex_unlock(&space->lock);
+    return rc;
+}
+
+/* ---- operations ---- */
+
+/* Prepares every piece for giving up its lines and, with `vmas`, for a change of its vmas. */
+static int prepare(struct space *space, struct frame_batch *batch, uint64_t first, uint64_t count,
+                   bool lines, bool vmas)
+{
+    struct piece p;
+    for (uint64_t at = first; next_piece(space, &at, first + count, &p);) {
+        int rc = 0;
+        if (lines)
+            rc = line_table_prepare_clear(&p.vregion->lines, batch, p.first, p.end);
+        if (rc == 0 && vmas)
+            rc = vma_prepare(&p.vregion->vmas, p.first, p.end);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int map(struct space *space, struct frame_batch *batch, uint64_t first, uint64_t count,
+               const struct vma *what)
+{
+    struct piece p;
+    int rc = prepare(space, batch, first, count, true, true);
+    if (rc < 0)
+        return rc;
+    for (uint64_t at = first, start = at; next_piece(space, &at, first + count, &p); start = at) {
+        struct vma vma = *what;
+        vma.first = p.first;
+        vma.end = p.end;
+        vma.file_page += start - first;
+        line_table_clear(&p.vregion->lines, batch, p.first, p.end);
+        vma_map(&p.vregion->vmas, &vma);
+    }
+    return 0;
+}
+
+static int unmap(struct space *space, struct frame_batch *batch, uint64_t first, uint64_t count)
+{
+    struct piece p;
+    int rc = prepare(space, batch, first, count, true, true);
+    if (rc < 0)
+        return rc;
+    for (uint64_t at = first; next_piece(space, &at, first + count, &p);) {
+        line_table_clear(&p.vregion->lines, batch, p.first, p.end);
+        vma_unmap(&p.vregion->vmas, p.first, p.end);
+    }
+    return 0;
+}
+
+static int protect(struct space *space, struct frame_batch *batch, uint64_t first, uint64_t count,
+                   uint8_t prot)
+{
+    struct piece p;
+    int rc = prepare(space, batch, first, count, false, true);
+    if (rc < 0)
+        return rc;
+    for (uint64_t at = first; next_piece(space, &at, first + count, &p);)
+        vma_protect(&p.vregion->vmas, p.first, p.end, prot);
+    return 0;
+}
+
+static int discard(struct space *space, struct frame_batch *batch, uint64_t first, uint64_t count)
+{
+    struct piece p;
+    int rc = prepare(space, batch, first, count, true, false);
+    if (rc < 0)
+        return rc;
+    for (uint64_t at = first; next_piece(space, &at, first + count, &p);)
+        line_table_clear(&p.vregion->lines, batch, p.first, p.end);
+    return 0;
+}
+
+/* A part of a move that lies in one vRegion on either side. */
+struct step {
+    struct vregion *from, *to;
+    uint32_t first, to_first, count;
+};
+
+static bool next_step(const struct space *space, const struct vm_op *op, uint64_t *done,
+                      struct step *step)
+{
+    if (*done >= op->count)
+        return false;
+    uint64_t from = op->first.n + *done, to = op->to.n + *done, count = op->count - *done;
+    uint64_t from_left = VREGION_LINES - from % VREGION_LINES;
+    uint64_t to_left = VREGION_LINES - to % VREGION_LINES;
+    count = count < from_left ? count : from_left;
+    count = count < to_left ? count : to_left;
+    *step = (struct step){
+        .from = vregion_at(&space->vregions, from / VREGION_LINES),
+        .to = vregion_at(&space->vregions, to / VREGION_LINES),
+        .first = (uint32_t)(from % VREGION_LINES),
+        .to_first = (uint32_t)(to % VREGION_LINES),
+        .count = (uint32_t)count,
+    };
+    *done += count;
+    return true;
+}
+
+static int prepare_step(const struct step *s, struct frame_batch *batch)
+{
+    int rc = vma_prepare(&s->from->vmas, s->first, s->first + s->count);
+    if (rc == 0)
+        rc = vma_prepare(&s->to->vmas, s->to_first, s->to_first + s->count);
+    if (rc == 0)
+        rc = line_table_prepare_move(&s->from->lines, s->first, &s->to->lines, s->to_first,
+                                     s->count, batch);
+    return rc;
+}
+
+/* Each sweep over the steps ends before the next begins: a vma that is merged by one step would
+   lose the boundary that another prepared. */
+static int move(struct space *space, struct frame_batch *batch, const struct vm_op *op)
+{
+    struct step s;
+    int rc = check_range(space, op->to.n, op->count);
+    if (rc < 0)
+        return rc;
+    if (op->first.n < op->to.n + op->count && op->to.n < op->first.n + op->count)
+        return -EINVAL;
+    for (uint64_t done = 0; next_step(space, op, &done, &s);)
+        if ((rc = prepare_step(&s, batch)) < 0)
+            return rc;
+    for (uint64_t done = 0; next_step(space, op, &done, &s);)
+        vma_unmap(&s.to->vmas, s.to_first, s.to_first + s.count);
+    for (uint64_t done = 0; next_step(space, op, &done, &s);) {
+        line_table_move(&s.from->lines, s.first, &s.to->lines, s.to_first, s.count, batch);
+        vma_move(&s.from->vmas, s.first, s.first + s.count, &s.to->vmas, s.to_first);
+    }
+    for (uint64_t done = 0; next_step(space, op, &done, &s);) {
+        vma_mend(&s.to->vmas, s.to_first);
+        vma_mend(&s.to->vmas, s.to_first + s.count);
+    }
+    return 0;
+}
+
+static int apply(struct space *space, struct frame_batch *batch, const struct vm_op *op)
+{
+    int rc = check_range(space, op->first.n, op->count);
+    if (rc < 0)
+        return rc;
+    switch (op->kind) {
+    case VM_OP_MAP:
+        return map(space, batch, op->first.n, op->count, &(struct vma){.prot = op->prot});
+    case VM_OP_UNMAP:
+        return unmap(space, batch, op->first.n, op->count);
+    case VM_OP_PROTECT:
+        return protect(space, batch, op->first.n, op->count, op->prot);
+    case VM_OP_REMAP:
+        return move(space, batch, op);
+    case VM_OP_DISCARD:
+        return discard(space, batch, op->first.n, op->count);
+    default:
+        return -EINVAL;
+    }
+}
+
+int space_apply(struct space *space, const struct vm_op *op)
+{
+    struct frame_batch batch;
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    frame_batch_init(&batch, space->frames);
+    rc = apply(space, &batch, op);
+    pthread_mutex_unlock(&space->lock);
+    frame_batch_flush(&batch);
+    return rc;
+}
+
+int space_map_file(struct space *space, struct vpn first, uint64_t count, uint8_t prot,
+                   struct file *file, uint64_t file_page, uint64_t file_end)
+{
+    struct frame_batch batch;
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    frame_batch_init(&batch, space->frames);
+    rc = check_range(space, first.n, count);
+    if (rc == 0)
+        rc = map(space, &batch, first.n, count,
+                 &(struct vma){
+                     .prot = prot, .file = file, .file_page = file_page, .file_end = file_end});
+    pthread_mutex_unlock(&space->lock);
+    frame_batch_flush(&batch);
+    return rc;
+}
+
+/* ---- lines ---- */
+
+/* What one line is; takes the reference that the answer needs. */
+static uint8_t look_up(const struct space *space, const struct vregion *vregion,
+                       const struct vma *vma, uint32_t line, struct fetch *fetch, uint32_t i)
+{
+    if (!vma || line < vma->first)
+        return LINE_UNMAPPED;
+    uint32_t entry = line_table_get(&vregion->lines, space->frames, line);
+    if (entry == LINE_STORED_ZERO)
+        return LINE_ZERO;
+    if (entry != LINE_ABSENT) {
+        fetch->frames[i].n = entry;
+        frames_ref(space->frames, fetch->frames[i]);
+        return LINE_DATA;
+    }
+    if (!vma->file)
+        return LINE_ZERO;
+    file_ref(vma->file);
+    fetch->files[i] = (struct fetch_file){vma->file, vma_file_page(vma, line), vma->file_end};
+    return FETCH_OF_FILE;
+}
+
+int space_fetch(struct space *space, struct vpn first, uint32_t count, struct fetch *fetch)
+{
+    fetch->count = 0;
+    if (count == 0 || count > FETCH_MAX_LINES || first.n >= WINDOW_END >> LINE_SHIFT)
+        return -EINVAL;
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    struct piece p;
+    uint32_t i = 0;
+    for (uint64_t at = first.n; next_piece(space, &at, first.n + count, &p) && p.vregion;) {
+        const struct vma *vma = vma_at_or_after(&p.vregion->vmas, p.first);
+        for (uint32_t line = p.first; line < p.end; line++, i++) {
+            if (vma && line >= vma->end)
+                vma = vma_at_or_after(&p.vregion->vmas, line);
+            fetch->kinds[i] = look_up(space, p.vregion, vma, line, fetch, i);
+        }
+    }
+    fetch->count = i;
+    pthread_mutex_unlock(&space->lock);
+    return i ? 0 : -EFAULT;
+}
+
+/* A line to store: where, and what its table will say. */
+struct store {
+    struct vpn page;
+    struct vregion *vregion; /* NULL: the line lies in no vma */
+    uint32_t line;
+    uint32_t entry; /* a frame with the bytes, LINE_STORED_ZERO, or LINE_ABSENT: no frame */
+    const uint8_t *data;
+};
+
+static bool all_zero(const uint8_t *data)
+{
+    for (uint32_t i = 0; i < LINE_SIZE; i += 64) {
+        uint64_t w[8], any = 0;
+        memcpy(w, data + i, sizeof w);
+        for (int j = 0; j < 8; j++)
+            any |= w[j];
+        if (any)
+            return false;
+    }
+    return true;
+}
+
+/* Copies the lines that are not zero into frames, as far as there are frames. */
+static void fill_frames(struct frames *frames, struct store *stores, uint32_t count)
+{
+    struct frame own[WRITE_MAX_LINES];
+    uint32_t want = 0, used = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        stores[i].entry = all_zero(stores[i].data) ? LINE_STORED_ZERO : LINE_ABSENT;
+        want += stores[i].entry == LINE_ABSENT;
+    }
+    uint32_t got = frames_take(frames, FRAME_FOR_LINE, own, want);
+    for (uint32_t i = 0; i < count && used < got; i++) {
+        if (stores[i].entry != LINE_ABSENT)
+            continue;
+        memcpy(frames_data(frames, own[used]), stores[i].data, LINE_SIZE);
+        stores[i].entry = own[used++].n;
+    }
+}
+
+static bool has_frame(uint32_t entry)
+{
+    return entry != LINE_ABSENT && entry != LINE_STORED_ZERO;
+}
+
+/* Whether another store of the request is to the same line. */
+static bool repeated(const struct store *stores, uint32_t count, uint32_t at)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (i != at && stores[i].page.n == stores[at].page.n)
+            return true;
+    return false;
+}
+
+/*
+ * Finds a store's place and makes its chunk ready. A line for which there was no frame may still
+ * overwrite the frame that it has, where nobody else refers to that.
+ */
+static int prepare_store(struct space *space, struct frame_batch *batch, struct store *stores,
+                         uint32_t count, uint32_t at)
+{
+    struct store *s = &stores[at];
+    struct vregion *vregion = vregion_at(&space->vregions, s->page.n / VREGION_LINES);
+    if (!vregion)
+        return -EFAULT;
+    s->vregion = NULL;
+    s->line = (uint32_t)(s->page.n % VREGION_LINES);
+    const struct vma *vma = vma_at_or_after(&vregion->vmas, s->line);
+    if (!vma || s->line < vma->first)
+        return 0;
+    s->vregion = vregion;
+    if (line_table_get(&vregion->lines, space->frames, s->line) == LINE_ABSENT &&
+        s->entry == LINE_STORED_ZERO && !vma->file)
+        return 0;
+    int rc = line_table_own(&vregion->lines, batch, s->line);
+    if (rc == 0 && s->entry == LINE_ABSENT) {
+        uint32_t old = line_table_get(&vregion->lines, space->frames, s->line);
+        if (!has_frame(old) || !frames_exclusive(space->frames, (struct frame){old}) ||
+            repeated(stores, count, at))
+            rc = ASH_NO_FRAMES;
+    }
+    return rc;
+}
+
+static void commit_store(struct space *space, struct frame_batch *batch, struct store *s)
+{
+    struct line_table *lines = &s->vregion->lines;
+    uint32_t old = line_table_get(lines, space->frames, s->line);
+    if (s->entry == LINE_ABSENT) {
+        memcpy(frames_data(space->frames, (struct frame){old}), s->data, LINE_SIZE);
+        return;
+    }
+    if (s->entry == LINE_STORED_ZERO && old == LINE_ABSENT)
+        if (!vma_at_or_after(&s->vregion->vmas, s->line)->file)
+            return; /* an anonymous line is zero as it is */
+    line_table_set(lines, space->frames, s->line, s->entry);
+    s->entry = old; /* its reference, or the lack of one, is ours now */
+}
+
+int space_write(struct space *space, const struct line_ref *lines, uint32_t count,
+                const uint8_t *data)
+{
+    struct store stores[WRITE_MAX_LINES];
+    struct frame_batch batch;
+    int stored = 0;
+    if (count == 0 || count > WRITE_MAX_LINES)
+        return -EINVAL;
+    for (uint32_t i = 0; i < count; i++) {
+        stores[i].page = lines[i].page;
+        stores[i].data = data + (size_t)i * LINE_SIZE;
+    }
+    fill_frames(space->frames, stores, count);
+    frame_batch_init(&batch, space->frames);
+
+    int rc = lock_live(space);
+    if (rc == 0) {
+        for (uint32_t i = 0; i < count && rc == 0; i++)
+            rc = prepare_store(space, &batch, stores, count, i);
+        for (uint32_t i = 0; i < count && rc == 0; i++) {
+            if (!stores[i].vregion)
+                continue;
+            commit_store(space, &batch, &stores[i]);
+            stored++;
+        }
+        pthread_mutex_unlock(&space->lock);
+    }
+    /* What the tables did not take, or gave back in exchange. */
+    for (uint32_t i = 0; i < count; i++)
+        if (has_frame(stores[i].entry))
+            frame_batch_drop(&batch, (struct frame){stores[i].entry});
+    frame_batch_flush(&batch);
+    return rc < 0 ? rc : stored;
+}
+
+/* ---- whole spaces ---- */
+
+int space_clone(struct space *space, struct space *child)
+{
+    struct frame_batch batch;
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    frame_batch_init(&batch, space->frames);
+    rc = vregion_array_clone(&space->vregions, &child->vregions, &batch);
+    pthread_mutex_unlock(&space->lock);
+    frame_batch_flush(&batch);
+    return rc;
+}
+
+static void add_to_stat(void *arg, const struct vregion *vregion)
+{
+    struct msg_space_stat_reply *stat = arg;
+    stat->frames += vregion->lines.frames;
+    stat->vmas += vregion->vmas.count;
+    stat->vregions++;
+}
+
+int space_stat(struct space *space, struct msg_space_stat_reply *stat)
+{
+    *stat = (struct msg_space_stat_reply){0};
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    vregion_each(&space->vregions, add_to_stat, stat);
+    pthread_mutex_unlock(&space->lock);
+    stat->bytes = stat->frames * LINE_SIZE;
+    return 0;
+}
+
+int space_reset(struct space *space)
+{
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    free_all(space);
+    pthread_mutex_unlock(&space->lock);
+    return 0;
+}
+
+void space_destroy(struct space *space)
+{
+    pthread_mutex_lock(&space->lock);
+    space->destroyed = true;
+    free_all(space);
+    pthread_mutex_unlock(&space->lock);
+}
