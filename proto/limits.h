@@ -5,8 +5,10 @@
  * Freestanding: usable by ashlar-exec and by the daemons alike.
  */
 /* This folder is searched before the compiler's own limits.h, which includes <limits.h> again to
-   reach the C library's: outside the guard. */
+   reach the C library's: outside the guard. ashlar-exec has none. */
+#if __STDC_HOSTED__
 #include_next <limits.h>
+#endif
 
 #ifndef ASHLAR_PROTO_LIMITS_H
 #define ASHLAR_PROTO_LIMITS_H

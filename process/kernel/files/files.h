@@ -2,11 +2,11 @@
  * The Linux state layer for files: descriptors, open file descriptions, the working directory.
  *
  * A descriptor of the program is a host descriptor of the same number. One whose file lives on an
- * sComponent is a *placeholder*: a host memfd whose file offset is the description's offset, and whose
- * first bytes say what it refers to (struct placeholder). So numbering, dup, close-on-exec,
- * inheritance over fork and exec, and passing over UNIX sockets are the host's own, and the processes
- * that share a description share its offset and flags. Everything else (pipes, sockets, epoll,
- * terminals, /dev, /proc, /sys) is a plain host descriptor.
+ * sComponent is a *placeholder*: a host memfd whose file offset is the description's offset, and
+ * whose first bytes say what it refers to (struct placeholder). So numbering, dup, close-on-exec,
+ * inheritance over fork and exec, and passing over UNIX sockets are the host's own, and the
+ * processes that share a description share its offset and flags. Everything else (pipes, sockets,
+ * epoll, terminals, /dev, /proc, /sys) is a plain host descriptor.
  *
  * The descriptors of the monitor itself lie at or above FILES_FLOOR and are hidden: every call on
  * them answers EBADF.
@@ -26,12 +26,21 @@ struct thread;
 
 /* A process's first files state; cwd is absolute. NULL: out of memory. */
 struct files *files_new(const char *cwd, uint32_t umask, int floor);
-/* A copy for a fork or vfork child (same descriptors, own cwd, umask and caches). */
-struct files *files_copy(const struct files *from);
+/*
+ * A copy for a fork or vfork child (same descriptors, own cwd, umask and caches), made in the
+ * parent before the host forks. The parent of a fork frees it again: files_free() in the parent.
+ */
+struct files *files_copy(struct files *from);
 void files_free(struct files *f);
-/* In a fork child, on its own storage connection: holds every file that is open, see FILE_HOLD. */
+/*
+ * On new storage connections: holds every file that is open, see FILE_HOLD. In a fork child, and at
+ * the start of a program that has not inherited its connections.
+ */
 void files_hold_all(struct files *f);
-/* At exec: closes close-on-exec descriptors' state; the host closes the descriptors themselves. */
+/*
+ * At exec, just before the host's: lets go of what close-on-exec descriptors refer to; the host
+ * closes the descriptors themselves. A vfork child then does files_free() where it can.
+ */
 void files_exec(struct files *f);
 
 const char *files_cwd(const struct files *f);
@@ -41,6 +50,15 @@ uint32_t files_umask(const struct files *f);
 bool files_hidden(const struct files *f, int fd);
 /* The lowest number of hidden descriptors: RLIMIT_NOFILE as the program sees it. */
 int files_floor(const struct files *f);
+
+/*
+ * For calls that make a host descriptor (socket, accept, epoll_create...): passes its result on, or
+ * closes what lies among the hidden ones and returns -EMFILE. Descriptors that are received are
+ * found out about on first use; only one that may be hidden needs this.
+ */
+long files_new_host(struct files *f, long fd);
+/* A descriptor is being sent to another process: its offset is shared from now on. */
+void files_sent(struct files *f, int fd);
 
 /*
  * For the loader: opens an absolute path of the vNode for execution. Fills what MAP_FILE needs.
@@ -62,7 +80,8 @@ int files_real_path(const char *path, char out[PATH_LIMIT]) __attribute__((warn_
  * For mmap: what file a descriptor refers to. Returns 0 and fills *out, -EBADF, -EACCES (not open
  * for reading), -ENODEV (not a regular file of an sComponent).
  */
-int files_mappable(struct files *f, int fd, struct vnode_file *out) __attribute__((warn_unused_result));
+int files_mappable(struct files *f, int fd, struct vnode_file *out)
+    __attribute__((warn_unused_result));
 
 /* The version of a file's content, for MAP_FILE: changes when it was written to. */
 uint64_t file_version(const struct file_attr *attr);

@@ -1,0 +1,261 @@
+/* See descriptor.h. */
+#include "descriptor.h"
+
+#include <linux/fcntl.h>
+
+#include "../host/host.h"
+#include "../rpc/rpc.h"
+
+static bool same_file(const struct file_id *a, const struct file_id *b)
+{
+    return a->inode == b->inode && a->device == b->device && a->generation == b->generation;
+}
+
+/* The entry of a number that is not hidden; NULL: out of memory. files->lock is held. */
+static struct entry *entry_of(struct files *f, int fd)
+{
+    struct entry **chunk = &f->chunks[fd / ENTRIES_PER_CHUNK];
+    if (!*chunk)
+        *chunk = host_alloc(ENTRIES_PER_CHUNK * sizeof **chunk);
+    return *chunk ? &(*chunk)[fd % ENTRIES_PER_CHUNK] : NULL;
+}
+
+/* files->lock is held. True where it was the last use: *gone is then to be released. */
+static bool drop(struct files *f, struct open_file *file, struct file_id *gone)
+{
+    if (--file->users)
+        return false;
+    struct open_file **at = &f->open;
+    while (*at != file)
+        at = &(*at)->next;
+    *at = file->next;
+    *gone = file->id;
+    pool_put(&f->open_pool, file);
+    return true;
+}
+
+static void set(struct entry *e, enum entry_kind kind, struct open_file *file)
+{
+    e->kind = kind;
+    e->file = file;
+    e->changes++;
+}
+
+/* The description that p stands for, with one more user; *fresh: it was not known here. */
+static struct open_file *find_or_make(struct files *f, const struct placeholder *p, bool *fresh)
+{
+    *fresh = false;
+    for (struct open_file *file = f->open; file; file = file->next) {
+        if (file->description == p->description) {
+            file->users++;
+            return file;
+        }
+    }
+    struct open_file *file = pool_get(&f->open_pool, sizeof *file);
+    if (!file)
+        return NULL;
+    *fresh = true;
+    file->description = p->description;
+    file->id = p->file;
+    file->flags = p->flags;
+    file->type = p->type;
+    file->path_length = p->path_length;
+    file->users = 1;
+    file->next = f->open;
+    f->open = file;
+    return file;
+}
+
+/* Where the monitor does not know the file any more, the first use will open it again. */
+static void hold(struct files *f, const struct file_id *id)
+{
+    struct msg_file_hold request = {.files = id, .files_count = 1};
+    struct msg_file_hold_reply reply;
+    struct rpc rpc;
+    (void)!RPC_CALL(&rpc, STORAGE, FILE_HOLD, file_hold, &request, &reply);
+    rpc_end(&rpc);
+    releases_held(f->releases);
+}
+
+/* Looks at a descriptor that nothing is known of, and puts down what it is. */
+static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
+{
+    struct placeholder p;
+    bool fresh = false;
+    int rc = placeholder_read(fd, &p);
+
+    if (rc < 0)
+        return rc;
+    mutex_lock(&f->lock);
+    struct entry *e = entry_of(f, fd);
+    bool current = e->changes == changes;
+    if (rc == 0) {
+        d->kind = ENTRY_HOST;
+        if (current)
+            set(e, ENTRY_HOST, NULL);
+    } else {
+        d->kind = ENTRY_PLACEHOLDER;
+        d->file = find_or_make(f, &p, &fresh);
+        if (d->file && fresh)
+            d->file->shared = true;
+        if (d->file && current) {
+            d->file->users++;
+            set(e, ENTRY_PLACEHOLDER, d->file);
+        }
+        rc = d->file ? 0 : -ENOMEM;
+    }
+    mutex_unlock(&f->lock);
+    if (fresh)
+        hold(f, &p.file);
+    return rc;
+}
+
+int descriptor_get(struct files *f, int fd, struct descriptor *d)
+{
+    *d = (struct descriptor){.files = f, .fd = fd};
+    if (fd < 0 || fd >= f->floor)
+        return -EBADF;
+    mutex_lock(&f->lock);
+    struct entry *e = entry_of(f, fd);
+    if (!e) {
+        mutex_unlock(&f->lock);
+        return -ENOMEM;
+    }
+    uint32_t changes = e->changes;
+    d->kind = e->kind;
+    if (e->kind == ENTRY_PLACEHOLDER) {
+        d->file = e->file;
+        d->file->users++;
+    }
+    mutex_unlock(&f->lock);
+    return d->kind == ENTRY_UNKNOWN ? look(f, fd, changes, d) : 0;
+}
+
+void descriptor_put(struct descriptor *d)
+{
+    struct files *f = d->files;
+    struct file_id gone;
+
+    if (!d->file)
+        return;
+    mutex_lock(&f->lock);
+    bool last = drop(f, d->file, &gone);
+    mutex_unlock(&f->lock);
+    d->file = NULL;
+    if (last)
+        releases_put(f->releases, &gone);
+}
+
+bool descriptor_current(const struct descriptor *d)
+{
+    mutex_lock(&d->files->lock);
+    struct entry *e = entry_of(d->files, d->fd);
+    bool current = e && e->kind == d->kind && e->file == d->file;
+    mutex_unlock(&d->files->lock);
+    return current;
+}
+
+int descriptor_path(const struct descriptor *d, char out[PATH_LIMIT])
+{
+    int rc = placeholder_path(d->fd, out, d->file->path_length);
+    out[rc < 0 ? 0 : d->file->path_length] = 0;
+    return rc;
+}
+
+uint64_t descriptor_new_description(struct files *f)
+{
+    mutex_lock(&f->lock);
+    if (!f->last_description) {
+        host_call(__NR_getrandom, &f->last_description, sizeof f->last_description, 0);
+        f->last_description &= ~0xffffffffull; /* the rest is counted */
+    }
+    uint64_t n = ++f->last_description;
+    mutex_unlock(&f->lock);
+    return n;
+}
+
+int descriptor_install(struct files *f, int fd, const struct placeholder *p)
+{
+    bool fresh;
+
+    descriptor_forget(f, fd); /* another thread may have looked at it already */
+    mutex_lock(&f->lock);
+    struct entry *e = entry_of(f, fd);
+    struct open_file *file = e ? find_or_make(f, p, &fresh) : NULL;
+    if (file)
+        set(e, ENTRY_PLACEHOLDER, file);
+    mutex_unlock(&f->lock);
+    if (file)
+        releases_held(f->releases);
+    return file ? 0 : -ENOMEM;
+}
+
+void descriptor_install_host(struct files *f, int fd, enum entry_kind kind)
+{
+    mutex_lock(&f->lock);
+    struct entry *e = entry_of(f, fd);
+    if (e)
+        set(e, kind, NULL);
+    mutex_unlock(&f->lock);
+}
+
+void descriptor_install_copy(const struct descriptor *d, int fd)
+{
+    mutex_lock(&d->files->lock);
+    struct entry *e = entry_of(d->files, fd);
+    if (e) {
+        if (d->file)
+            d->file->users++;
+        set(e, d->kind, d->file);
+    }
+    mutex_unlock(&d->files->lock);
+}
+
+void descriptor_forget(struct files *f, int fd)
+{
+    struct file_id gone;
+    bool last = false;
+
+    mutex_lock(&f->lock);
+    struct entry *e = f->chunks[fd / ENTRIES_PER_CHUNK] ? entry_of(f, fd) : NULL;
+    if (e) {
+        struct open_file *file = e->file;
+        set(e, ENTRY_UNKNOWN, NULL);
+        last = file && drop(f, file, &gone);
+    }
+    mutex_unlock(&f->lock);
+    if (last)
+        releases_put(f->releases, &gone);
+}
+
+bool descriptor_note_lock(struct files *f, const struct file_id *id)
+{
+    mutex_lock(&f->lock);
+    struct locked_file *l = f->locked;
+    while (l && !same_file(&l->id, id))
+        l = l->next;
+    if (!l && (l = pool_get(&f->locked_pool, sizeof *l))) {
+        l->id = *id;
+        l->next = f->locked;
+        f->locked = l;
+    }
+    mutex_unlock(&f->lock);
+    return l != NULL;
+}
+
+bool descriptor_take_lock_note(struct files *f, const struct file_id *id)
+{
+    bool found = false;
+    mutex_lock(&f->lock);
+    for (struct locked_file **at = &f->locked; *at; at = &(*at)->next) {
+        if (same_file(&(*at)->id, id)) {
+            struct locked_file *l = *at;
+            *at = l->next;
+            pool_put(&f->locked_pool, l);
+            found = true;
+            break;
+        }
+    }
+    mutex_unlock(&f->lock);
+    return found;
+}

@@ -1,0 +1,105 @@
+/*
+ * Descriptors: what each number refers to, looked up without a host call.
+ *
+ * The table is a cache: an entry says "host descriptor", "placeholder" with its open file
+ * description, or nothing; then the descriptor is looked at once (placeholder_read). So descriptors
+ * that come from elsewhere (inherited, received over a socket, made by a call that knows nothing of
+ * this table) need no care. What must be told is only what takes a number away from a file: close,
+ * dup onto it, exec. Each entry has a count of such changes, so that a look that was overtaken by
+ * one is not written down.
+ */
+#ifndef ASHLAR_KERNEL_DESCRIPTOR_H
+#define ASHLAR_KERNEL_DESCRIPTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../host/lock.h"
+#include "files.h"
+#include "placeholder.h"
+#include "pool.h"
+#include "release.h"
+
+/* An open file description of an sComponent's file, as this process knows it: one hold. */
+struct open_file {
+    uint64_t description; /* never changes, as the next three */
+    struct file_id id;
+    uint32_t flags; /* see struct placeholder */
+    uint32_t type;
+    uint32_t path_length;   /* never changes */
+    uint32_t users;         /* entries and calls that use it; protected by files->lock */
+    bool shared;            /* other processes may have the description; only ever set */
+    struct mutex offset;    /* held while the offset is read, used and set */
+    struct open_file *next; /* in files->open; protected by files->lock */
+};
+
+enum entry_kind {
+    ENTRY_UNKNOWN,
+    ENTRY_HOST,
+    ENTRY_HOST_LIST, /* the host directory /proc/self/fd, in which the hidden ones are not shown */
+    ENTRY_PLACEHOLDER,
+};
+
+struct entry {
+    struct open_file *file; /* ENTRY_PLACEHOLDER */
+    uint32_t changes;
+    enum entry_kind kind;
+};
+
+/* A file that this process may have POSIX locks on. */
+struct locked_file {
+    struct locked_file *next;
+    struct file_id id;
+};
+
+enum { ENTRIES_PER_CHUNK = 256 };
+
+struct files {
+    struct mutex lock;
+    int floor;            /* never changes */
+    uint32_t umask;       /* relaxed atomic */
+    char cwd[PATH_LIMIT]; /* protected by lock, as all that follows */
+    struct open_file *open;
+    struct pool open_pool, locked_pool;
+    struct locked_file *locked;
+    uint64_t last_description;
+    struct releases *releases; /* the pointer never changes but in files_hold_all */
+    size_t size;               /* of this structure with its chunk pointers; never changes */
+    struct entry *chunks[];    /* floor / ENTRIES_PER_CHUNK, made on first use */
+};
+
+/* A descriptor in use by a call: its description stays until descriptor_put(). */
+struct descriptor {
+    struct files *files;
+    int fd;
+    enum entry_kind kind;
+    struct open_file *file; /* NULL: a host descriptor, which may not even exist */
+};
+
+/* Returns 0 or -EBADF (hidden ones too), -ENOMEM. */
+int descriptor_get(struct files *f, int fd, struct descriptor *d)
+    __attribute__((warn_unused_result));
+void descriptor_put(struct descriptor *d);
+/* Whether the number still refers to the same description. */
+bool descriptor_current(const struct descriptor *d);
+/* The path that it was opened with. 0 or -EBADF. */
+int descriptor_path(const struct descriptor *d, char out[PATH_LIMIT])
+    __attribute__((warn_unused_result));
+
+/* A fresh number for a description. */
+uint64_t descriptor_new_description(struct files *f);
+/* fd, filled with p and held by the process once, is a placeholder from now on. 0 or -ENOMEM. */
+int descriptor_install(struct files *f, int fd, const struct placeholder *p)
+    __attribute__((warn_unused_result));
+/* Puts down that fd is a host descriptor of that kind. */
+void descriptor_install_host(struct files *f, int fd, enum entry_kind kind);
+/* fd is now a duplicate of d (dup2 onto fd: after descriptor_forget()). */
+void descriptor_install_copy(const struct descriptor *d, int fd);
+/* Whatever fd was, it is no longer. */
+void descriptor_forget(struct files *f, int fd);
+
+/* POSIX locks end when any descriptor of their file is closed. */
+bool descriptor_note_lock(struct files *f, const struct file_id *id);
+bool descriptor_take_lock_note(struct files *f, const struct file_id *id);
+
+#endif

@@ -1,0 +1,175 @@
+/*
+ * A process's files state: made, copied, ended. See files.h.
+ *
+ * What a fork or exec child needs is only the working directory and the umask: descriptors are the
+ * host's, and are looked at again (descriptor.h).
+ */
+#include "files.h"
+
+#include <linux/fcntl.h>
+
+#include "../host/host.h"
+#include "../rpc/rpc.h"
+#include "descriptor.h"
+
+struct files *files_new(const char *cwd, uint32_t umask, int floor)
+{
+    size_t chunks = ((size_t)floor + ENTRIES_PER_CHUNK - 1) / ENTRIES_PER_CHUNK;
+    size_t size = sizeof(struct files) + chunks * sizeof(struct entry *);
+    struct files *f = host_alloc(size);
+    if (!f)
+        return NULL;
+    f->releases = releases_new();
+    if (!f->releases) {
+        host_free(f, size);
+        return NULL;
+    }
+    f->size = size;
+    f->floor = floor;
+    f->umask = umask & 0777;
+    text_copy(f->cwd, sizeof f->cwd, cwd);
+    return f;
+}
+
+struct files *files_copy(struct files *from)
+{
+    mutex_lock(&from->lock);
+    struct files *f = files_new(from->cwd, from->umask, from->floor);
+    for (struct open_file *file = from->open; f && file; file = file->next)
+        file->shared = true;
+    mutex_unlock(&from->lock);
+    if (f) {
+        releases_free(f->releases);
+        f->releases = from->releases;
+        releases_share(f->releases);
+    }
+    return f;
+}
+
+/* Empties the table of descriptors; the holds are not released. */
+static void forget_all(struct files *f)
+{
+    for (int i = 0; i * ENTRIES_PER_CHUNK < f->floor; i++) {
+        if (f->chunks[i])
+            host_free(f->chunks[i], ENTRIES_PER_CHUNK * sizeof *f->chunks[i]);
+        f->chunks[i] = NULL;
+    }
+    pool_end(&f->open_pool);
+    pool_end(&f->locked_pool);
+    f->open = NULL;
+    f->locked = NULL;
+}
+
+void files_free(struct files *f)
+{
+    for (struct open_file *file = f->open; file; file = file->next)
+        releases_put(f->releases, &file->id);
+    forget_all(f);
+    releases_free(f->releases);
+    host_free(f, f->size);
+}
+
+/* Calls `each` for every descriptor of the program, lowest first or not. */
+static void each_descriptor(struct files *f, void (*each)(struct files *, int fd, void *),
+                            void *arg)
+{
+    struct {
+        uint64_t ino, off;
+        uint16_t length;
+        uint8_t type;
+        char name[];
+    } __attribute__((packed)) const *entry;
+    uint8_t buffer[2048];
+
+    long list = host_call(__NR_open, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (list < 0)
+        return;
+    long got;
+    while ((got = host_call(__NR_getdents64, list, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < got; at += entry->length) {
+            entry = (const void *)(buffer + at);
+            int fd = 0;
+            for (const char *c = entry->name; *c >= '0' && *c <= '9'; c++)
+                fd = fd * 10 + (*c - '0');
+            if (entry->name[0] != '.' && fd != list && fd < f->floor)
+                each(f, fd, arg);
+        }
+    }
+    host_call(__NR_close, list);
+}
+
+/* Looking at a descriptor holds what it refers to. */
+static void look_at(struct files *f, int fd, void *arg)
+{
+    struct descriptor d;
+    if (descriptor_get(f, fd, &d) == 0)
+        descriptor_put(&d);
+}
+
+void files_hold_all(struct files *f)
+{
+    struct releases *own = releases_new();
+    if (!own)
+        host_die("out of memory for the files of a new process");
+    /* What was inherited belongs to the parent, and its locks may be in any state. */
+    memset(&f->lock, 0, sizeof f->lock);
+    forget_all(f);
+    f->last_description = 0;
+    f->releases = own;
+    each_descriptor(f, look_at, NULL);
+}
+
+static void let_go_at_exec(struct files *f, int fd, void *arg)
+{
+    long flags = host_call(__NR_fcntl, fd, F_GETFD);
+    if (flags >= 0 && flags & FD_CLOEXEC)
+        descriptor_forget(f, fd);
+}
+
+void files_exec(struct files *f)
+{
+    each_descriptor(f, let_go_at_exec, NULL);
+    releases_send(f->releases);
+}
+
+const char *files_cwd(const struct files *f)
+{
+    return f->cwd;
+}
+
+uint32_t files_umask(const struct files *f)
+{
+    return __atomic_load_n(&f->umask, __ATOMIC_RELAXED);
+}
+
+bool files_hidden(const struct files *f, int fd)
+{
+    return fd >= f->floor;
+}
+
+int files_floor(const struct files *f)
+{
+    return f->floor;
+}
+
+long files_new_host(struct files *f, long fd)
+{
+    if (fd < 0)
+        return fd;
+    if (files_hidden(f, (int)fd)) {
+        host_call(__NR_close, fd);
+        return -EMFILE;
+    }
+    descriptor_install_host(f, (int)fd, ENTRY_HOST);
+    return fd;
+}
+
+void files_sent(struct files *f, int fd)
+{
+    struct descriptor d;
+    if (descriptor_get(f, fd, &d) < 0)
+        return;
+    if (d.file)
+        d.file->shared = true;
+    descriptor_put(&d);
+}

@@ -1,0 +1,72 @@
+/*
+ * Where a path of the program leads: to the sComponent, or to the pComponent's own files.
+ *
+ * /proc, /dev and /sys are the pComponent's: paths under them are served by the host. A path that
+ * gets there by symbolic links is answered ASH_ELSEWHERE by the sComponent, and goes on from there
+ * (location_settle). What /proc says about the calling process itself (exe, cwd, root, fd/N) is
+ * answered from the program's point of view: such a path becomes the one that it stands for.
+ */
+#ifndef ASHLAR_KERNEL_LOCATION_H
+#define ASHLAR_KERNEL_LOCATION_H
+
+#include "../entry/thread.h"
+#include "../rpc/rpc.h"
+#include "descriptor.h"
+
+enum locate_flags {
+    LOCATE_NOFOLLOW = 1, /* a last symbolic link itself */
+    LOCATE_EMPTY = 2,    /* AT_EMPTY_PATH: "" is dirfd itself */
+};
+
+struct location {
+    bool local; /* the host's: path is for host calls */
+    bool nofollow;
+    uint8_t moves; /* how often it moved between the two */
+    int fd;        /* >= 0: the path stands for the file of this descriptor of the program */
+    char path[PATH_LIMIT]; /* absolute */
+};
+
+/* From the program's arguments; dirfd is an int in its register. 0 or a negative errno. */
+int locate(struct thread *t, uint64_t dirfd, uint64_t path, unsigned flags, struct location *l)
+    __attribute__((warn_unused_result));
+/* From an absolute path in l->path, to which `flags` apply. */
+int locate_text(struct thread *t, unsigned flags, struct location *l)
+    __attribute__((warn_unused_result));
+
+/* Puts what a relative path is relative to before it. 0 or a negative errno. */
+int location_put_base(struct files *f, int dirfd, char path[PATH_LIMIT])
+    __attribute__((warn_unused_result));
+
+/*
+ * After a request that named l->path: `rc` as a Linux error, or LOCATION_MOVED where the path leads
+ * out of the volume: l says where to, and the call is to be tried there.
+ */
+enum { LOCATION_MOVED = 1 };
+int location_settle(struct thread *t, struct location *l, const struct rpc *rpc, int rc)
+    __attribute__((warn_unused_result));
+
+/*
+ * One request by path. `local` is the host's call in its place, an expression over l. Evaluates to
+ * its result, to a negative errno, or to 0 where the sComponent did it; `done` is then run, before
+ * the reply goes away.
+ */
+#define LOCATION_CALL(t_, l_, local_, OP, name, request_, reply_, done_)                           \
+    ({                                                                                             \
+        long result_;                                                                              \
+        do {                                                                                       \
+            if ((l_)->local) {                                                                     \
+                result_ = (local_);                                                                \
+                break;                                                                             \
+            }                                                                                      \
+            struct rpc rpc_;                                                                       \
+            int status_ = RPC_CALL(&rpc_, STORAGE, OP, name, (request_), (reply_));                \
+            result_ = location_settle((t_), (l_), &rpc_, status_);                                 \
+            if (result_ == 0) {                                                                    \
+                done_;                                                                             \
+            }                                                                                      \
+            rpc_end(&rpc_);                                                                        \
+        } while (result_ == LOCATION_MOVED);                                                       \
+        result_;                                                                                   \
+    })
+
+#endif

@@ -1,0 +1,61 @@
+/* See placeholder.h. */
+#include "placeholder.h"
+
+#include <linux/fcntl.h>
+#include <linux/memfd.h>
+
+#include "../host/host.h"
+
+#define PLACEHOLDER_MAGIC 0x3144466c68734121ull /* "!AshlFD1" */
+
+enum { MEMFD_NAME_MAX = 249 }; /* bytes of a memfd's name, without its NUL */
+
+int placeholder_make(const char *path, bool cloexec)
+{
+    char name[MEMFD_NAME_MAX + 1];
+    size_t prefix = text_copy(name, sizeof name, PLACEHOLDER_NAME);
+    text_copy(name + prefix, sizeof name - prefix, path);
+    return (int)host_call(__NR_memfd_create, name, cloexec ? MFD_CLOEXEC : 0);
+}
+
+int placeholder_fill(int fd, struct placeholder *p, const char *path, uint32_t host_flags)
+{
+    struct {
+        const void *base;
+        size_t size;
+    } parts[2] = {{p, sizeof *p}, {path, strlen(path)}};
+    p->magic = PLACEHOLDER_MAGIC;
+    p->path_length = (uint32_t)parts[1].size;
+    p->zero = 0;
+    long rc = host_call(__NR_pwritev, fd, parts, 2, 0, 0);
+    if (rc >= 0 && (size_t)rc != sizeof *p + p->path_length)
+        rc = -ENOSPC;
+    host_flags &= PLACEHOLDER_HOST_FLAGS;
+    if (rc >= 0 && host_flags)
+        rc = host_call(__NR_fcntl, fd, F_SETFL, host_flags);
+    return rc < 0 ? (int)rc : 0;
+}
+
+int placeholder_read(int fd, struct placeholder *p)
+{
+    /* Only files of shared memory have seals: nothing else is read from. */
+    long rc = host_call(__NR_fcntl, fd, F_GET_SEALS);
+    if (rc == -EBADF)
+        return host_call(__NR_fcntl, fd, F_GETFD) < 0 ? -EBADF : 0; /* O_PATH has no seals */
+    if (rc < 0)
+        return 0;
+    rc = host_call(__NR_pread64, fd, p, sizeof *p, 0);
+    return rc == sizeof *p && p->magic == PLACEHOLDER_MAGIC && p->path_length < PATH_LIMIT;
+}
+
+int placeholder_path(int fd, char *out, uint32_t length)
+{
+    long rc = host_call(__NR_pread64, fd, out, length, sizeof(struct placeholder));
+    return rc == (long)length ? 0 : -EBADF;
+}
+
+uint32_t placeholder_host_flags(int fd)
+{
+    long flags = host_call(__NR_fcntl, fd, F_GETFL);
+    return flags < 0 ? 0 : (uint32_t)flags & PLACEHOLDER_HOST_FLAGS;
+}

@@ -1,0 +1,48 @@
+/*
+ * A placeholder: the host memfd that stands for an open file of an sComponent.
+ *
+ * The memfd's host description is the program's open file description: its offset, O_APPEND and
+ * O_NONBLOCK are kept there by the host, shared by whoever shares the description, and its first
+ * bytes (struct placeholder, then the path) say what it refers to and never change. Its name on the
+ * host is PLACEHOLDER_NAME and the path, so that /proc of any process tells what is open.
+ */
+#ifndef ASHLAR_KERNEL_PLACEHOLDER_H
+#define ASHLAR_KERNEL_PLACEHOLDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "limits.h"
+#include "messages.h"
+
+#define PLACEHOLDER_NAME "ashlar:"
+/* How /proc/PID/fd shows one: this, the path, and PLACEHOLDER_LINK_END. */
+#define PLACEHOLDER_LINK     "/memfd:" PLACEHOLDER_NAME
+#define PLACEHOLDER_LINK_END " (deleted)"
+
+struct placeholder {
+    uint64_t magic;
+    uint64_t description; /* unique in the rack: owner of flock and OFD locks */
+    struct file_id file;
+    uint32_t flags;       /* as opened: access mode, O_PATH, O_SYNC...; not O_APPEND, O_NONBLOCK */
+    uint32_t type;        /* S_IFMT bits */
+    uint32_t path_length; /* bytes of path that follow, no NUL */
+    uint32_t zero;
+};
+
+/* The flags that the host keeps for us, in the memfd's own description. */
+#define PLACEHOLDER_HOST_FLAGS (O_APPEND | O_NONBLOCK)
+
+/* Makes one. Returns its descriptor, the lowest that is free, or a negative errno. */
+int placeholder_make(const char *path, bool cloexec) __attribute__((warn_unused_result));
+/* Fills a made one, which then is what p says. Sets magic and path_length. */
+int placeholder_fill(int fd, struct placeholder *p, const char *path, uint32_t host_flags)
+    __attribute__((warn_unused_result));
+/* 1 and *p where fd is one; 0 where it is any other descriptor; -EBADF where it is none. */
+int placeholder_read(int fd, struct placeholder *p) __attribute__((warn_unused_result));
+/* Reads `length` bytes of the path of a placeholder, without a NUL. 0 or -EBADF. */
+int placeholder_path(int fd, char *out, uint32_t length) __attribute__((warn_unused_result));
+/* O_APPEND and O_NONBLOCK as they are now. */
+uint32_t placeholder_host_flags(int fd);
+
+#endif

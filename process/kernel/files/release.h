@@ -1,0 +1,41 @@
+/*
+ * Holds that are let go of: FILE_RELEASE in batches.
+ *
+ * Every open description of a process is one hold at the sComponent (FILE_OPEN, FILE_HOLD), which
+ * keeps the file though it be unlinked. A release is put off until RELEASE_BATCH wait. But a file
+ * that may have been unlinked is to give its space back at once, so an unlink sends what waits, and
+ * as many releases after it as files were open then are sent without waiting.
+ *
+ * A vfork child shares its parent's queue, as it shares its connections.
+ */
+#ifndef ASHLAR_KERNEL_RELEASE_H
+#define ASHLAR_KERNEL_RELEASE_H
+
+#include "../host/lock.h"
+#include "messages.h"
+
+enum { RELEASE_BATCH = 32 };
+
+struct releases {
+    struct mutex lock;
+    uint32_t users;   /* files states that share it; protected by lock, as the rest */
+    uint32_t held;    /* holds that are not yet let go of */
+    uint32_t at_once; /* so many of the next releases are not put off */
+    uint32_t count;
+    struct file_id files[RELEASE_BATCH];
+};
+
+struct releases *releases_new(void); /* one user; NULL: out of memory */
+void releases_share(struct releases *r);
+void releases_free(struct releases *r); /* one user less */
+
+/* A hold was taken. */
+void releases_held(struct releases *r);
+/* A hold is no longer wanted; may send. */
+void releases_put(struct releases *r, const struct file_id *file);
+/* A name was taken from a file: see above. */
+void releases_unlinked(struct releases *r);
+/* Sends what waits. */
+void releases_send(struct releases *r);
+
+#endif

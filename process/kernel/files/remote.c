@@ -1,0 +1,131 @@
+/* See remote.h. */
+#include "remote.h"
+
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+
+#include "../host/host.h"
+
+int remote_reopen_path(const struct file_id *id, uint32_t flags, const char *path)
+{
+    struct msg_file_reopen request = {.file = *id, .flags = flags, .path = path};
+    struct msg_file_reopen_reply reply;
+    struct rpc rpc;
+    int rc = RPC_CALL(&rpc, STORAGE, FILE_REOPEN, file_reopen, &request, &reply);
+    rpc_end(&rpc);
+    return rc == ASH_STALE_FILE || rc == ASH_ELSEWHERE || rc == -ENOENT ? -ESTALE
+                                                                        : (int)rpc_errno(rc);
+}
+
+int remote_reopen(const struct descriptor *d)
+{
+    char path[PATH_LIMIT];
+    int rc = descriptor_path(d, path);
+    return rc < 0 ? rc : remote_reopen_path(&d->file->id, d->file->flags, path);
+}
+
+int remote_stat(const struct descriptor *d, struct file_attr *out)
+{
+    struct msg_file_stat request = {.file = d->file->id};
+    struct msg_file_stat_reply reply;
+    struct rpc rpc;
+    int rc = REMOTE_CALL(d, &rpc, FILE_STAT, file_stat, &request, &reply);
+    if (rc == 0)
+        *out = reply.attr;
+    rpc_end(&rpc);
+    return rc;
+}
+
+static int write_once(const struct msg_file_write *request, struct msg_file_write_reply *reply)
+{
+    struct rpc_piece piece = {request->data, request->data_size};
+    struct rpc rpc;
+    int rc = rpc_begin(&rpc, COMPONENT_STORAGE);
+    if (rc == 0)
+        rc = msg_file_write_encode(request, rpc.request, RPC_REQUEST_MAX);
+    if (rc >= 0)
+        rc = rpc_exchange(&rpc, OP_FILE_WRITE, rc, &piece, 1);
+    if (rc == 0)
+        rc = msg_file_write_reply_decode(reply, rpc.reply, rpc.reply_size);
+    rpc_end(&rpc);
+    return rc;
+}
+
+long remote_write(const struct descriptor *d, uint64_t offset, bool append, bool sync,
+                  const void *data, uint32_t size, uint64_t *end)
+{
+    struct msg_file_write request = {
+        .file = d->file->id,
+        .offset = offset,
+        .append = append,
+        .sync = sync,
+        .data = data,
+        .data_size = size,
+    };
+    struct msg_file_write_reply reply;
+    int rc = write_once(&request, &reply);
+    if (rc == ASH_STALE_FILE) {
+        rc = remote_reopen(d);
+        if (rc == 0)
+            rc = write_once(&request, &reply);
+    }
+    if (rc < 0)
+        return rpc_errno(rc);
+    *end = reply.end;
+    return reply.written;
+}
+
+long remote_read(const struct descriptor *d, uint64_t offset, void *to, uint32_t size)
+{
+    struct msg_file_read request = {.file = d->file->id, .offset = offset, .length = size};
+    struct msg_file_read_reply reply;
+    struct rpc rpc;
+    long rc = REMOTE_CALL(d, &rpc, FILE_READ, file_read, &request, &reply);
+    if (rc == 0) {
+        rc = reply.data_size < size ? reply.data_size : size;
+        memcpy(to, reply.data, (size_t)rc);
+    }
+    rpc_end(&rpc);
+    return rc;
+}
+
+int remote_sync(const struct descriptor *d, bool data_only)
+{
+    struct msg_file_sync request = {.file = d->file->id, .data_only = data_only};
+    struct msg_file_sync_reply reply;
+    struct rpc rpc;
+    int rc = REMOTE_CALL(d, &rpc, FILE_SYNC, file_sync, &request, &reply);
+    rpc_end(&rpc);
+    return rc;
+}
+
+/*
+ * Threads of this process exclude each other with the mutex; processes that share the description
+ * with a POSIX lock on the placeholder itself, which its host drops if one of them is killed.
+ */
+static void host_lock(struct descriptor *d, short type)
+{
+    struct flock lock = {.l_type = type};
+    while (host_call(__NR_fcntl, d->fd, F_SETLKW, &lock) == -EINTR)
+        ;
+}
+
+int64_t offset_begin(struct descriptor *d)
+{
+    mutex_lock(&d->file->offset);
+    if (d->file->shared)
+        host_lock(d, F_WRLCK);
+    int64_t offset = host_call(__NR_lseek, d->fd, 0, SEEK_CUR);
+    if (offset < 0)
+        offset_end(d, -1);
+    return offset < 0 ? -EBADF : offset;
+}
+
+void offset_end(struct descriptor *d, int64_t offset)
+{
+    if (offset >= 0 && descriptor_current(d))
+        host_call(__NR_lseek, d->fd, offset, SEEK_SET);
+    if (d->file->shared)
+        host_lock(d, F_UNLCK);
+    mutex_unlock(&d->file->offset);
+}
