@@ -34,7 +34,8 @@ enum {
     BUFFER_MIDDLE = 80 * 1024,
     BUFFER_FULL = WIRE_HEADER_SIZE + FRAME_MAX,
     SPIN_BACKOFF_MAX = 255,
-    EVENTS_MAX = 64, /* unsolicited messages kept for net_receive() */
+    CLOCK_SLACK_MS = 10, /* a socket's timeout may end a tick early */
+    EVENTS_MAX = 64,     /* unsolicited messages kept for net_receive() */
 };
 
 int conn_new(int fd, struct net_conn **out)
@@ -347,7 +348,8 @@ int conn_await_reply(struct net_conn *conn, uint16_t op, uint64_t id, const stru
 
 static int send_all(struct net_conn *conn, struct msghdr *message, size_t size)
 {
-    uint64_t began_ms = 0;
+    uint64_t began_ms = clock_ms();
+    unsigned limit_ms = conn->send_ms ? conn->send_ms : CONN_STALL_MS;
     while (size) {
         ssize_t n = sendmsg(conn->fd, message, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN)
@@ -360,10 +362,7 @@ static int send_all(struct net_conn *conn, struct msghdr *message, size_t size)
         if (size == 0)
             break;
         /* Part of it: the timeout ran out within, or a signal came. */
-        uint64_t now = clock_ms();
-        if (began_ms == 0)
-            began_ms = now;
-        else if (now - began_ms > CONN_STALL_MS)
+        if (clock_ms() - began_ms + CLOCK_SLACK_MS >= limit_ms)
             return ASH_TIMEOUT;
         message->msg_control = NULL;
         message->msg_controllen = 0;
