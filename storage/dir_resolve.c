@@ -1,0 +1,412 @@
+/*
+ * The dir volume: from a path to a place.
+ *
+ * The usual case is three system calls: openat2 with the whole path, statx, readlink of
+ * /proc/self/fd/N. Only what fails, or ends up in /proc, /sys or /dev, is looked at component by
+ * component, to find out whether and where the path left the volume: those three belong to the
+ * pComponent, whatever the volume's root is, and the daemon's own /proc/self must not be seen.
+ *
+ * The slow walk keeps a canonical path (no links, no ..) as text, and asks the host for one more
+ * component at a time, never following; it gives out no descriptor, so a race can make it name a
+ * wrong place to the client, but not open one.
+ */
+#include "dir_volume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum {
+    RETRIES = 128, /* of EAGAIN: a ".." that the kernel could not vouch for amid a rename */
+};
+
+static int open_beneath(int directory, const char *path, uint64_t flags, uint64_t resolve)
+{
+    struct open_how how = {
+        .flags = flags | O_PATH | O_CLOEXEC,
+        .resolve = resolve | RESOLVE_NO_MAGICLINKS,
+    };
+    for (int i = 0; i < RETRIES; i++) {
+        int fd = (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+        if (fd >= 0)
+            return fd;
+        if (errno != EAGAIN && errno != EINTR)
+            return -errno;
+    }
+    return -EAGAIN;
+}
+
+struct dir_fd_path dir_fd_path(int fd)
+{
+    struct dir_fd_path path;
+    snprintf(path.text, sizeof path.text, "/proc/self/fd/%d", fd);
+    return path;
+}
+
+int dir_statx(int fd, struct statx *out)
+{
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, out) < 0)
+        return -errno;
+    return 0;
+}
+
+void dir_attr(const struct statx *from, struct file_attr *to)
+{
+    *to = (struct file_attr){
+        .id = {.device = makedev(from->stx_dev_major, from->stx_dev_minor), .inode = from->stx_ino},
+        .size_bytes = from->stx_size,
+        .blocks = from->stx_blocks,
+        .rdev = makedev(from->stx_rdev_major, from->stx_rdev_minor),
+        .atime_s = from->stx_atime.tv_sec,
+        .mtime_s = from->stx_mtime.tv_sec,
+        .ctime_s = from->stx_ctime.tv_sec,
+        .atime_ns = from->stx_atime.tv_nsec,
+        .mtime_ns = from->stx_mtime.tv_nsec,
+        .ctime_ns = from->stx_ctime.tv_nsec,
+        .mode = from->stx_mode,
+        .nlink = from->stx_nlink,
+        .uid = from->stx_uid,
+        .gid = from->stx_gid,
+        .block_size = from->stx_blksize,
+    };
+    if (from->stx_mask & STATX_BTIME) {
+        to->btime_s = from->stx_btime.tv_sec;
+        to->btime_ns = from->stx_btime.tv_nsec;
+        to->id.generation = (uint64_t)to->btime_s * 1000000000ull + to->btime_ns;
+    }
+}
+
+static int fd_path(int fd, char *out)
+{
+    ssize_t length = readlink(dir_fd_path(fd).text, out, PATH_LIMIT);
+    if (length < 0)
+        return -errno;
+    if (length >= PATH_LIMIT)
+        return -ENAMETOOLONG;
+    out[length] = 0;
+    return out[0] == '/' ? 0 : -ENOENT;
+}
+
+int dir_real_path(const struct dir_volume *v, int fd, char *out)
+{
+    char root[PATH_LIMIT];
+    int rc = fd_path(fd, out);
+
+    if (rc < 0 || v->is_host_root)
+        return rc;
+    /* Read anew each time: the root directory may be renamed while it is served. */
+    rc = fd_path(v->root, root);
+    if (rc < 0)
+        return rc;
+    size_t length = strlen(root);
+    if (strncmp(out, root, length) != 0 || (out[length] != '/' && out[length] != 0))
+        return -ENOENT;
+    if (out[length] == 0)
+        strcpy(out, "/");
+    else
+        memmove(out, out + length, strlen(out + length) + 1);
+    return 0;
+}
+
+/* Whether a canonical path lies in a directory that belongs to the pComponent. */
+static bool path_is_elsewhere(const char *path)
+{
+    return (!strncmp(path, "/proc", 5) && (path[5] == 0 || path[5] == '/')) ||
+           (!strncmp(path, "/sys", 4) && (path[4] == 0 || path[4] == '/')) ||
+           (!strncmp(path, "/dev", 4) && (path[4] == 0 || path[4] == '/'));
+}
+
+/* Whether it is on a file system that shows the daemon's own host, wherever it is mounted. */
+static bool fd_is_elsewhere(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
+                                     fs.f_type == DEVPTS_SUPER_MAGIC);
+}
+
+static int say_elsewhere(struct caller *who, const char *at, const char *rest)
+{
+    int length = snprintf(who->elsewhere, sizeof who->elsewhere, "%s%s", at, rest);
+    return length < (int)sizeof who->elsewhere ? ASH_ELSEWHERE : -ENAMETOOLONG;
+}
+
+/* The next component of *at, its length in *length; NULL at the end. Moves *at behind it. */
+static const char *next_component(const char **at, size_t *length)
+{
+    const char *start = *at + strspn(*at, "/");
+    *length = strcspn(start, "/");
+    *at = start + *length;
+    return *length ? start : NULL;
+}
+
+/*
+ * Whether `rest`, taken as it is written, leaves the one directory that it is relative to; then
+ * *rest is what follows that "..".
+ */
+static bool leaves(const char **rest)
+{
+    int depth = 1;
+    size_t length;
+    const char *at = *rest, *component;
+
+    while ((component = next_component(&at, &length))) {
+        if (length == 2 && !memcmp(component, "..", 2)) {
+            if (--depth == 0) {
+                *rest = at;
+                return true;
+            }
+        } else if (length != 1 || component[0] != '.') {
+            depth++;
+        }
+    }
+    return false;
+}
+
+struct walk {
+    char at[PATH_LIMIT];   /* canonical; "" is the root */
+    char rest[PATH_LIMIT]; /* still to go */
+};
+
+static void up(struct walk *w)
+{
+    char *slash = strrchr(w->at, '/');
+    if (slash)
+        *slash = 0;
+}
+
+/* Puts a link's target before what is left; false: too long. */
+static bool put_target(struct walk *w, const char *target, const char *rest)
+{
+    char joined[2 * PATH_LIMIT];
+    int length = snprintf(joined, sizeof joined, "%s%s", target, rest);
+    if (length >= PATH_LIMIT)
+        return false;
+    strcpy(w->rest, joined);
+    if (target[0] == '/')
+        w->at[0] = 0;
+    else
+        up(w);
+    return true;
+}
+
+/*
+ * One component on from w->at, which names it. Returns 1 where it is a link whose target has been
+ * put in place, 0 to go on, ASH_ELSEWHERE, or an error.
+ */
+static int step(struct dir_volume *v, struct walk *w, const char *rest, bool follow)
+{
+    char target[PATH_LIMIT];
+    int rc = 0;
+    int fd = open_beneath(v->root, w->at, O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+
+    if (fd < 0)
+        return fd;
+    ssize_t length = readlinkat(fd, "", target, sizeof target);
+    if (fd_is_elsewhere(fd)) {
+        rc = ASH_ELSEWHERE;
+    } else if (length > 0 && length < PATH_LIMIT && follow) {
+        target[length] = 0;
+        rc = put_target(w, target, rest) ? 1 : -ENAMETOOLONG;
+    }
+    close(fd);
+    return rc;
+}
+
+/*
+ * Finds where a path goes elsewhere: ASH_ELSEWHERE, with who->elsewhere filled, or `verdict` where
+ * it does not.
+ */
+static int find_crossing(struct dir_volume *v, struct caller *who, const char *path, bool nofollow,
+                         int verdict)
+{
+    struct walk w = {.at = ""};
+    unsigned links = 0;
+    size_t length;
+
+    strcpy(w.rest, path);
+    for (;;) {
+        const char *rest = w.rest;
+        const char *component = next_component(&rest, &length);
+        if (!component)
+            return verdict;
+        if (length == 2 && !memcmp(component, "..", 2)) {
+            up(&w);
+        } else if (length != 1 || component[0] != '.') {
+            size_t used = strlen(w.at);
+            if (used + 1 + length >= sizeof w.at)
+                return verdict;
+            w.at[used] = '/';
+            memcpy(w.at + used + 1, component, length);
+            w.at[used + 1 + length] = 0;
+
+            int rc = ASH_ELSEWHERE;
+            if (path_is_elsewhere(w.at)) {
+                if (leaves(&rest)) {
+                    up(&w);
+                    rc = 0;
+                }
+            } else {
+                rc = step(v, &w, rest, *rest || !nofollow);
+            }
+            if (rc == ASH_ELSEWHERE)
+                return say_elsewhere(who, w.at, rest);
+            if (rc < 0 || (rc == 1 && ++links > SYMLINK_MAX))
+                return verdict;
+            if (rc == 1)
+                continue; /* w.rest is new */
+        }
+        memmove(w.rest, rest, strlen(rest) + 1);
+    }
+}
+
+/* Whether a path says so itself: the first component, where no ".." can take it back. */
+static bool starts_elsewhere(const char *path)
+{
+    path += strspn(path, "/");
+    while (path[0] == '.' && path[1] == '/')
+        path += 1 + strspn(path + 1, "/");
+    return path_is_elsewhere(path - 1) && !strstr(path, "..");
+}
+
+/* Fills a place from its descriptor. ASH_ELSEWHERE without a path: the caller finds it. */
+static int look_around(struct dir_volume *v, struct caller *who, struct place *out)
+{
+    int rc = dir_statx(out->fd, &out->stat);
+    if (rc < 0)
+        return rc;
+    rc = dir_real_path(v, out->fd, out->path);
+    if (rc < 0 && rc != -ENAMETOOLONG)
+        return rc;
+    if (rc < 0)
+        out->path[0] = 0;
+    out->writable = out->path[0] && rights_cover(&who->rights, out->path);
+    /* Only file systems without a block device can show the host; most files spare the call. */
+    if (path_is_elsewhere(out->path) || (out->stat.stx_dev_major == 0 && fd_is_elsewhere(out->fd)))
+        return ASH_ELSEWHERE;
+    return 0;
+}
+
+/* Whether a path that failed has neither a link nor ".." on the way: nothing leads it away then. */
+static bool fails_plainly(struct dir_volume *v, const char *path, uint64_t flags, int error)
+{
+    if ((error != -ENOENT && error != -ENOTDIR) || strstr(path, ".."))
+        return false;
+    int fd = open_beneath(v->root, path, flags | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    if (fd >= 0)
+        close(fd);
+    return fd == error;
+}
+
+int place_resolve(struct dir_volume *v, struct caller *who, const char *path, unsigned flags,
+                  struct place *out)
+{
+    bool nofollow = flags & PLACE_NOFOLLOW;
+    uint64_t open_flags = (nofollow ? O_NOFOLLOW : 0) | (flags & PLACE_DIRECTORY ? O_DIRECTORY : 0);
+
+    out->fd = -1;
+    if (path[0] == 0)
+        return -ENOENT;
+    if (path[0] != '/')
+        return -EINVAL;
+    if (strlen(path) >= PATH_LIMIT)
+        return -ENAMETOOLONG;
+    if (starts_elsewhere(path))
+        return say_elsewhere(who, path, "");
+
+    int fd = open_beneath(v->root, path, open_flags, RESOLVE_IN_ROOT);
+    if (fd < 0 && fails_plainly(v, path, open_flags, fd))
+        return fd;
+    if (fd < 0)
+        return find_crossing(v, who, path, nofollow, fd);
+
+    out->fd = fd;
+    int rc = look_around(v, who, out);
+    if (rc < 0)
+        place_close(out);
+    /* The host knew the daemon's own /proc: only the walk knows the path up to the crossing. */
+    return rc == ASH_ELSEWHERE ? find_crossing(v, who, path, nofollow, -ENOENT) : rc;
+}
+
+int place_resolve_name(struct dir_volume *v, struct caller *who, const char *path,
+                       struct place_name *out)
+{
+    char parent[PATH_LIMIT];
+    size_t end = strlen(path);
+
+    out->directory.fd = -1;
+    if (end == 0)
+        return -ENOENT;
+    if (path[0] != '/')
+        return -EINVAL;
+    if (end >= PATH_LIMIT)
+        return -ENAMETOOLONG;
+    if (starts_elsewhere(path))
+        return say_elsewhere(who, path, "");
+
+    bool slash = false;
+    for (; end > 1 && path[end - 1] == '/'; end--)
+        slash = true;
+    size_t start = end;
+    while (path[start - 1] != '/')
+        start--;
+    if (end - start > NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(out->name, path + start, end - start);
+    snprintf(out->name + (end - start), 2, "%s", slash && end > start ? "/" : "");
+    memcpy(parent, path, start);
+    parent[start] = 0;
+
+    int rc = place_resolve(v, who, parent, PLACE_DIRECTORY, &out->directory);
+    if (rc == ASH_ELSEWHERE) {
+        size_t used = strlen(who->elsewhere);
+        int more = snprintf(who->elsewhere + used, sizeof who->elsewhere - used, "%s%s",
+                            used && who->elsewhere[used - 1] == '/' ? "" : "/", out->name);
+        if (used + (size_t)more >= sizeof who->elsewhere)
+            rc = -ENAMETOOLONG;
+    }
+    return rc;
+}
+
+int place_look(struct dir_volume *v, struct caller *who, const struct place_name *name,
+               struct place *out)
+{
+    /* One name: neither a link nor ".." can lead it away, but the host is asked to see to it. */
+    int fd = open_beneath(name->directory.fd, name->name, O_NOFOLLOW,
+                          RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    out->fd = fd;
+    if (fd < 0)
+        return fd;
+    int rc = look_around(v, who, out);
+    if (rc == ASH_ELSEWHERE)
+        rc = say_elsewhere(who, out->path, "");
+    if (rc < 0)
+        place_close(out);
+    return rc;
+}
+
+int place_readlink(const struct place *place, char *out)
+{
+    if (!S_ISLNK(place->stat.stx_mode))
+        return -EINVAL;
+    ssize_t length = readlinkat(place->fd, "", out, PATH_LIMIT);
+    if (length < 0)
+        return -errno;
+    if (length >= PATH_LIMIT)
+        return -ENAMETOOLONG;
+    out[length] = 0;
+    return 0;
+}
+
+void place_close(struct place *place)
+{
+    if (place->fd >= 0)
+        close(place->fd);
+    place->fd = -1;
+}

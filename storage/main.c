@@ -1,0 +1,102 @@
+/*
+ * ashlar-storage: the storage monitor. Options, and what it reports of itself.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "descriptors.h"
+#include "monitor.h"
+#include "serve.h"
+
+struct daemon {
+    struct storage storage; /* first: it is what the server's calls are handed */
+    struct monitor *monitor;
+    const char *volume;
+};
+
+static int set_volume(void *self, const char *value)
+{
+    ((struct daemon *)self)->volume = value;
+    return value[0] ? 0 : -EINVAL;
+}
+
+/* A path made absolute, so that it needs no KIND: before it. Lives as long as the daemon. */
+static int set_root(void *self, const char *value)
+{
+    char *path = realpath(value, NULL);
+    if (!path)
+        return -errno;
+    ((struct daemon *)self)->volume = path;
+    return 0;
+}
+
+static void ping(void *self, struct msg_ping_reply *reply)
+{
+    struct daemon *daemon = self;
+    struct volume *volume = daemon->storage.volume;
+    uint64_t size, used;
+
+    if (volume->ops->usage(volume, &size, &used) == 0) {
+        reply->size_bytes = size;
+        reply->used_bytes = used;
+    }
+}
+
+static int start(void *self, struct monitor *monitor)
+{
+    struct daemon *daemon = self;
+
+    daemon->monitor = monitor;
+    umask(0);                 /* modes come with the programs' own masks applied */
+    signal(SIGXFSZ, SIG_IGN); /* a write past the daemon's own limit is -EFBIG, no death */
+    unsigned files = descriptors_start();
+    int rc = storage_start(&daemon->storage, daemon->volume);
+    if (rc < 0)
+        monitor_log("cannot serve %s: %s%s", daemon->volume,
+                    rc == -EPROTONOSUPPORT ? "no such kind of volume" : strerror(-rc),
+                    rc == -ENOSYS ? " (openat2 and /proc are needed)" : "");
+    else
+        monitor_log("serving %s; descriptors for files: %u", daemon->volume, files);
+    return rc;
+}
+
+static void report(void *self, struct component_info *info)
+{
+    struct daemon *daemon = self;
+    struct msg_ping_reply figures = {0};
+
+    net_server_set_usage(daemon->monitor->server, ping);
+    ping(self, &figures);
+    info->size_bytes = figures.size_bytes;
+    info->used_bytes = figures.used_bytes;
+}
+
+static void stop(void *self)
+{
+    storage_stop(&((struct daemon *)self)->storage);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct monitor_option options[] = {
+        {"volume", "VOLUME", "what to serve: [dir:]DIRECTORY (default /)", set_volume},
+        {"root", "DIRECTORY", "the same as --volume dir:DIRECTORY", set_root},
+        {0},
+    };
+    struct daemon daemon = {.volume = "/"};
+    struct monitor monitor = {
+        .program = "ashlar-storage",
+        .summary = "The storage monitor of an sComponent: serves the files of a volume.",
+        .kind = COMPONENT_STORAGE,
+        .options = options,
+        .ops = &storage_server_ops,
+        .self = &daemon,
+        .start = start,
+        .report = report,
+        .stop = stop,
+    };
+    return monitor_main(&monitor, argc, argv);
+}

@@ -1,0 +1,561 @@
+/*
+ * The storage monitor's service: decodes a request, checks what the connection may do, has the
+ * volume do it, and encodes the answer.
+ *
+ * A request is handled to its end on its connection's thread. It carries all it needs; what is kept
+ * between requests (holds, locks) belongs to the connection and ends with it.
+ *
+ * Messages: one request and one reply each. Copies of file content: one, between the page cache
+ * and the connection's buffer (a reply is sent from where pread put it, a write is taken from where
+ * it was received).
+ */
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+struct request {
+    struct storage *storage;
+    struct client *client;
+    const uint8_t *payload;
+    size_t length;
+    uint8_t body[2 * PATH_LIMIT]; /* the reply, but for its bulk */
+    size_t size;
+    struct iovec bulk;
+};
+
+/* Declares `m` and decodes the request into it. */
+#define TAKE(r, name)                                                                              \
+    struct msg_##name m;                                                                           \
+    if (msg_##name##_decode(&m, (r)->payload, (r)->length) < 0)                                    \
+    return ASH_MALFORMED
+
+/* Encodes a reply; an int, as the handlers return it. */
+#define GIVE(r, name, ...)                                                                         \
+    ({                                                                                             \
+        struct msg_##name##_reply reply_ = __VA_ARGS__;                                            \
+        encoded((r), msg_##name##_reply_encode(&reply_, (r)->body, sizeof(r)->body));              \
+    })
+
+static int encoded(struct request *r, int size)
+{
+    if (size < 0)
+        return -ENAMETOOLONG; /* a path is all that can be too long */
+    r->size = (size_t)size;
+    return 0;
+}
+
+static const struct volume_ops *ops(const struct request *r)
+{
+    return r->storage->volume->ops;
+}
+
+static struct caller *who(const struct request *r)
+{
+    return &r->client->caller;
+}
+
+static bool id_is_zero(const struct file_id *id)
+{
+    return id->device == 0 && id->inode == 0 && id->generation == 0;
+}
+
+/* ---- handles ---- */
+
+/* Holds what was opened for this connection. Returns the attributes' answer. */
+static int hold_opened(struct request *r, const struct volume_opened *opened, uint32_t flags)
+{
+    struct volume_file *file = handles_add(r->storage->handles, opened->file);
+    struct client_hold *hold = client_hold(r->client, file);
+    if (!hold)
+        return -ENOMEM;
+    hold->writable |= opened->attr.writable;
+    if (!(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC))
+        client_hold_writes(r->client, hold);
+    return 0;
+}
+
+static int file_open(struct request *r)
+{
+    struct volume_opened opened;
+    TAKE(r, file_open);
+    int rc = ops(r)->open(r->storage->volume, who(r), m.path, m.flags, m.mode, &opened);
+    if (rc == 0 && opened.file)
+        rc = hold_opened(r, &opened, m.flags);
+    if (rc < 0)
+        return rc;
+    return GIVE(r, file_open, {.attr = opened.attr, .created = opened.created});
+}
+
+/* All or none: where one is not known, those before it are let go again. */
+static int file_hold(struct request *r)
+{
+    TAKE(r, file_hold);
+    for (uint32_t i = 0; i < m.files_count; i++) {
+        struct volume_file *file = handles_get(r->storage->handles, &m.files[i]);
+        if (file && client_hold(r->client, file))
+            continue;
+        while (i-- > 0)
+            client_release(r->client, &m.files[i]);
+        return file ? -ENOMEM : ASH_STALE_FILE;
+    }
+    return 0;
+}
+
+static int file_release(struct request *r)
+{
+    TAKE(r, file_release);
+    for (uint32_t i = 0; i < m.files_count; i++)
+        client_release(r->client, &m.files[i]);
+    return 0;
+}
+
+/* It is open here for someone: no need of its path, which may be gone. */
+static int hold_known(struct request *r, struct volume_file *file, uint32_t flags,
+                      struct file_attr *attr)
+{
+    bool writable = client_may_write(r->client, file);
+    bool writes = !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY;
+    int rc = writes && !writable ? -EROFS : file->ops->stat(file, attr);
+    if (rc < 0) {
+        handles_put(r->storage->handles, file);
+        return rc;
+    }
+    struct client_hold *hold = client_hold(r->client, file);
+    if (!hold)
+        return -ENOMEM;
+    if (writes)
+        client_hold_writes(r->client, hold);
+    attr->writable = hold->writable = writable;
+    return 0;
+}
+
+static int file_reopen(struct request *r)
+{
+    struct volume_opened opened;
+    int rc;
+    TAKE(r, file_reopen);
+    struct volume_file *file = handles_get(r->storage->handles, &m.file);
+    if (file) {
+        rc = hold_known(r, file, m.flags, &opened.attr);
+    } else {
+        rc = ops(r)->reopen(r->storage->volume, who(r), m.path, m.flags, &m.file, &opened);
+        if (rc == 0)
+            rc = hold_opened(r, &opened, m.flags & ~(uint32_t)O_TRUNC);
+    }
+    if (rc < 0)
+        return rc;
+    return GIVE(r, file_reopen, {.attr = opened.attr});
+}
+
+/* ---- files ---- */
+
+/* The file of an operation; for a change, one that the connection may change. */
+static int begin(struct request *r, const struct file_id *id, bool change,
+                 struct volume_file **file, bool *held)
+{
+    *file = client_file(r->client, id, held);
+    if (!*file)
+        return ASH_STALE_FILE;
+    if (change && !client_may_write(r->client, *file)) {
+        client_done(r->client, *file, *held);
+        return -EROFS;
+    }
+    return 0;
+}
+
+/*
+ * Does `call` (an expression of `file`, worth an integer) on the file `id`. Worth its result, or
+ * the error that kept it from being done.
+ */
+#define WITH_FILE(r, id, change, call)                                                             \
+    ({                                                                                             \
+        struct volume_file *file;                                                                  \
+        bool held_;                                                                                \
+        int64_t rc_ = begin((r), (id), (change), &file, &held_);                                   \
+        if (rc_ == 0) {                                                                            \
+            rc_ = file->ops->call;                                                                 \
+            client_done((r)->client, file, held_);                                                 \
+        }                                                                                          \
+        rc_;                                                                                       \
+    })
+
+static int give_bulk(struct request *r, int64_t size)
+{
+    r->bulk = (struct iovec){.iov_base = r->client->buffer, .iov_len = (size_t)size};
+    return 0;
+}
+
+static int file_read(struct request *r)
+{
+    TAKE(r, file_read);
+    if (m.length > FILE_IO_MAX)
+        return ASH_TOO_BIG;
+    int64_t n = WITH_FILE(r, &m.file, false, read(file, r->client->buffer, m.length, m.offset));
+    if (n < 0)
+        return (int)n;
+    give_bulk(r, n);
+    return GIVE(r, file_read, {.data = r->client->buffer, .data_size = (uint32_t)n});
+}
+
+static int file_write(struct request *r)
+{
+    uint64_t end = 0;
+    TAKE(r, file_write);
+    if (m.data_size > FILE_IO_MAX)
+        return ASH_TOO_BIG;
+    int64_t n = WITH_FILE(r, &m.file, true,
+                          write(file, m.data, m.data_size, m.offset, m.append, m.sync, &end));
+    if (n < 0)
+        return (int)n;
+    return GIVE(r, file_write, {.written = (uint32_t)n, .end = end});
+}
+
+static int file_stat(struct request *r)
+{
+    struct file_attr attr;
+    bool held;
+    struct volume_file *file;
+    TAKE(r, file_stat);
+    int rc = begin(r, &m.file, false, &file, &held);
+    if (rc < 0)
+        return rc;
+    rc = file->ops->stat(file, &attr);
+    if (rc == 0)
+        attr.writable = client_may_write(r->client, file);
+    client_done(r->client, file, held);
+    if (rc < 0)
+        return rc;
+    return GIVE(r, file_stat, {.attr = attr});
+}
+
+static int file_truncate(struct request *r)
+{
+    TAKE(r, file_truncate);
+    return (int)WITH_FILE(r, &m.file, true, truncate(file, m.size_bytes));
+}
+
+static int file_allocate(struct request *r)
+{
+    TAKE(r, file_allocate);
+    return (int)WITH_FILE(r, &m.file, true, allocate(file, m.mode, m.offset, m.length));
+}
+
+static int file_sync(struct request *r)
+{
+    TAKE(r, file_sync);
+    return (int)WITH_FILE(r, &m.file, false, sync(file, m.data_only));
+}
+
+static int file_setattr(struct request *r)
+{
+    TAKE(r, file_setattr);
+    struct volume_setattr change = {
+        .what = m.what,
+        .mode = m.mode,
+        .uid = m.uid,
+        .gid = m.gid,
+        .atime_s = m.atime_s,
+        .mtime_s = m.mtime_s,
+        .atime_ns = m.atime_ns,
+        .mtime_ns = m.mtime_ns,
+    };
+    if (id_is_zero(&m.file))
+        return ops(r)->setattr(r->storage->volume, who(r), m.path, &change);
+    return (int)WITH_FILE(r, &m.file, true, setattr(file, &change));
+}
+
+static int file_seek(struct request *r)
+{
+    uint64_t at = 0;
+    TAKE(r, file_seek);
+    int rc = (int)WITH_FILE(r, &m.file, false, seek(file, m.offset, m.hole, &at));
+    if (rc < 0)
+        return rc;
+    return GIVE(r, file_seek, {.offset = at});
+}
+
+static int file_lock(struct request *r)
+{
+    struct msg_file_lock_reply reply = {.kind = LOCK_KIND_NONE};
+    int rc;
+    TAKE(r, file_lock);
+    struct lock_request wish = {
+        .client = r->client,
+        .run_id = r->client->run_id,
+        .owner = m.owner,
+        .kind = m.kind,
+        .start = m.start,
+        .length = m.length,
+    };
+    if (m.probe) {
+        rc = locks_probe(r->storage->locks, &m.file, &wish, &reply);
+    } else {
+        /* A lock may be given back when the file is no longer held; a new one needs the file. */
+        bool unlock = m.kind == LOCK_KIND_NONE || m.kind == LOCK_KIND_FLOCK_NONE;
+        if (!unlock && !client_find(r->client, &m.file))
+            return ASH_STALE_FILE;
+        r->client->has_locks = true;
+        rc = locks_set(r->storage->locks, &m.file, &wish);
+    }
+    if (rc < 0)
+        return rc;
+    return GIVE(r, file_lock, reply);
+}
+
+static int dir_read(struct request *r)
+{
+    TAKE(r, dir_read);
+    if (m.length > DIR_REPLY_MAX)
+        return ASH_TOO_BIG;
+    int64_t n = WITH_FILE(r, &m.file, false, list(file, m.cookie, r->client->buffer, m.length));
+    if (n < 0)
+        return (int)n;
+    give_bulk(r, n);
+    return GIVE(r, dir_read, {.entries = r->client->buffer, .entries_size = (uint32_t)n});
+}
+
+/* ---- paths ---- */
+
+static int path_stat(struct request *r)
+{
+    struct file_attr attr;
+    TAKE(r, path_stat);
+    int rc = ops(r)->stat(r->storage->volume, who(r), m.path, m.nofollow, &attr);
+    if (rc < 0)
+        return rc;
+    return GIVE(r, path_stat, {.attr = attr});
+}
+
+static int path_access(struct request *r)
+{
+    TAKE(r, path_access);
+    return ops(r)->access(r->storage->volume, who(r), m.path, m.mode, m.nofollow);
+}
+
+static int path_readlink(struct request *r)
+{
+    char target[PATH_LIMIT];
+    TAKE(r, path_readlink);
+    int rc = ops(r)->readlink(r->storage->volume, who(r), m.path, target);
+    if (rc < 0)
+        return rc;
+    return GIVE(r, path_readlink, {.target = target});
+}
+
+static int path_unlink(struct request *r)
+{
+    TAKE(r, path_unlink);
+    return ops(r)->unlink(r->storage->volume, who(r), m.path, m.directory);
+}
+
+static int path_rename(struct request *r)
+{
+    TAKE(r, path_rename);
+    return ops(r)->rename(r->storage->volume, who(r), m.from, m.to, m.flags);
+}
+
+static int path_link(struct request *r)
+{
+    struct volume_file *file = NULL;
+    bool held = true;
+    TAKE(r, path_link);
+    if (!id_is_zero(&m.file)) {
+        int rc = begin(r, &m.file, false, &file, &held);
+        if (rc < 0)
+            return rc;
+    }
+    int rc = ops(r)->link(r->storage->volume, who(r), file, m.from, m.to, m.follow);
+    client_done(r->client, file, held);
+    return rc;
+}
+
+static int path_symlink(struct request *r)
+{
+    TAKE(r, path_symlink);
+    return ops(r)->symlink(r->storage->volume, who(r), m.target, m.path);
+}
+
+static int path_make(struct request *r)
+{
+    TAKE(r, path_make);
+    return ops(r)->make(r->storage->volume, who(r), m.path, m.mode);
+}
+
+static int path_statfs(struct request *r)
+{
+    struct msg_path_statfs_reply reply;
+    TAKE(r, path_statfs);
+    int rc = ops(r)->statfs(r->storage->volume, who(r), m.path, &reply);
+    if (rc < 0)
+        return rc;
+    return GIVE(r, path_statfs, reply);
+}
+
+static int path_real(struct request *r)
+{
+    char path[PATH_LIMIT];
+    struct file_attr attr;
+    TAKE(r, path_real);
+    int rc = ops(r)->real(r->storage->volume, who(r), m.path, path, &attr);
+    if (rc < 0)
+        return rc;
+    return GIVE(r, path_real, {.path = path, .attr = attr});
+}
+
+/* ---- dispatch ---- */
+
+static const struct {
+    int (*handle)(struct request *);
+    bool changes; /* not for a monitor's own connections */
+} table[] = {
+    [OP_FILE_OPEN & 0xff] = {file_open},
+    [OP_FILE_HOLD & 0xff] = {file_hold},
+    [OP_FILE_RELEASE & 0xff] = {file_release},
+    [OP_FILE_REOPEN & 0xff] = {file_reopen},
+    [OP_FILE_READ & 0xff] = {file_read},
+    [OP_FILE_WRITE & 0xff] = {file_write, true},
+    [OP_FILE_STAT & 0xff] = {file_stat},
+    [OP_FILE_TRUNCATE & 0xff] = {file_truncate, true},
+    [OP_FILE_ALLOCATE & 0xff] = {file_allocate, true},
+    [OP_FILE_SYNC & 0xff] = {file_sync},
+    [OP_FILE_SETATTR & 0xff] = {file_setattr, true},
+    [OP_FILE_SEEK & 0xff] = {file_seek},
+    [OP_FILE_LOCK & 0xff] = {file_lock, true},
+    [OP_DIR_READ & 0xff] = {dir_read},
+    [OP_PATH_STAT & 0xff] = {path_stat},
+    [OP_PATH_ACCESS & 0xff] = {path_access},
+    [OP_PATH_READLINK & 0xff] = {path_readlink},
+    [OP_PATH_UNLINK & 0xff] = {path_unlink, true},
+    [OP_PATH_RENAME & 0xff] = {path_rename, true},
+    [OP_PATH_LINK & 0xff] = {path_link, true},
+    [OP_PATH_SYMLINK & 0xff] = {path_symlink, true},
+    [OP_PATH_MAKE & 0xff] = {path_make, true},
+    [OP_PATH_STATFS & 0xff] = {path_statfs},
+    [OP_PATH_REAL & 0xff] = {path_real},
+};
+
+static int dispatch(struct request *r, uint16_t op)
+{
+    size_t index = op & 0xff;
+
+    if (op >> 8 != OP_FILE_OPEN >> 8 || index >= sizeof table / sizeof table[0] ||
+        !table[index].handle)
+        return ASH_UNKNOWN_OP;
+    if (!r->client)
+        return -ENOMEM;
+    if (table[index].changes && r->client->component)
+        return ASH_FORBIDDEN;
+    return table[index].handle(r);
+}
+
+static int serve_request(void *self, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct request r;
+    r.storage = self;
+    r.client = *net_conn_state(conn);
+    r.payload = frame->payload;
+    r.length = frame->header.length;
+    r.size = 0;
+    r.bulk = (struct iovec){0};
+
+    int status = dispatch(&r, frame->header.op);
+    if (status == ASH_ELSEWHERE) {
+        struct msg_elsewhere_reply reply = {.path = r.client->caller.elsewhere};
+        int size = msg_elsewhere_reply_encode(&reply, r.body, sizeof r.body);
+        if (size >= 0)
+            return net_reply(conn, frame, status, r.body, (size_t)size, NULL, 0);
+        status = -ENAMETOOLONG;
+    }
+    if (status < 0)
+        return net_refuse(conn, frame, status);
+    return net_reply(conn, frame, 0, r.body, r.size, &r.bulk, r.bulk.iov_len > 0);
+}
+
+/* ---- connections ---- */
+
+static int canonical(void *self, const char *path, char *out)
+{
+    struct storage *storage = self;
+    struct caller nobody = {0};
+    struct file_attr attr;
+    return storage->volume->ops->real(storage->volume, &nobody, path, out, &attr);
+}
+
+/* Without a client (no memory) every request of the connection is answered with -ENOMEM. */
+static void opened(void *self, struct net_conn *conn)
+{
+    struct storage *storage = self;
+    const struct msg_bind *scope = net_conn_scope(conn);
+    struct client *client = client_new(storage->handles);
+
+    if (!client)
+        return;
+    client->run_id = scope->run_id;
+    client->component = scope->scope != SCOPE_PROCESS;
+    if (!client->component &&
+        rights_make(&client->caller.rights, scope->writable, canonical, storage) < 0) {
+        client_free(client);
+        return;
+    }
+    *net_conn_state(conn) = client;
+}
+
+static void closed(void *self, struct net_conn *conn)
+{
+    struct storage *storage = self;
+    struct client *client = *net_conn_state(conn);
+
+    if (client && client->has_locks)
+        locks_forget(storage->locks, client);
+    client_free(client);
+}
+
+const struct net_server_ops storage_server_ops = {
+    .request = serve_request,
+    .opened = opened,
+    .closed = closed,
+};
+
+/* ---- life ---- */
+
+static const struct volume_ops *const kinds[] = {&dir_volume_ops};
+
+int storage_start(struct storage *storage, const char *volume)
+{
+    const struct volume_ops *kind = kinds[0];
+    const char *source = volume;
+    int rc = -ENOMEM;
+
+    *storage = (struct storage){0};
+    if (volume[0] != '/') {
+        size_t length = strcspn(volume, ":");
+        kind = NULL;
+        for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+            if (strlen(kinds[i]->kind) == length && !strncmp(kinds[i]->kind, volume, length))
+                kind = kinds[i];
+        if (!kind || volume[length] != ':')
+            return -EPROTONOSUPPORT;
+        source = volume + length + 1;
+    }
+    storage->handles = handles_new();
+    storage->locks = locks_new();
+    if (storage->handles && storage->locks)
+        rc = kind->start(source, &storage->volume);
+    if (rc < 0)
+        storage_stop(storage);
+    return rc;
+}
+
+void storage_stop(struct storage *storage)
+{
+    handles_free(storage->handles);
+    locks_free(storage->locks);
+    if (storage->volume)
+        storage->volume->ops->stop(storage->volume);
+    *storage = (struct storage){0};
+}

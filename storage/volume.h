@@ -1,0 +1,128 @@
+/*
+ * What a volume kind implements, and what the rest of the storage monitor knows of a volume.
+ *
+ * A volume serves paths and files. Paths are absolute in the vNode. Errors are negative errnos, or
+ * ASH_ELSEWHERE where a path leads to the pComponent's own /proc, /sys or /dev: caller->elsewhere
+ * then holds the path at which it left the volume. Whether the caller may change a place is decided
+ * by the volume, on the place that was really reached, before anything is changed.
+ *
+ * Files are made by `open` and `reopen`, belong to whoever called, and are handed to the handle
+ * table (handles.h), which counts references and closes them. All operations of a file may be
+ * called from several threads at once.
+ */
+#ifndef ASHLAR_STORAGE_VOLUME_H
+#define ASHLAR_STORAGE_VOLUME_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "errors.h"
+#include "limits.h"
+#include "messages.h"
+#include "rights.h"
+
+#define CHECKED __attribute__((warn_unused_result))
+
+/* Who asks. Owned by one connection's thread. */
+struct caller {
+    struct rights rights;
+    char elsewhere[PATH_LIMIT]; /* filled with every ASH_ELSEWHERE */
+};
+
+struct volume {
+    const struct volume_ops *ops;
+};
+
+struct volume_file {
+    const struct file_ops *ops; /* never changes */
+    struct file_id id;          /* never changes once it is in the handle table */
+
+    /* Of the handle table: */
+    struct volume_file *next; /* protected by its shard's lock */
+    unsigned references;      /* protected by its shard's lock */
+    unsigned writers;         /* holds that opened it for writing; protected by its shard's lock */
+    atomic_bool recent;       /* used since the sweep last came by; relaxed, a hint */
+};
+
+struct volume_opened {
+    struct volume_file *file; /* NULL for a FIFO, a socket or a device: the client's own affair */
+    struct file_attr attr;
+    bool created;
+};
+
+/* A change of attributes, as FILE_SETATTR has it. */
+struct volume_setattr {
+    uint32_t what; /* enum setattr_bits */
+    uint32_t mode, uid, gid;
+    int64_t atime_s, mtime_s;
+    uint32_t atime_ns, mtime_ns;
+};
+
+struct volume_ops {
+    const char *kind; /* "dir" */
+    /* Opens the volume that `source` names. */
+    int (*start)(const char *source, struct volume **out) CHECKED;
+    void (*stop)(struct volume *);
+    int (*usage)(struct volume *, uint64_t *size_bytes, uint64_t *used_bytes) CHECKED;
+
+    /* flags are Linux's O_*; what they ask for is checked before it has any effect. */
+    int (*open)(struct volume *, struct caller *, const char *path, uint32_t flags, uint32_t mode,
+                struct volume_opened *out) CHECKED;
+    /* The same without making or truncating; ASH_STALE_FILE where path names another file. */
+    int (*reopen)(struct volume *, struct caller *, const char *path, uint32_t flags,
+                  const struct file_id *id, struct volume_opened *out) CHECKED;
+
+    int (*stat)(struct volume *, struct caller *, const char *path, bool nofollow,
+                struct file_attr *) CHECKED;
+    int (*access)(struct volume *, struct caller *, const char *path, uint32_t mode,
+                  bool nofollow) CHECKED;
+    /* out has PATH_LIMIT bytes, here and in real. */
+    int (*readlink)(struct volume *, struct caller *, const char *path, char *out) CHECKED;
+    int (*real)(struct volume *, struct caller *, const char *path, char *out,
+                struct file_attr *) CHECKED;
+    int (*statfs)(struct volume *, struct caller *, const char *path,
+                  struct msg_path_statfs_reply *) CHECKED;
+    int (*unlink)(struct volume *, struct caller *, const char *path, bool directory) CHECKED;
+    int (*rename)(struct volume *, struct caller *, const char *from, const char *to,
+                  uint32_t flags) CHECKED;
+    /* file, where not NULL, is linked instead of what `from` names. */
+    int (*link)(struct volume *, struct caller *, struct volume_file *file, const char *from,
+                const char *to, bool follow) CHECKED;
+    int (*symlink)(struct volume *, struct caller *, const char *target, const char *path) CHECKED;
+    int (*make)(struct volume *, struct caller *, const char *path, uint32_t mode) CHECKED;
+    int (*setattr)(struct volume *, struct caller *, const char *path,
+                   const struct volume_setattr *) CHECKED;
+};
+
+struct file_ops {
+    /* Takes over from `fresh`, the same file opened again, what this one has not; frees fresh. */
+    void (*absorb)(struct volume_file *, struct volume_file *fresh);
+    /* No one is left who opened it for writing: the host must not see it open for writing. */
+    void (*rest)(struct volume_file *);
+    /* Gives up descriptors that can be had again; returns how many. Never blocks. */
+    unsigned (*relax)(struct volume_file *);
+    void (*close)(struct volume_file *);
+
+    /* Whether the file's place, now, is one that the caller may change. */
+    bool (*writable)(struct volume_file *, const struct rights *);
+    /* attr->writable is left to the caller. */
+    int (*stat)(struct volume_file *, struct file_attr *) CHECKED;
+    /* Returns bytes, fewer than size only at the end of the file. */
+    int64_t (*read)(struct volume_file *, void *to, size_t size, uint64_t offset) CHECKED;
+    /* Returns bytes; *end is the offset after the last one. */
+    int64_t (*write)(struct volume_file *, const void *from, size_t size, uint64_t offset,
+                     bool append, bool sync, uint64_t *end) CHECKED;
+    int (*truncate)(struct volume_file *, uint64_t size_bytes) CHECKED;
+    int (*allocate)(struct volume_file *, uint32_t mode, uint64_t offset, uint64_t length) CHECKED;
+    int (*sync)(struct volume_file *, bool data_only) CHECKED;
+    int (*setattr)(struct volume_file *, const struct volume_setattr *) CHECKED;
+    int (*seek)(struct volume_file *, uint64_t offset, bool hole, uint64_t *out) CHECKED;
+    /* Fills with struct linux_dirent64, from after the entry of that cookie; returns bytes. */
+    int64_t (*list)(struct volume_file *, uint64_t cookie, void *to, size_t size) CHECKED;
+};
+
+extern const struct volume_ops dir_volume_ops;
+
+#endif
