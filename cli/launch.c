@@ -62,11 +62,15 @@ static int ask_place(struct launch *launch, const struct rack *rack, const struc
 /* The node's socket is in the rack's directory, under the component's name. */
 static int open_run(struct launch *launch, const struct rack *rack, const struct net_key *key)
 {
-    char address[RACK_DIR_MAX + 32], writable[PATH_MAX * 2];
+    char address[ADDRESS_LIMIT], writable[PATH_MAX * 2];
     const struct component_info *node = &launch->place.process;
-    snprintf(address, sizeof address, "unix:%s/%.*s.sock", rack->dir, (int)sizeof node->name,
-             node->name);
-    int rc = component_connect(address, key, &launch->node);
+    /* By way of a descriptor: the directory's path may be longer than a socket's may. */
+    int dir_fd = open(rack->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    snprintf(address, sizeof address, "unix:/proc/self/fd/%d/%.*s.sock", dir_fd,
+             (int)sizeof node->name, node->name);
+    int rc = dir_fd < 0 ? -errno : component_connect(address, key, &launch->node);
+    if (dir_fd >= 0)
+        close(dir_fd);
     if (rc < 0) {
         cli_error("%s (process, pid %u) cannot be reached: %s", node->name, node->pid,
                   error_text(rc));

@@ -15,11 +15,7 @@
 
 #include "cli.h"
 
-enum {
-    BASE_MAX = 160,
-    SOCKET_NAME_MAX = NAME_LIMIT + 5, /* "/m1.sock" */
-    UNIX_PREFIX = 5,                  /* "unix:" */
-};
+enum { BASE_MAX = RACK_DIR_MAX - NAME_LIMIT - 2 };
 
 /* ---- names and places ---- */
 
@@ -60,9 +56,8 @@ static int own_private_dir(const char *dir)
 static int locate_base(char base[BASE_MAX])
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    int longest = ADDRESS_LIMIT - UNIX_PREFIX - SOCKET_NAME_MAX - NAME_LIMIT;
     bool use = runtime && runtime[0] == '/' && access(runtime, W_OK | X_OK) == 0 &&
-               snprintf(base, BASE_MAX, "%s/ashlar", runtime) <= longest;
+               snprintf(base, BASE_MAX, "%s/ashlar", runtime) < BASE_MAX;
     if (!use)
         snprintf(base, BASE_MAX, "/tmp/ashlar-%u", (unsigned)geteuid());
     int rc = own_private_dir(base);

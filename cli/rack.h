@@ -6,8 +6,8 @@
  *   NAME.log    each daemon's messages
  *   NAME.sock   the sockets of the process monitors
  *
- * BASE is $XDG_RUNTIME_DIR/ashlar, or /tmp/ashlar-UID where that variable is not set or the path
- * would be too long for a socket. A daemon is the recorded one where pid and start time agree, so
+ * BASE is $XDG_RUNTIME_DIR/ashlar, or /tmp/ashlar-UID where that variable names no directory that
+ * can be used. A daemon is the recorded one where pid and start time agree, so
  * that files left by a reboot or a reused pid mislead nobody.
  * Who changes a rack holds its lock (flock of the directory); the lock goes with the descriptor.
  */

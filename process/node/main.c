@@ -6,6 +6,7 @@
  * same user's and hold the cluster key; the seats of the processes are served by this server too.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,16 +83,16 @@ static const struct net_server_ops local_ops = {
 static int listen_locally(struct node *node)
 {
     const struct monitor *monitor = node->monitor;
-    char address[160];
-    int length =
-        snprintf(address, sizeof address, "unix:%s/%s.sock", monitor->rack_dir, monitor->name);
-    if (length >= (int)sizeof address)
-        return -ENAMETOOLONG;
-    const char *path = address + strlen("unix:");
+    char address[ADDRESS_LIMIT];
+    /* By way of a descriptor: the path of a rack's directory may be longer than a socket's may. */
+    int dir_fd = open(monitor->rack_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -errno;
+    snprintf(address, sizeof address, "unix:/proc/self/fd/%d/%s.sock", dir_fd, monitor->name);
     int rc = net_server_start(address, &monitor->key, monitor->id, &local_ops, node, &node->seats);
-    if (rc == 0 && chmod(path, 0600) < 0)
+    if (rc == 0 && chmod(address + strlen("unix:"), 0600) < 0)
         rc = -errno;
-    return rc;
+    return rc; /* the descriptor stays: the server removes the socket by it when it stops */
 }
 
 /* ---- TCP ---- */

@@ -162,10 +162,22 @@ static int connect_as(struct node *node, struct process *p, struct asid asid,
     };
     struct net_conn *conn;
     int rc = net_connect(to->address, &node->monitor->key, &bind, CONNECT_TIMEOUT_MS, &conn, NULL);
-    if (rc < 0)
+    if (rc < 0) {
         run_event(node, p->run, "%s at %s gave no connection: %s", to->name, to->address,
                   error_text(rc));
-    return rc < 0 ? rc : net_release(conn);
+        return rc;
+    }
+    if (to->kind == COMPONENT_MEMORY) {
+        /* Asked on the very connection: the mComponent knows whose the space is. */
+        struct msg_space_stat request = {.asid = asid};
+        struct msg_space_stat_reply reply;
+        rc = NET_CALL(conn, SPACE_STAT, space_stat, &request, &reply, MEMORY_TIMEOUT_MS);
+    }
+    if (rc < 0) {
+        net_close(conn);
+        return rc;
+    }
+    return net_release(conn);
 }
 
 /* Connects to the home and to the sComponent; both or none. */
@@ -296,8 +308,8 @@ static int process_fork(struct node *node, struct process *p, const struct net_f
         return net_refuse(p->conn, frame, ASH_MALFORMED);
     if (p->pidfd < 0 || (m.child.n != 0 && !p->home))
         return net_refuse(p->conn, frame, ASH_FORBIDDEN);
-    /* The mComponent takes a connection for a space of this very run alone, so what it takes is
-       the process's to give away. */
+    /* The mComponent serves a connection for a space of this very run alone: what it serves is the
+       process's to give away. */
     int fds[4];
     int rc = m.child.n ? connect_both(node, p, m.child, &fds[2]) : 0;
     if (rc < 0)

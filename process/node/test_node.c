@@ -1,0 +1,681 @@
+/*
+ * The node against real components: a rack is started by the ashlar command (its path is the first
+ * argument) in a directory of its own, and this test plays the run's command and its processes,
+ * honest and hostile ones.
+ *
+ * Processes are children of the test, because the node kills what joins: a child does the joining
+ * (its pid is what the kernel vouches for), then waits to be killed, while the test goes on
+ * speaking on the same seat.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "limits.h"
+#include "monitor.h"
+
+static const char *ashlar;
+static char runtime_dir[] = "/tmp/ashlar-node-XXXXXX"; /* the rack's own, removed at the end */
+static char rack_dir[128];
+static struct net_key key;
+static struct component_info memory, storage, process, global;
+
+/* ---- the rack ---- */
+
+static int command(const char *arguments)
+{
+    char line[512];
+    snprintf(line, sizeof line, "%s %s --rack node >/dev/null", ashlar, arguments);
+    return system(line);
+}
+
+static struct net_conn *connect_to(const char *address, uint8_t scope)
+{
+    struct msg_bind bind = {.scope = scope, .writable = ""};
+    struct net_conn *conn;
+    assert_int_equal(net_connect(address, &key, &bind, CONNECT_TIMEOUT_MS, &conn, NULL), 0);
+    return conn;
+}
+
+static struct net_conn *connect_local(uint8_t scope)
+{
+    char address[160];
+    snprintf(address, sizeof address, "unix:%s/p1.sock", rack_dir);
+    return connect_to(address, scope);
+}
+
+/* The global daemon's address, from rack.json: its record is the first. */
+static void find_global(char address[ADDRESS_LIMIT])
+{
+    char path[160], text[4096];
+    snprintf(path, sizeof path, "%s/rack.json", rack_dir);
+    int fd = open(path, O_RDONLY);
+    ssize_t size = read(fd, text, sizeof text - 1);
+    close(fd);
+    assert_true(size > 0);
+    text[size] = '\0';
+    char *at = strstr(text, "\"address\": \"");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "\"address\": \"%63[^\"]", address), 1);
+}
+
+static void find_components(void)
+{
+    find_global(global.address);
+    struct net_conn *conn = connect_to(global.address, SCOPE_COMPONENT);
+    struct msg_components request = {};
+    struct msg_components_reply reply;
+    assert_int_equal(NET_CALL(conn, COMPONENTS, components, &request, &reply, GLOBAL_TIMEOUT_MS),
+                     0);
+    for (uint32_t i = 0; i < reply.components_count; i++) {
+        const struct component_info *c = &reply.components[i];
+        if (c->state != COMPONENT_UP)
+            continue;
+        *(c->kind == COMPONENT_MEMORY    ? &memory
+          : c->kind == COMPONENT_STORAGE ? &storage
+          : c->kind == COMPONENT_PROCESS ? &process
+                                         : &global) = *c;
+    }
+    net_close(conn);
+}
+
+static int rack_up(void **state)
+{
+    if (command("up --memory 1 --memory-size 64M") != 0)
+        return -1;
+    char path[160];
+    snprintf(path, sizeof path, "%s/key", rack_dir);
+    if (net_key_load(path, &key) < 0)
+        return -1;
+    find_components();
+    return 0;
+}
+
+static int rack_down(void **state)
+{
+    return command("down");
+}
+
+/* ---- a run and its processes ---- */
+
+struct process_end {
+    pid_t pid;
+    int pidfd, lifeline_fd;
+    struct net_conn *seat;
+    struct msg_process_join_reply joined;
+    struct net_conn *memory; /* as the process has it */
+    int storage_fd;
+    int join_rc;
+};
+
+static struct net_conn *open_run(uint64_t *id)
+{
+    struct net_conn *conn = connect_local(SCOPE_COMPONENT);
+    struct msg_run_open request = {
+        .memory = memory, .storage = storage, .writable = "/tmp", .name = "test"};
+    struct msg_run_open_reply reply;
+    assert_int_equal(NET_CALL(conn, RUN_OPEN, run_open, &request, &reply, NODE_TIMEOUT_MS), 0);
+    assert_int_equal(reply.excache_bytes, 64 << 20);
+    *id = reply.run_id;
+    return conn;
+}
+
+static int call_fds(struct net_conn *conn, uint16_t op, const void *body, int size, int *fds,
+                    int *count, struct net_frame *frame)
+{
+    assert_true(size >= 0);
+    return net_request_fds(conn, op, body, (size_t)size, NODE_TIMEOUT_MS, frame, fds, count);
+}
+
+static void take_seat(struct net_conn *run, uint64_t id, int fds[2])
+{
+    uint8_t body[16];
+    struct msg_run_seat request = {.run_id = id};
+    struct net_frame frame;
+    int count = 2;
+    assert_int_equal(call_fds(run, OP_RUN_SEAT, body,
+                              msg_run_seat_encode(&request, body, sizeof body), fds, &count,
+                              &frame),
+                     0);
+    assert_int_equal(count, 2);
+}
+
+static int join(struct net_conn *seat, uint32_t pid, struct msg_process_join_reply *reply,
+                int fds[2])
+{
+    uint8_t body[64];
+    struct msg_process_join request = {.pid = pid, .name = "test"};
+    struct net_frame frame;
+    int count = 2;
+    int rc = call_fds(seat, OP_PROCESS_JOIN, body,
+                      msg_process_join_encode(&request, body, sizeof body), fds, &count, &frame);
+    if (rc == 0 && (count != 2 ||
+                    msg_process_join_reply_decode(reply, frame.payload, frame.header.length) < 0))
+        rc = -EBADMSG;
+    return rc;
+}
+
+struct join_result {
+    int rc;
+    struct msg_process_join_reply reply;
+};
+
+/* In the child: joins, hands the result and the two descriptors to the test, waits for its end. */
+static void child_main(int seat_fd, int to_test, uint32_t claimed_pid)
+{
+    struct join_result result = {0};
+    struct net_conn *seat;
+    int fds[2] = {-1, -1};
+    if (net_adopt(seat_fd, &seat) < 0)
+        _exit(1);
+    result.rc = join(seat, claimed_pid ? claimed_pid : (uint32_t)getpid(), &result.reply, fds);
+    struct iovec iov = {.iov_base = &result, .iov_len = sizeof result};
+    union {
+        char bytes[CMSG_SPACE(sizeof fds)];
+        struct cmsghdr align;
+    } control = {};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (result.rc == 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof control;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fds);
+        memcpy(CMSG_DATA(c), fds, sizeof fds);
+    }
+    if (sendmsg(to_test, &msg, 0) < 0)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
+/* Starts a process on a seat; fds (seat, lifeline) are taken over. */
+static struct process_end start_process(int seat_fd, int lifeline_fd, uint32_t claimed_pid)
+{
+    struct process_end p = {.lifeline_fd = lifeline_fd, .storage_fd = -1};
+    int pair[2], fds[2] = {-1, -1};
+    struct join_result result;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    p.pid = fork();
+    if (p.pid == 0) {
+        close_range(3, (unsigned)(seat_fd < pair[1] ? seat_fd : pair[1]) - 1, 0);
+        child_main(seat_fd, pair[1], claimed_pid);
+    }
+    close(pair[1]);
+    p.pidfd = (int)syscall(SYS_pidfd_open, p.pid, 0);
+    union {
+        char bytes[CMSG_SPACE(sizeof fds)];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {.iov_base = &result, .iov_len = sizeof result};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    assert_int_equal(recvmsg(pair[0], &msg, MSG_CMSG_CLOEXEC), sizeof result);
+    close(pair[0]);
+    p.join_rc = result.rc;
+    p.joined = result.reply;
+    assert_int_equal(net_adopt(seat_fd, &p.seat), 0);
+    if (result.rc == 0) {
+        memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof fds);
+        assert_int_equal(net_adopt(fds[0], &p.memory), 0);
+        p.storage_fd = fds[1];
+    }
+    return p;
+}
+
+static struct process_end start_first(struct net_conn *run, uint64_t id)
+{
+    int fds[2];
+    take_seat(run, id, fds);
+    struct process_end p = start_process(fds[0], fds[1], 0);
+    assert_int_equal(p.join_rc, 0);
+    return p;
+}
+
+static void forget(struct process_end *p)
+{
+    net_close(p->seat);
+    net_close(p->memory);
+    if (p->storage_fd >= 0)
+        close(p->storage_fd);
+    close(p->lifeline_fd);
+    close(p->pidfd);
+}
+
+/* Waits for its end and says how it ended; -1 where it has not within wait_ms. */
+static int await_end(struct process_end *p, int wait_ms)
+{
+    struct pollfd fd = {.fd = p->pidfd, .events = POLLIN};
+    int status = 0;
+    if (poll(&fd, 1, wait_ms) != 1 || waitpid(p->pid, &status, 0) != p->pid)
+        return -1;
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static int stat_space(struct net_conn *conn, struct asid asid)
+{
+    struct msg_space_stat request = {.asid = asid};
+    struct msg_space_stat_reply reply;
+    return NET_CALL(conn, SPACE_STAT, space_stat, &request, &reply, MEMORY_TIMEOUT_MS);
+}
+
+static int close_run(struct net_conn *run, uint64_t id, uint32_t *ended)
+{
+    struct msg_run_close request = {.run_id = id};
+    struct msg_run_close_reply reply;
+    int rc = NET_CALL(run, RUN_CLOSE, run_close, &request, &reply, 2 * NODE_TIMEOUT_MS);
+    *ended = reply.ended;
+    return rc;
+}
+
+static int fork_process(struct process_end *p, struct asid child, int fds[4], int *count,
+                        uint64_t *budget)
+{
+    uint8_t body[16];
+    struct msg_process_fork request = {.child = child};
+    struct msg_process_fork_reply reply;
+    struct net_frame frame;
+    *count = 4;
+    int rc = call_fds(p->seat, OP_PROCESS_FORK, body,
+                      msg_process_fork_encode(&request, body, sizeof body), fds, count, &frame);
+    if (rc == 0)
+        rc = msg_process_fork_reply_decode(&reply, frame.payload, frame.header.length);
+    *budget = reply.excache_bytes;
+    return rc;
+}
+
+static struct asid clone_space(struct process_end *p)
+{
+    struct msg_space_clone request = {.asid = p->joined.asid};
+    struct msg_space_clone_reply reply;
+    assert_int_equal(
+        NET_CALL(p->memory, SPACE_CLONE, space_clone, &request, &reply, MEMORY_TIMEOUT_MS), 0);
+    return reply.child;
+}
+
+static uint64_t used_budget(void)
+{
+    struct net_conn *conn = connect_to(process.address, SCOPE_COMPONENT);
+    struct msg_ping request = {};
+    struct msg_ping_reply reply;
+    assert_int_equal(NET_CALL(conn, PING, ping, &request, &reply, NODE_TIMEOUT_MS), 0);
+    net_close(conn);
+    return reply.used_bytes;
+}
+
+/* ---- the tests ---- */
+
+static void joins_and_is_freed(void **state)
+{
+    uint64_t id;
+    uint32_t ended;
+    struct net_conn *run = open_run(&id), *control = connect_to(memory.address, SCOPE_COMPONENT);
+    struct process_end p = start_first(run, id);
+    assert_int_equal(p.joined.memory_bytes, 64 << 20);
+    assert_string_equal(p.joined.memory.name, memory.name);
+    assert_int_equal(stat_space(p.memory, p.joined.asid), 0);
+    assert_int_equal(used_budget(), 64 << 20);
+
+    /* Its connection is its own space's alone. */
+    struct msg_space_create create = {.run_id = id};
+    struct msg_space_create_reply created;
+    assert_int_equal(
+        NET_CALL(p.memory, SPACE_CREATE, space_create, &create, &created, MEMORY_TIMEOUT_MS),
+        ASH_FORBIDDEN);
+    struct asid other = {p.joined.asid.n - 1};
+    assert_int_equal(stat_space(p.memory, other), ASH_FORBIDDEN);
+
+    assert_int_equal(close_run(run, id, &ended), 0);
+    assert_int_equal(ended, 1);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    assert_int_equal(stat_space(control, p.joined.asid), ASH_NO_SPACE_ID);
+    assert_int_equal(used_budget(), 0);
+    forget(&p);
+    net_close(control);
+    net_close(run);
+}
+
+static void lists_its_processes(void **state)
+{
+    uint64_t id;
+    uint32_t ended;
+    struct net_conn *run = open_run(&id);
+    struct process_end p = start_first(run, id);
+    struct net_conn *conn = connect_to(process.address, SCOPE_COMPONENT);
+    struct msg_process_list request = {};
+    struct msg_process_list_reply reply;
+    assert_int_equal(NET_CALL(conn, PROCESS_LIST, process_list, &request, &reply, NODE_TIMEOUT_MS),
+                     0);
+    assert_int_equal(reply.processes_count, 1);
+    assert_int_equal(reply.processes[0].pid, p.pid);
+    assert_int_equal(reply.processes[0].threads, 1);
+    assert_int_equal(reply.processes[0].asid.n, p.joined.asid.n);
+    net_close(conn);
+    assert_int_equal(close_run(run, id, &ended), 0);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    forget(&p);
+    net_close(run);
+}
+
+static void a_dead_process_is_freed_at_once(void **state)
+{
+    uint64_t id;
+    uint32_t ended;
+    struct net_conn *run = open_run(&id), *control = connect_to(memory.address, SCOPE_COMPONENT);
+    struct process_end p = start_first(run, id);
+    /* The test holds the seat too: the pidfd is what tells the node. */
+    kill(p.pid, SIGKILL);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    struct pollfd seat = {.fd = net_conn_fd(p.seat), .events = POLLIN};
+    assert_int_equal(poll(&seat, 1, 1000), 1);
+    assert_int_equal(close_run(run, id, &ended), 0);
+    assert_int_equal(ended, 0);
+    assert_int_equal(stat_space(control, p.joined.asid), ASH_NO_SPACE_ID);
+    forget(&p);
+    net_close(control);
+    net_close(run);
+}
+
+static void a_lost_command_ends_its_run(void **state)
+{
+    uint64_t id;
+    struct net_conn *run = open_run(&id), *control = connect_to(memory.address, SCOPE_COMPONENT);
+    struct process_end p = start_first(run, id);
+    net_close(run);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    /* Its lifeline closed as well. */
+    struct pollfd line = {.fd = p.lifeline_fd, .events = POLLIN};
+    assert_int_equal(poll(&line, 1, 1000), 1);
+    assert_true(line.revents & POLLHUP);
+    struct pollfd seat = {.fd = net_conn_fd(p.seat), .events = POLLIN};
+    assert_int_equal(poll(&seat, 1, 1000), 1);
+    /* The space goes before the seat is forgotten: until then asking again finds the lock taken. */
+    uint64_t until = clock_ms() + 1000;
+    int rc;
+    while ((rc = stat_space(control, p.joined.asid)) == 0 && clock_ms() < until)
+        ;
+    assert_int_equal(rc, ASH_NO_SPACE_ID);
+    forget(&p);
+    net_close(control);
+}
+
+static void forks(void **state)
+{
+    uint64_t id, budget;
+    uint32_t ended;
+    int fds[4], count;
+    struct net_conn *run = open_run(&id), *control = connect_to(memory.address, SCOPE_COMPONENT);
+    struct process_end p = start_first(run, id);
+    struct asid child = clone_space(&p);
+    assert_int_equal(fork_process(&p, child, fds, &count, &budget), 0);
+    assert_int_equal(count, 4);
+    assert_int_equal(budget, 64 << 20);
+    struct net_conn *bound;
+    assert_int_equal(net_adopt(fds[2], &bound), 0);
+    assert_int_equal(stat_space(bound, child), 0);
+    assert_int_equal(stat_space(bound, p.joined.asid), ASH_FORBIDDEN);
+    assert_int_equal(used_budget(), 128 << 20);
+
+    /* A child that never comes to life: its seat closes, its space goes. */
+    net_close(bound);
+    close(fds[0]);
+    close(fds[1]);
+    close(fds[3]);
+    uint64_t until = clock_ms() + 1000;
+    while (stat_space(control, child) == 0 && clock_ms() < until)
+        ;
+    assert_int_equal(stat_space(control, child), ASH_NO_SPACE_ID);
+
+    /* One that shares memory until exec: a seat alone, which joins later. */
+    assert_int_equal(fork_process(&p, (struct asid){0}, fds, &count, &budget), 0);
+    assert_int_equal(count, 2);
+    struct process_end second = start_process(fds[0], fds[1], 0);
+    assert_int_equal(second.join_rc, 0);
+    assert_true(second.joined.asid.n != p.joined.asid.n);
+    assert_int_equal(close_run(run, id, &ended), 0);
+    assert_int_equal(ended, 2);
+    assert_int_equal(await_end(&second, 1000), SIGKILL);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    forget(&second);
+    forget(&p);
+    net_close(control);
+    net_close(run);
+}
+
+static void what_is_not_its_own_is_refused(void **state)
+{
+    uint64_t id, other_id, budget;
+    uint32_t ended;
+    int fds[4], count;
+    struct net_conn *run = open_run(&id), *other_run = open_run(&other_id);
+    struct process_end p = start_first(run, id), q = start_first(other_run, other_id);
+    struct net_conn *before = connect_to(process.address, SCOPE_COMPONENT);
+
+    /* Spaces: its own, another process's, one that does not exist. */
+    assert_int_equal(fork_process(&p, p.joined.asid, fds, &count, &budget), ASH_FORBIDDEN);
+    assert_true(fork_process(&p, q.joined.asid, fds, &count, &budget) < 0);
+    assert_true(fork_process(&p, (struct asid){12345}, fds, &count, &budget) < 0);
+
+    /* Requests that are a command's, or no process's. */
+    struct msg_run_close close_request = {.run_id = other_id};
+    struct msg_run_close_reply close_reply;
+    assert_int_equal(
+        NET_CALL(p.seat, RUN_CLOSE, run_close, &close_request, &close_reply, NODE_TIMEOUT_MS),
+        ASH_FORBIDDEN);
+    struct msg_process_connect connect_request = {.id = process.id};
+    struct msg_process_connect_reply connect_reply;
+    assert_int_equal(NET_CALL(p.seat, PROCESS_CONNECT, process_connect, &connect_request,
+                              &connect_reply, NODE_TIMEOUT_MS),
+                     ASH_FORBIDDEN);
+    struct net_frame frame;
+    assert_int_equal(
+        net_request(p.seat, OP_PROCESS_FORK, "abc", 3, NULL, 0, NODE_TIMEOUT_MS, &frame),
+        ASH_MALFORMED);
+    struct msg_process_join_reply joined;
+    assert_int_equal(join(p.seat, (uint32_t)p.pid, &joined, fds), -EALREADY);
+
+    /* None of it did any harm. */
+    assert_int_equal(stat_space(p.memory, p.joined.asid), 0);
+    assert_int_equal(stat_space(q.memory, q.joined.asid), 0);
+    net_close(before);
+    assert_int_equal(close_run(run, id, &ended), 0);
+    assert_int_equal(close_run(other_run, other_id, &ended), 0);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    assert_int_equal(await_end(&q, 1000), SIGKILL);
+    forget(&p);
+    forget(&q);
+    net_close(run);
+    net_close(other_run);
+}
+
+static void a_pid_must_be_the_speaker_s(void **state)
+{
+    uint64_t id;
+    uint32_t ended;
+    int fds[2];
+    struct net_conn *run = open_run(&id);
+    take_seat(run, id, fds);
+    /* It claims to be this test: were that believed, the run's end would kill it. */
+    struct process_end p = start_process(fds[0], fds[1], (uint32_t)getpid());
+    assert_int_equal(p.join_rc, ASH_FORBIDDEN);
+    assert_int_equal(close_run(run, id, &ended), 0);
+    kill(p.pid, SIGKILL);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    forget(&p);
+    net_close(run);
+}
+
+static void garbage_on_a_seat_costs_only_that_seat(void **state)
+{
+    uint64_t id;
+    uint32_t ended;
+    struct net_conn *run = open_run(&id), *control = connect_to(memory.address, SCOPE_COMPONENT);
+    struct process_end p = start_first(run, id), q;
+    int fds[2];
+    take_seat(run, id, fds);
+    q = start_process(fds[0], fds[1], 0);
+    assert_int_equal(q.join_rc, 0);
+    char garbage[4096];
+    memset(garbage, 0xa5, sizeof garbage);
+    (void)!send(net_conn_fd(p.seat), garbage, sizeof garbage, MSG_NOSIGNAL);
+    struct pollfd seat = {.fd = net_conn_fd(p.seat), .events = POLLRDHUP};
+    assert_int_equal(poll(&seat, 1, 1000), 1);
+    uint64_t until = clock_ms() + 1000;
+    while (stat_space(control, p.joined.asid) == 0 && clock_ms() < until)
+        ;
+    assert_int_equal(stat_space(control, p.joined.asid), ASH_NO_SPACE_ID);
+    assert_int_equal(stat_space(q.memory, q.joined.asid), 0);
+    assert_int_equal(close_run(run, id, &ended), 0);
+    kill(p.pid, SIGKILL);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    assert_int_equal(await_end(&q, 1000), SIGKILL);
+    forget(&p);
+    forget(&q);
+    net_close(control);
+    net_close(run);
+}
+
+static void strangers_are_refused(void **state)
+{
+    struct msg_run_open request = {
+        .memory = memory, .storage = storage, .writable = "", .name = "x"};
+    struct msg_run_open_reply reply;
+    struct net_conn *conn = connect_to(process.address, SCOPE_COMPONENT);
+    assert_int_equal(NET_CALL(conn, RUN_OPEN, run_open, &request, &reply, NODE_TIMEOUT_MS),
+                     ASH_UNKNOWN_OP);
+    net_close(conn);
+    conn = connect_local(SCOPE_PROCESS);
+    assert_int_equal(NET_CALL(conn, RUN_OPEN, run_open, &request, &reply, NODE_TIMEOUT_MS),
+                     ASH_FORBIDDEN);
+    net_close(conn);
+    /* A run is its own command's to close. */
+    uint64_t id;
+    uint32_t ended;
+    struct net_conn *run = open_run(&id), *other = connect_local(SCOPE_COMPONENT);
+    assert_int_equal(close_run(other, id, &ended), -ENOENT);
+    assert_int_equal(close_run(run, id, &ended), 0);
+    net_close(other);
+    net_close(run);
+}
+
+static void await_event(struct net_conn *run, const char *wanted)
+{
+    struct net_frame frame;
+    struct msg_run_event event;
+    assert_int_equal(net_receive(run, 3000, &frame), 0);
+    assert_int_equal(frame.header.op, OP_RUN_EVENT);
+    assert_int_equal(msg_run_event_decode(&event, frame.payload, frame.header.length), 0);
+    if (!strstr(event.text, wanted))
+        fail_msg("event: %s", event.text);
+}
+
+static void a_failure_is_told(void **state)
+{
+    uint64_t id;
+    uint32_t ended;
+    struct net_conn *run = open_run(&id);
+    struct process_end p = start_first(run, id);
+    struct msg_process_failed request = {.text = "no \x1b[31mcolours\n"};
+    struct msg_process_failed_reply reply;
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(
+            NET_CALL(p.seat, PROCESS_FAILED, process_failed, &request, &reply, NODE_TIMEOUT_MS), 0);
+    await_event(run, "no ?[31mcolours?");
+    assert_int_equal(close_run(run, id, &ended), 0);
+    int events = 1;
+    struct net_frame frame;
+    while (net_receive(run, 0, &frame) == 0)
+        events++;
+    assert_int_equal(events, 64);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    forget(&p);
+    net_close(run);
+}
+
+/* Takes the mComponent away in one of two ways; the process must end within two seconds. */
+static void lose_memory(int signal)
+{
+    uint64_t id;
+    uint32_t ended;
+    struct net_conn *run = open_run(&id);
+    struct process_end p = start_first(run, id), q = {0};
+    int fds[2];
+    take_seat(run, id, fds);
+    q = start_process(fds[0], fds[1], 0);
+    uint64_t began = clock_ms();
+    kill((pid_t)memory.pid, signal);
+    assert_int_equal(await_end(&p, 2000), SIGKILL);
+    assert_int_equal(await_end(&q, 2000), SIGKILL);
+    print_message("lost by signal %d, ended after %llu ms\n", signal,
+                  (unsigned long long)(clock_ms() - began));
+    char text[96];
+    snprintf(text, sizeof text, "%s (memory, pid %u) was lost; ended 2 processes", memory.name,
+             memory.pid);
+    await_event(run, text);
+    assert_int_equal(close_run(run, id, &ended), 0);
+    forget(&p);
+    forget(&q);
+    net_close(run);
+}
+
+static void a_killed_home_ends_its_processes(void **state)
+{
+    lose_memory(SIGKILL);
+}
+
+static void a_frozen_home_ends_its_processes(void **state)
+{
+    lose_memory(SIGSTOP);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(joins_and_is_freed),
+        cmocka_unit_test(lists_its_processes),
+        cmocka_unit_test(a_dead_process_is_freed_at_once),
+        cmocka_unit_test(a_lost_command_ends_its_run),
+        cmocka_unit_test(forks),
+        cmocka_unit_test(what_is_not_its_own_is_refused),
+        cmocka_unit_test(a_pid_must_be_the_speaker_s),
+        cmocka_unit_test(garbage_on_a_seat_costs_only_that_seat),
+        cmocka_unit_test(strangers_are_refused),
+        cmocka_unit_test(a_failure_is_told),
+        cmocka_unit_test_setup_teardown(a_killed_home_ends_its_processes, NULL, NULL),
+    };
+    const struct CMUnitTest frozen[] = {
+        cmocka_unit_test(a_frozen_home_ends_its_processes),
+    };
+    if (argc < 2 || !mkdtemp(runtime_dir))
+        return 2;
+    ashlar = argv[1];
+    setenv("XDG_RUNTIME_DIR", runtime_dir, 1);
+    snprintf(rack_dir, sizeof rack_dir, "%s/ashlar/node", runtime_dir);
+    int failed = cmocka_run_group_tests(tests, rack_up, rack_down);
+    failed += cmocka_run_group_tests(frozen, rack_up, rack_down);
+    char left[160];
+    snprintf(left, sizeof left, "%s/ashlar", runtime_dir);
+    if (rmdir(left) < 0 || rmdir(runtime_dir) < 0) {
+        fprintf(stderr, "%s is not empty: %s\n", left, strerror(errno));
+        failed++;
+    }
+    return failed;
+}
