@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,7 +135,9 @@ static void closed(void *self, struct net_conn *conn)
     struct test_server *t = self;
     if (*net_conn_state(conn) == t)
         __atomic_fetch_add(&t->closed, 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&t->lock);
     snprintf(t->last_writable, sizeof t->last_writable, "%s", net_conn_scope(conn)->writable);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void usage(void *self, struct msg_ping_reply *reply)
@@ -147,6 +150,7 @@ void test_server_start(struct test_server *t, const char *address)
     static const struct net_server_ops ops = {
         .request = request, .opened = opened, .closed = closed};
     memset(t, 0, sizeof *t);
+    pthread_mutex_init(&t->lock, NULL);
     sem_init(&t->entered, 0, 0);
     sem_init(&t->release, 0, 0);
     assert_int_equal(

@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <pthread.h>
 #include <semaphore.h>
 
 #include "net.h"
@@ -27,8 +28,9 @@ struct test_server {
     struct net_server *server;
     const char *address;
     sem_t entered, release;
-    char last_writable[PATH_LIMIT];
-    int opened, closed; /* atomic */
+    pthread_mutex_t lock;           /* of last_writable */
+    char last_writable[PATH_LIMIT]; /* of the connection that closed last */
+    int opened, closed;             /* atomic */
 };
 
 void test_server_start(struct test_server *t, const char *address);
