@@ -215,7 +215,8 @@ static void settle_gap(struct cache *cache, struct cache_shard *shard, struct ga
     frame_batch_flush(&batch);
 }
 
-/* Reads a page that was missing, with its neighbours. 0: look again; LINE_* or an error: that. */
+/* Reads a page that was missing, with its neighbours. 0: look again; -EAGAIN: no frame is free at
+   the moment; LINE_*: that. */
 static int fill(struct cache *cache, struct cache_shard *shard, struct file *file, uint64_t page,
                 uint64_t file_end, struct gap gap, uint64_t deadline_ms)
 {
@@ -223,7 +224,7 @@ static int fill(struct cache *cache, struct cache_shard *shard, struct file *fil
     /* Without the lock: taking frames may have to reclaim some from this very shard. */
     uint32_t got = frames_take(cache->frames, FRAME_FOR_CACHE, frames, gap.count);
     if (got == 0)
-        return ASH_NO_FRAMES;
+        return -EAGAIN;
     struct frame_batch surplus;
     frame_batch_init(&surplus, cache->frames);
 
@@ -256,6 +257,13 @@ static int fill(struct cache *cache, struct cache_shard *shard, struct file *fil
 }
 
 /* ---- what others call ---- */
+
+/* All that the cache may have are being filled by others, or sent: some will be free soon. */
+static bool wait_for_frames(uint64_t deadline_ms)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return clock_ms() < deadline_ms;
+}
 
 int cache_get(struct cache *cache, struct file *file, uint64_t page, uint64_t file_end, bool wait,
               struct frame *out)
@@ -293,8 +301,10 @@ int cache_get(struct cache *cache, struct file *file, uint64_t page, uint64_t fi
         struct gap gap = gap_around(cache, file, page, file_end);
         pthread_mutex_unlock(&shard->lock);
         int rc = fill(cache, shard, file, page, file_end, gap, deadline_ms);
-        if (rc != 0)
+        if (rc > 0)
             return rc;
+        if (rc == -EAGAIN && !wait_for_frames(deadline_ms))
+            return ASH_NO_FRAMES;
     }
 }
 
