@@ -195,6 +195,13 @@ static int follow(const struct place_name *name, const struct place *link, char 
     return length < PATH_LIMIT ? 0 : -ENAMETOOLONG;
 }
 
+/* A last name that is a directory without being looked at: the root, "." or "..". */
+static bool is_dots(const char *name)
+{
+    size_t dots = strspn(name, ".");
+    return dots <= 2 && (name[dots] == 0 || (dots > 0 && name[dots] == '/'));
+}
+
 /*
  * One round of an O_CREAT open. Returns 0, an error, or 1 to go round again: with path changed
  * where a link was followed, unchanged where the name came or went meanwhile.
@@ -208,8 +215,11 @@ static int open_or_create(struct dir_volume *v, struct caller *who, char *path, 
 
     if (rc < 0)
         return rc;
-    if (name.name[0] == 0 || !strcmp(name.name, ".") || !strcmp(name.name, "..") ||
-        strchr(name.name, '/')) {
+    if (is_dots(name.name)) {
+        rc = flags & O_EXCL ? -EEXIST : -EISDIR;
+        goto done;
+    }
+    if (strchr(name.name, '/')) {
         rc = -EISDIR;
         goto done;
     }
