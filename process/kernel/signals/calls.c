@@ -329,7 +329,8 @@ static long signalfd(struct thread *t, const uint64_t a[6], int flags)
     if (fd >= 0 && files_hidden(t->process->files, fd))
         return -EBADF;
     mask &= SIGNALS_ASYNC;
-    return host_call(__NR_signalfd4, fd, &mask, SIGSET_SIZE, flags);
+    long result = host_call(__NR_signalfd4, fd, &mask, SIGSET_SIZE, flags);
+    return fd >= 0 ? result : files_new_host(t->process->files, result);
 }
 
 long sys_signalfd(struct thread *t, const uint64_t a[6])

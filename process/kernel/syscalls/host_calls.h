@@ -1,0 +1,23 @@
+/* Handlers of the calls that the host serves, where a described row (describe.h) does not do. */
+#ifndef ASHLAR_KERNEL_HOST_CALLS_H
+#define ASHLAR_KERNEL_HOST_CALLS_H
+
+#include "syscalls.h"
+
+/* host_time.c */
+syscall_fn sys_nanosleep, sys_clock_nanosleep, sys_adjtimex, sys_clock_adjtime;
+/* host_limits.c */
+syscall_fn sys_getrlimit, sys_setrlimit, sys_prlimit64;
+/* host_process.c */
+syscall_fn sys_prctl, sys_arch_prctl, sys_capget, sys_capset, sys_personality, sys_set_robust_list,
+    sys_get_robust_list, sys_not_permitted, sys_sched_setattr;
+/* host_poll.c */
+syscall_fn sys_poll, sys_ppoll, sys_select, sys_pselect6, sys_epoll_wait, sys_epoll_pwait,
+    sys_epoll_pwait2;
+/* host_socket.c */
+syscall_fn sys_socketpair, sys_bind, sys_connect, sys_accept, sys_accept4, sys_getsockname,
+    sys_getpeername, sys_setsockopt, sys_getsockopt;
+/* host_message.c */
+syscall_fn sys_sendto, sys_recvfrom, sys_sendmsg, sys_recvmsg, sys_sendmmsg, sys_recvmmsg;
+
+#endif

@@ -1,0 +1,438 @@
+/*
+ * Data over sockets: send and receive in all their forms.
+ *
+ * One message at a time goes through the thread's bounce memory, laid out as: data, then the
+ * program's vectors, then control messages. More than fits there: a stream goes in pieces, for any
+ * other type the message gets memory of its own. Descriptors in control messages are host
+ * descriptors on both sides, placeholders included (files.h); the monitor's own are refused.
+ */
+#include <asm/socket.h>
+#include <linux/time_types.h>
+
+#include "../files/files.h"
+#include "../signals/signals.h"
+#include "host_calls.h"
+#include "socket_abi.h"
+
+enum {
+    CONTROL_MAX = 8 * 1024,
+    VECTORS_SIZE = VECTORS_MAX * sizeof(struct vector),
+    DATA_MAX = BOUNCE_SIZE - VECTORS_SIZE - CONTROL_MAX,
+    WHOLE_MAX = 16 * 1024 * 1024, /* bytes of one message that is not a stream's */
+};
+
+/* A message on its way, between the program's memory and the host. */
+struct transfer {
+    struct thread *t;
+    int fd;
+    const struct vector *vectors; /* the program's memory */
+    uint32_t vector_count;
+    uint64_t total;
+    uint64_t done; /* bytes of it that were transferred */
+    uint8_t *data; /* bounce memory, or of its own */
+    uint64_t data_size;
+    uint8_t *control;
+    bool stream;
+};
+
+static struct vector *vectors_of(uint8_t *bounce)
+{
+    return (struct vector *)(bounce + DATA_MAX);
+}
+
+static long transfer_begin(struct transfer *x, struct thread *t, int fd,
+                           const struct vector *vectors, uint64_t count)
+{
+    uint8_t *bounce = thread_bounce(t);
+    *x = (struct transfer){.t = t, .fd = fd, .vectors = vectors, .vector_count = (uint32_t)count};
+    int rc = socket_check(t, fd);
+    if (rc < 0)
+        return rc;
+    if (!bounce)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        if ((int64_t)vectors[i].size < 0)
+            return -EINVAL;
+        x->total += vectors[i].size;
+    }
+    x->data = bounce;
+    x->data_size = x->total < DATA_MAX ? x->total : DATA_MAX;
+    x->control = bounce + DATA_MAX + VECTORS_SIZE;
+    if (x->total <= DATA_MAX)
+        return 0;
+    x->stream = socket_option(fd, SO_TYPE) == STREAM;
+    if (x->stream)
+        return 0;
+    x->data_size = x->total < WHOLE_MAX ? x->total : WHOLE_MAX;
+    x->data = host_alloc(x->data_size);
+    return x->data ? 0 : -ENOBUFS;
+}
+
+static void transfer_end(struct transfer *x)
+{
+    if (x->data_size > DATA_MAX && x->data)
+        host_free(x->data, x->data_size);
+}
+
+/* Copies `size` bytes at offset `done` of the program's vectors, in or out. */
+static int transfer_copy(struct transfer *x, uint64_t size, bool in)
+{
+    uint64_t skip = x->done;
+    uint8_t *data = x->data;
+    for (uint32_t i = 0; i < x->vector_count && size; i++) {
+        const struct vector *v = &x->vectors[i];
+        if (skip >= v->size) {
+            skip -= v->size;
+            continue;
+        }
+        uint64_t n = v->size - skip < size ? v->size - skip : size;
+        int rc = in ? user_read(data, v->base + skip, n) : user_write(v->base + skip, data, n);
+        if (rc < 0)
+            return rc;
+        skip = 0;
+        data += n;
+        size -= n;
+    }
+    return 0;
+}
+
+/* ---- sending ---- */
+
+/* Sends all of it; `m` has the name and control for the host, in monitor memory. */
+static long transfer_send(struct transfer *x, struct message *m, int flags)
+{
+    if (!x->stream && x->total > x->data_size)
+        return -EMSGSIZE;
+    flags &= ~MESSAGE_ZEROCOPY;
+    for (;;) {
+        uint64_t left = x->total - x->done;
+        struct vector v = {(uint64_t)x->data, left < x->data_size ? left : x->data_size};
+        if (transfer_copy(x, v.size, true) < 0)
+            return x->done ? (long)x->done : -EFAULT;
+        m->vectors = (uint64_t)&v;
+        m->vector_count = 1;
+        long result = host_call_intr(__NR_sendmsg, x->fd, m, flags);
+        if (result < 0)
+            return x->done ? (long)x->done : socket_waited(x->t, x->fd, result);
+        x->done += (uint64_t)result;
+        if ((uint64_t)result < v.size || x->done >= x->total)
+            return (long)x->done;
+        m->control_size = 0; /* goes with the first byte */
+    }
+}
+
+/*
+ * The descriptors in control messages, one after the other: `at` begins at 0 and is moved on;
+ * false: no more. *fd points into the control memory, *head to the message that it is in.
+ */
+struct control_walk {
+    uint8_t *control;
+    uint64_t size, head, fd; /* head, fd: offsets; fd 0: the message was not looked into yet */
+};
+
+static bool control_next_fd(struct control_walk *w, int *fd)
+{
+    while (w->size - w->head >= sizeof(struct control_head)) {
+        struct control_head head;
+        memcpy(&head, w->control + w->head, sizeof head);
+        if (head.size < sizeof head || head.size > w->size - w->head)
+            return false; /* the host says so too */
+        w->fd = w->fd ? w->fd + sizeof *fd : w->head + sizeof head;
+        if (head.level == SOL_SOCKET && head.type == RIGHTS &&
+            w->fd + sizeof *fd <= w->head + head.size) {
+            memcpy(fd, w->control + w->fd, sizeof *fd);
+            return true;
+        }
+        uint64_t step = (head.size + 7) & ~7ull;
+        if (step > w->size - w->head)
+            return false;
+        w->head += step;
+        w->fd = 0;
+    }
+    return false;
+}
+
+/* No descriptor of the monitor leaves; files that do have a shared offset from now on. */
+static int check_sent(struct thread *t, uint8_t *control, uint64_t size)
+{
+    struct control_walk w = {.control = control, .size = size};
+    int fd;
+    while (control_next_fd(&w, &fd)) {
+        if (files_hidden(t->process->files, fd))
+            return -EBADF;
+        files_sent(t->process->files, fd);
+    }
+    return 0;
+}
+
+/* Descriptors that came in where the program has no number left: cut off, as Linux does. */
+static void check_received(struct thread *t, struct message *m)
+{
+    struct control_walk w = {.control = (uint8_t *)m->control, .size = m->control_size};
+    int fd;
+    while (control_next_fd(&w, &fd)) {
+        if (files_new_host(t->process->files, fd) >= 0)
+            continue;
+        uint64_t size, cut = w.fd - w.head;
+        memcpy(&size, w.control + w.head, sizeof size);
+        for (uint64_t i = cut + sizeof fd; i + sizeof fd <= size; i += sizeof fd) {
+            memcpy(&fd, w.control + w.head + i, sizeof fd);
+            host_call(__NR_close, fd);
+        }
+        memcpy(w.control + w.head, &cut, sizeof cut);
+        m->control_size = w.fd;
+        m->flags |= MESSAGE_CTRUNC;
+        return;
+    }
+}
+
+static long send_message(struct thread *t, int fd, const struct message *from, int flags)
+{
+    struct host_address name = {.dir_fd = -1};
+    struct transfer x;
+    struct message m = {0};
+    uint8_t *bounce = thread_bounce(t);
+    if (!bounce)
+        return -ENOMEM;
+    if (from->vector_count > VECTORS_MAX)
+        return -EMSGSIZE;
+    struct vector *vectors = vectors_of(bounce);
+    if (user_read(vectors, from->vectors, from->vector_count * sizeof *vectors) < 0)
+        return -EFAULT;
+    long result = transfer_begin(&x, t, fd, vectors, from->vector_count);
+    if (result < 0)
+        goto out;
+    if (from->name && from->name_size) {
+        result = address_read(t, &name, from->name, (uint32_t)from->name_size, false);
+        if (result < 0)
+            goto out;
+        m.name = (uint64_t)name.bytes;
+        m.name_size = (int32_t)name.size;
+    }
+    if (from->control && from->control_size) {
+        result = -ENOBUFS;
+        if (from->control_size > CONTROL_MAX)
+            goto out;
+        result = user_read(x.control, from->control, from->control_size);
+        if (result == 0)
+            result = check_sent(t, x.control, from->control_size);
+        if (result < 0)
+            goto out;
+        m.control = (uint64_t)x.control;
+        m.control_size = from->control_size;
+    }
+    result = transfer_send(&x, &m, flags);
+out:
+    address_free(&name);
+    transfer_end(&x);
+    return result;
+}
+
+long sys_sendto(struct thread *t, const uint64_t a[6])
+{
+    struct host_address name = {.dir_fd = -1};
+    struct transfer x;
+    struct message m = {0};
+    struct vector v = {a[1], a[2]};
+    long result = transfer_begin(&x, t, (int)a[0], &v, 1);
+    if (result == 0 && a[4] && a[5]) {
+        result = address_read(t, &name, a[4], a[5], false);
+        m.name = (uint64_t)name.bytes;
+        m.name_size = (int32_t)name.size;
+    }
+    if (result == 0)
+        result = transfer_send(&x, &m, (int)a[3]);
+    address_free(&name);
+    transfer_end(&x);
+    return result;
+}
+
+long sys_sendmsg(struct thread *t, const uint64_t a[6])
+{
+    struct message m;
+    if (user_read(&m, a[1], sizeof m) < 0)
+        return -EFAULT;
+    return send_message(t, (int)a[0], &m, (int)a[2]);
+}
+
+long sys_sendmmsg(struct thread *t, const uint64_t a[6])
+{
+    uint32_t count = (uint32_t)a[2];
+    uint32_t done = 0;
+    if (count > VECTORS_MAX)
+        count = VECTORS_MAX;
+    for (; done < count; done++) {
+        struct counted_message m;
+        uint64_t at = a[1] + done * sizeof m;
+        if (user_read(&m, at, sizeof m) < 0)
+            return done ? done : -EFAULT;
+        long result = send_message(t, (int)a[0], &m.message, (int)a[3]);
+        if (result < 0)
+            return done ? done : result;
+        m.size = (uint32_t)result;
+        if (user_write(at + offsetof(struct counted_message, size), &m.size, sizeof m.size) < 0)
+            return -EFAULT;
+    }
+    return done;
+}
+
+/* ---- receiving ---- */
+
+/* TCP drops the data of a receive with MSG_TRUNC: nothing is there to copy. */
+static bool drops_data(int fd, int flags)
+{
+    return (flags & MESSAGE_TRUNC) && socket_option(fd, SO_PROTOCOL) == PROTOCOL_TCP;
+}
+
+/* Receives one message, or of a stream what there is (all, with MSG_WAITALL). */
+static long transfer_receive(struct transfer *x, struct message *m, int flags)
+{
+    bool drops = drops_data(x->fd, flags);
+    bool again = x->stream && (flags & MESSAGE_WAITALL) && !(flags & MESSAGE_PEEK);
+    for (;;) {
+        uint64_t left = x->total - x->done;
+        struct vector v = {(uint64_t)x->data, left < x->data_size ? left : x->data_size};
+        m->vectors = (uint64_t)&v;
+        m->vector_count = 1;
+        long result = host_call_intr(__NR_recvmsg, x->fd, m, flags);
+        if (result < 0)
+            return x->done ? (long)x->done : socket_waited(x->t, x->fd, result);
+        uint64_t got = (uint64_t)result < v.size ? (uint64_t)result : v.size;
+        if (!drops && transfer_copy(x, got, false) < 0)
+            return x->done ? (long)x->done : -EFAULT;
+        if (!again)
+            return result; /* with MSG_TRUNC more than there was room for */
+        x->done += (uint64_t)result;
+        if (got < v.size || x->done >= x->total)
+            return (long)x->done;
+        m->control_size = 0;
+    }
+}
+
+/* Receives into *to as the program gave it at `at`, and writes back what it says there. */
+static long receive_message(struct thread *t, int fd, uint64_t at, int flags)
+{
+    struct message to;
+    struct transfer x;
+    uint8_t name[ADDRESS_MAX];
+    uint8_t *bounce = thread_bounce(t);
+    if (user_read(&to, at, sizeof to) < 0)
+        return -EFAULT;
+    if (!bounce)
+        return -ENOMEM;
+    if (to.vector_count > VECTORS_MAX)
+        return -EMSGSIZE;
+    if (to.name && to.name_size < 0)
+        return -EINVAL;
+    struct vector *vectors = vectors_of(bounce);
+    if (user_read(vectors, to.vectors, to.vector_count * sizeof *vectors) < 0)
+        return -EFAULT;
+    struct message m = {0};
+    long result = transfer_begin(&x, t, fd, vectors, to.vector_count);
+    if (result < 0)
+        goto out;
+    uint64_t control_size = to.control_size < CONTROL_MAX ? to.control_size : CONTROL_MAX;
+    if (to.name) {
+        m.name = (uint64_t)name;
+        m.name_size = sizeof name;
+    }
+    if (to.control && control_size) {
+        m.control = (uint64_t)x.control;
+        m.control_size = control_size;
+    }
+    result = transfer_receive(&x, &m, flags);
+    if (result < 0)
+        goto out;
+    check_received(t, &m);
+    if (to.name) {
+        uint32_t n = (uint32_t)m.name_size < sizeof name ? (uint32_t)m.name_size : sizeof name;
+        if (n > (uint32_t)to.name_size)
+            n = (uint32_t)to.name_size;
+        if (user_write(to.name, name, n) < 0)
+            result = -EFAULT;
+    }
+    if (m.control && user_write(to.control, x.control, m.control_size) < 0)
+        result = -EFAULT;
+    to.name_size = m.name_size;
+    to.control_size = m.control_size;
+    to.flags = m.flags;
+    /* All but the pointers and the vectors, which Linux leaves alone. */
+    if (result >= 0 && user_write(at, &to, sizeof to) < 0)
+        result = -EFAULT;
+out:
+    transfer_end(&x);
+    return result;
+}
+
+long sys_recvfrom(struct thread *t, const uint64_t a[6])
+{
+    struct transfer x;
+    struct message m = {0};
+    struct vector v = {a[1], a[2]};
+    uint8_t name[ADDRESS_MAX];
+    long result = transfer_begin(&x, t, (int)a[0], &v, 1);
+    if (result == 0) {
+        if (a[4]) {
+            m.name = (uint64_t)name;
+            m.name_size = sizeof name;
+        }
+        result = transfer_receive(&x, &m, (int)a[3]);
+    }
+    transfer_end(&x);
+    if (result >= 0 && a[4]) {
+        int rc = address_write(name, (uint32_t)m.name_size, a[4], a[5]);
+        if (rc < 0)
+            return rc;
+    }
+    return result;
+}
+
+long sys_recvmsg(struct thread *t, const uint64_t a[6])
+{
+    return receive_message(t, (int)a[0], a[1], (int)a[2]);
+}
+
+/* The timeout is looked at between messages only, as on Linux. */
+long sys_recvmmsg(struct thread *t, const uint64_t a[6])
+{
+    uint32_t count = (uint32_t)a[2], done = 0;
+    int flags = (int)a[3];
+    struct __kernel_timespec timeout;
+    uint64_t deadline = 0;
+    if (a[4]) {
+        if (user_read(&timeout, a[4], sizeof timeout) < 0)
+            return -EFAULT;
+        if (timeout.tv_sec < 0 || (uint64_t)timeout.tv_nsec >= 1000000000)
+            return -EINVAL;
+        deadline =
+            host_now_ns() + (uint64_t)timeout.tv_sec * 1000000000 + (uint64_t)timeout.tv_nsec;
+    }
+    if (count > VECTORS_MAX)
+        count = VECTORS_MAX;
+    while (done < count) {
+        uint64_t at = a[1] + done * sizeof(struct counted_message);
+        long result = receive_message(t, (int)a[0], at, flags & ~MESSAGE_WAITFORONE);
+        if (result < 0) {
+            if (!done)
+                return result;
+            break;
+        }
+        uint32_t size = (uint32_t)result;
+        if (user_write(at + offsetof(struct counted_message, size), &size, sizeof size) < 0)
+            return -EFAULT;
+        done++;
+        if (flags & MESSAGE_WAITFORONE)
+            flags |= MESSAGE_DONTWAIT;
+        if (deadline && host_now_ns() >= deadline)
+            break;
+    }
+    if (a[4]) {
+        uint64_t now = host_now_ns();
+        uint64_t left = now < deadline ? deadline - now : 0;
+        timeout.tv_sec = (long)(left / 1000000000);
+        timeout.tv_nsec = (long)(left % 1000000000);
+        if (user_write(a[4], &timeout, sizeof timeout) < 0)
+            return -EFAULT;
+    }
+    return done;
+}
