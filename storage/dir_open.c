@@ -126,10 +126,22 @@ static int open_existing(struct dir_volume *v, struct place *place, uint32_t fla
     return 0;
 }
 
+/* What a new file takes out of the budget: its place, and what it is opened for. */
+static unsigned descriptors_for(uint32_t flags)
+{
+    return 2 + (wants_read(flags) && wants_write(flags));
+}
+
+static void give_back(unsigned count)
+{
+    while (count-- > 0)
+        descriptors_give();
+}
+
 /*
  * A file around a descriptor that has just been made (or an error of making it), opened as the
- * caller wants it. The budget's two descriptors were taken before, so that a file is not made that
- * cannot be opened.
+ * caller wants it. Its part of the budget was taken before, so that a file is not made that cannot
+ * be opened.
  */
 static int wrap_new(struct dir_volume *v, int fd, uint32_t flags, struct volume_opened *out)
 {
@@ -147,19 +159,22 @@ static int wrap_new(struct dir_volume *v, int fd, uint32_t flags, struct volume_
     if (rc < 0) {
         if (fd >= 0)
             close(fd);
-        descriptors_give();
-        descriptors_give();
+        give_back(descriptors_for(flags));
         return rc;
     }
     dir_file_give(file, wants_write(flags) ? DIR_FD_WRITE : DIR_FD_READ, fd);
-    /* Its mode may not let it be opened once more: what was opened then has to do for both. */
-    if (wants_read(flags) && wants_write(flags) && dir_file_need(file, DIR_FD_READ) == -EACCES &&
-        descriptors_take(1)) {
-        int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (copy >= 0)
-            dir_file_give(file, DIR_FD_READ, copy);
-        else
-            descriptors_give();
+    if (wants_read(flags) && wants_write(flags)) {
+        /* Its mode may not let it be opened once more: what is open then has to do for both. */
+        int other = open(dir_fd_path(fd).text, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (other < 0)
+            other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (other < 0) {
+            rc = -errno;
+            give_back(1);
+            dir_file_close(&file->file);
+            return rc;
+        }
+        dir_file_give(file, DIR_FD_READ, other);
     }
     out->created = true;
     return finish(file, &place, out);
@@ -171,7 +186,7 @@ static int create(struct dir_volume *v, const struct place_name *name, uint32_t 
 {
     if (!name->directory.writable)
         return -EROFS;
-    if (!descriptors_take(2))
+    if (!descriptors_take(descriptors_for(flags)))
         return -ENFILE;
     int fd =
         openat(name->directory.fd, name->name,
@@ -256,7 +271,7 @@ static int open_temporary(struct dir_volume *v, struct caller *who, const char *
         return rc;
     if (!directory.writable) {
         rc = -EROFS;
-    } else if (!descriptors_take(2)) {
+    } else if (!descriptors_take(descriptors_for(flags))) {
         rc = -ENFILE;
     } else {
         int fd = open(dir_fd_path(directory.fd).text,
