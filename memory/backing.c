@@ -1,9 +1,10 @@
 /*
  * The sComponent as backing: a pool of connections to read over, and one on which files are held.
  *
- * Holds live as long as the connection that asked for them, so HOLD, RELEASE and REOPEN all go over
- * the same one, which one thread has at a time. When the sComponent was restarted, its answer is
- * ASH_STALE_FILE: the file is opened again by the path that it was mapped under.
+ * Holds are counted there, and live as long as the connection that asked for them; so REOPEN (which
+ * holds, too) and RELEASE all go over the same one, the holder, which one thread has at a time.
+ * When the sComponent was restarted, it answers a read with ASH_STALE_FILE: the file is opened
+ * again by the path that it was mapped under.
  *
  * The sComponent's address comes from the global managers, and is asked for again when it does not
  * answer there. Whatever is lost is tried again until the call's deadline.
@@ -37,7 +38,9 @@ struct storage {
     char address[ADDRESS_LIMIT]; /* "": to be asked for */
     bool holder_busy;            /* a thread has the holder */
 
-    struct net_conn *holder; /* of the thread that made it busy; NULL: to be connected */
+    /* Of the thread that made the holder busy, as every file's held_by: */
+    struct net_conn *holder; /* NULL: to be connected */
+    uint64_t holder_serial;  /* counts the connections that were the holder */
 };
 
 /* ---- connecting ---- */
@@ -182,20 +185,6 @@ static void give_holder(struct storage *st)
     pthread_mutex_unlock(&st->lock);
 }
 
-static int send_hold(struct net_conn *conn, const struct file *file, uint64_t deadline_ms)
-{
-    struct msg_file_hold request = {.files = &file->id, .files_count = 1};
-    struct msg_file_hold_reply reply;
-    return NET_CALL(conn, FILE_HOLD, file_hold, &request, &reply, left_ms(deadline_ms));
-}
-
-static int send_reopen(struct net_conn *conn, const struct file *file, uint64_t deadline_ms)
-{
-    struct msg_file_reopen request = {.file = file->id, .flags = O_RDONLY, .path = file->path};
-    struct msg_file_reopen_reply reply;
-    return NET_CALL(conn, FILE_REOPEN, file_reopen, &request, &reply, left_ms(deadline_ms));
-}
-
 static int send_release(struct net_conn *conn, const struct file *file, uint64_t deadline_ms)
 {
     struct msg_file_release request = {.files = &file->id, .files_count = 1};
@@ -203,18 +192,33 @@ static int send_release(struct net_conn *conn, const struct file *file, uint64_t
     return NET_CALL(conn, FILE_RELEASE, file_release, &request, &reply, left_ms(deadline_ms));
 }
 
-/* Makes one exchange over the holder, connecting it until the deadline. */
-static int over_holder(struct storage *st, const struct file *file, uint64_t deadline_ms,
-                       int (*exchange)(struct net_conn *, const struct file *, uint64_t))
+/* Opens the file where it is not open there, and holds it once for this holder's life. */
+static int send_reopen(struct storage *st, struct file *file, uint64_t deadline_ms)
 {
+    struct msg_file_reopen request = {.file = file->id, .flags = O_RDONLY, .path = file->path};
+    struct msg_file_reopen_reply reply;
+    int rc = NET_CALL(st->holder, FILE_REOPEN, file_reopen, &request, &reply, left_ms(deadline_ms));
+    if (rc == 0 && file->held_by == st->holder_serial)
+        rc = send_release(st->holder, file, deadline_ms); /* held already: holds are counted */
+    if (rc == 0)
+        file->held_by = st->holder_serial;
+    return rc;
+}
+
+static int storage_hold(void *self, struct file *file, uint64_t deadline_ms)
+{
+    struct storage *st = self;
     int rc = take_holder(st, deadline_ms);
     if (rc < 0)
         return rc;
     do {
-        rc = st->holder ? 0 : connect_storage(st, deadline_ms, &st->holder);
-        if (rc < 0)
-            continue;
-        rc = exchange(st->holder, file, deadline_ms);
+        if (!st->holder) {
+            rc = connect_storage(st, deadline_ms, &st->holder);
+            if (rc < 0)
+                continue;
+            st->holder_serial++;
+        }
+        rc = send_reopen(st, file, deadline_ms);
         if (!is_lost(rc))
             break;
         net_close(st->holder);
@@ -224,24 +228,17 @@ static int over_holder(struct storage *st, const struct file *file, uint64_t dea
     return rc;
 }
 
-static int storage_hold(void *self, const struct file *file, uint64_t deadline_ms)
-{
-    int rc = over_holder(self, file, deadline_ms, send_hold);
-    if (rc == ASH_STALE_FILE)
-        rc = over_holder(self, file, deadline_ms, send_reopen);
-    return rc;
-}
-
-static void storage_release(void *self, const struct file *file, uint64_t deadline_ms)
+static void storage_release(void *self, struct file *file, uint64_t deadline_ms)
 {
     struct storage *st = self;
-    /* Without a connection there is no hold to end; on failure the connection's end ends it. */
     if (take_holder(st, deadline_ms) < 0)
-        return;
-    if (st->holder && is_lost(send_release(st->holder, file, deadline_ms))) {
+        return; /* it stays held until the holder is lost */
+    if (st->holder && file->held_by == st->holder_serial &&
+        is_lost(send_release(st->holder, file, deadline_ms))) {
         net_close(st->holder);
         st->holder = NULL;
     }
+    file->held_by = 0;
     give_holder(st);
 }
 
@@ -267,7 +264,7 @@ static int read_once(struct net_conn *conn, const struct file *file, uint64_t of
     return (int)reply.data_size;
 }
 
-static int storage_read(void *self, const struct file *file, uint64_t offset, uint32_t length,
+static int storage_read(void *self, struct file *file, uint64_t offset, uint32_t length,
                         const struct iovec *to, int count, uint64_t deadline_ms)
 {
     struct storage *st = self;
@@ -288,7 +285,7 @@ static int storage_read(void *self, const struct file *file, uint64_t offset, ui
         if (rc != ASH_STALE_FILE || reopened)
             break;
         reopened = true;
-        rc = over_holder(st, file, deadline_ms, send_reopen);
+        rc = storage_hold(st, file, deadline_ms);
         if (rc < 0)
             break;
     } while (try_again(deadline_ms));

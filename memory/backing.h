@@ -16,11 +16,11 @@ struct monitor;
 struct backing_ops {
     /* Reads `length` bytes at `offset` into pieces that hold as many; returns the bytes read, fewer
        only at the end of the file, or a negative error. */
-    int (*read)(void *self, const struct file *file, uint64_t offset, uint32_t length,
+    int (*read)(void *self, struct file *file, uint64_t offset, uint32_t length,
                 const struct iovec *to, int count, uint64_t deadline_ms);
     /* Keeps the file readable, though it be unlinked, until release(). */
-    int (*hold)(void *self, const struct file *file, uint64_t deadline_ms);
-    void (*release)(void *self, const struct file *file, uint64_t deadline_ms);
+    int (*hold)(void *self, struct file *file, uint64_t deadline_ms);
+    void (*release)(void *self, struct file *file, uint64_t deadline_ms);
 };
 
 struct backing {

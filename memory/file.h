@@ -33,6 +33,8 @@ struct file {
     atomic_uint refs;  /* becomes 0, and 1 again, only under the lock of files */
     atomic_uint pages; /* in the cache, each naming this file */
 
+    uint64_t held_by; /* the backing's own */
+
     /* Protected by the lock of files: */
     enum file_hold hold;
     struct file *next;      /* in its bucket */

@@ -35,7 +35,7 @@ static inline int page_is(const uint8_t *data, uint64_t page, uint64_t size_byte
     return memcmp(data, expected, LINE_SIZE) == 0;
 }
 
-static inline int test_read(void *self, const struct file *file, uint64_t offset, uint32_t length,
+static inline int test_read(void *self, struct file *file, uint64_t offset, uint32_t length,
                             const struct iovec *to, int count, uint64_t deadline_ms)
 {
     struct test_backing *b = self;
@@ -48,14 +48,14 @@ static inline int test_read(void *self, const struct file *file, uint64_t offset
     return got < 0 ? -errno : (int)got;
 }
 
-static inline int test_hold(void *self, const struct file *file, uint64_t deadline_ms)
+static inline int test_hold(void *self, struct file *file, uint64_t deadline_ms)
 {
     struct test_backing *b = self;
     atomic_fetch_add(&b->holds, 1);
     return atomic_load(&b->failing);
 }
 
-static inline void test_release(void *self, const struct file *file, uint64_t deadline_ms)
+static inline void test_release(void *self, struct file *file, uint64_t deadline_ms)
 {
     struct test_backing *b = self;
     atomic_fetch_add(&b->releases, 1);

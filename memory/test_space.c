@@ -328,6 +328,11 @@ static void when_frames_run_out(void **state)
     assert_int_equal(frames_used(&w->frames), used);
     check_run(w, 0, 0, FETCH_MAX_LINES);
     check_run(w, 0, line - 1, 2);
+    /* Nor does one that names a line twice. */
+    line_make(w->data, 0);
+    line_make(w->data + LINE_SIZE, 8);
+    refs[0].page.n = refs[1].page.n = FIRST + 2;
+    assert_int_equal(space_write(w->spaces[0], refs, 2, w->data), ASH_NO_FRAMES);
     /* What has a frame can still be written, file pages be read, and new vRegions are refused. */
     assert_int_equal(write_one(w, 0, 3, 4711), 1);
     check_run(w, 0, 0, 8);

@@ -22,7 +22,7 @@ struct world {
     struct files registry;
 };
 
-static int no_message(void *self, const struct file *file, uint64_t deadline_ms)
+static int no_message(void *self, struct file *file, uint64_t deadline_ms)
 {
     return 0;
 }
