@@ -269,12 +269,15 @@ static void gpm_takes_the_fewest_threads(void **state)
     assert_int_equal(choose(f, &gpm, 0), 2); /* 3 and 1 placed: still fewer than 5 */
     assert_int_equal(choose(f, &gpm, 0), 3); /* 5 each: the one longest not chosen */
     assert_int_equal(choose(f, &gpm, 0), 2);
-    /* Two heartbeats later only the reports count. */
-    p[1].load = 6;
+    /* A heartbeat later they still count, two later only the reports do. */
+    for (int j = 0; j < 3; j++)
+        assert_int_equal(beat(f, &p[j]), 0);
+    assert_int_equal(choose(f, &gpm, 0), 3); /* 9, 3 + 3, 5 + 1; else p2 */
+    p[2].load = 7;
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 3; j++)
             assert_int_equal(beat(f, &p[j]), 0);
-    assert_int_equal(choose(f, &gpm, 0), 3);
+    assert_int_equal(choose(f, &gpm, 0), 2);
     f->now_ms += LEASE_MS;
     assert_int_equal(beat(f, &p[0]), 0);
     assert_int_equal(choose(f, &gpm, 0), 1); /* the only one up */

@@ -129,6 +129,7 @@ static void counts_are_bounded(void **state)
     assert_int_equal(msg_line_write_decode(&lines, buf, sizeof buf), ASH_MALFORMED);
     count = 0x20000001; /* times 8 wraps around to 8 in 32 bits */
     memcpy(buf + 8, &count, 4);
+    buf[20] = sizeof buf - 24; /* the bulk's length: what would be left after those 8 bytes */
     assert_int_equal(msg_line_write_decode(&lines, buf, sizeof buf), ASH_MALFORMED);
 }
 
