@@ -170,8 +170,15 @@ static void crc_is_crc32c(void **state)
     assert_int_equal(wire_crc(0, "123456789", 9), 0xe3069283); /* the usual check value */
     assert_int_equal(wire_crc(0, zeros, 32), 0x8a9136aa);      /* RFC 3720, B.4 */
     static uint8_t data[20000];
-    for (size_t i = 0; i < sizeof data; i++)
+    uint32_t crc = ~0u; /* bit by bit, as defined */
+    for (size_t i = 0; i < sizeof data; i++) {
         data[i] = (uint8_t)(i * 7 + i / 251);
+        crc ^= data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+        if (i % 61 == 0 || i + 1 == sizeof data)
+            assert_int_equal(wire_crc(0, data, i + 1), ~crc);
+    }
     for (size_t cut = 0; cut < sizeof data; cut += 1237)
         assert_int_equal(wire_crc(wire_crc(0, data, cut), data + cut, sizeof data - cut),
                          wire_crc(0, data, sizeof data));
