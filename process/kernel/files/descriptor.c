@@ -20,8 +20,8 @@ static struct entry *entry_of(struct files *f, int fd)
     return *chunk ? &(*chunk)[fd % ENTRIES_PER_CHUNK] : NULL;
 }
 
-/* files->lock is held. True where it was the last use: *gone is then to be released. */
-static bool drop(struct files *f, struct open_file *file, struct file_id *gone)
+/* files->lock is held. True where it was the last use: end(f, gone) is then due, without it. */
+static bool drop(struct files *f, struct open_file *file, struct open_file *gone)
 {
     if (--file->users)
         return false;
@@ -29,9 +29,33 @@ static bool drop(struct files *f, struct open_file *file, struct file_id *gone)
     while (*at != file)
         at = &(*at)->next;
     *at = file->next;
-    *gone = file->id;
+    *gone = *file;
     pool_put(&f->open_pool, file);
     return true;
+}
+
+static void unlock(const struct open_file *file, uint8_t kind)
+{
+    struct msg_file_lock request = {
+        .file = file->id, .owner = description_owner(file), .kind = kind};
+    struct msg_file_lock_reply reply;
+    struct rpc rpc;
+    (void)!RPC_CALL(&rpc, STORAGE, FILE_LOCK, file_lock, &request, &reply);
+    rpc_end(&rpc);
+}
+
+/*
+ * A description that this process no longer has. Its locks end with it: whether another process
+ * still has the description cannot be known, and who took the locks is taken for who gives them
+ * back.
+ */
+static void end(struct files *f, const struct open_file *gone)
+{
+    if (gone->flocked)
+        unlock(gone, LOCK_KIND_FLOCK_NONE);
+    if (gone->locked)
+        unlock(gone, LOCK_KIND_NONE);
+    releases_put(f->releases, &gone->id);
 }
 
 static void set(struct entry *e, enum entry_kind kind, struct open_file *file)
@@ -134,7 +158,7 @@ int descriptor_get(struct files *f, int fd, struct descriptor *d)
 void descriptor_put(struct descriptor *d)
 {
     struct files *f = d->files;
-    struct file_id gone;
+    struct open_file gone;
 
     if (!d->file)
         return;
@@ -143,7 +167,7 @@ void descriptor_put(struct descriptor *d)
     mutex_unlock(&f->lock);
     d->file = NULL;
     if (last)
-        releases_put(f->releases, &gone);
+        end(f, &gone);
 }
 
 bool descriptor_current(const struct descriptor *d)
@@ -213,7 +237,7 @@ void descriptor_install_copy(const struct descriptor *d, int fd)
 
 void descriptor_forget(struct files *f, int fd)
 {
-    struct file_id gone;
+    struct open_file gone;
     bool last = false;
 
     mutex_lock(&f->lock);
@@ -225,7 +249,7 @@ void descriptor_forget(struct files *f, int fd)
     }
     mutex_unlock(&f->lock);
     if (last)
-        releases_put(f->releases, &gone);
+        end(f, &gone);
 }
 
 bool descriptor_note_lock(struct files *f, const struct file_id *id)

@@ -29,6 +29,7 @@ struct open_file {
     uint32_t path_length;   /* never changes */
     uint32_t users;         /* entries and calls that use it; protected by files->lock */
     bool shared;            /* other processes may have the description; only ever set */
+    bool flocked, locked;   /* this process took flock, or OFD, locks; only ever set */
     struct mutex offset;    /* held while the offset is read, used and set */
     struct open_file *next; /* in files->open; protected by files->lock */
 };
@@ -67,6 +68,15 @@ struct files {
     size_t size;               /* of this structure with its chunk pointers; never changes */
     struct entry *chunks[];    /* floor / ENTRIES_PER_CHUNK, made on first use */
 };
+
+/*
+ * The owner of a description's own locks. Its low half is what F_GETLK reports as the process that
+ * has the lock, and for these there is none.
+ */
+static inline uint64_t description_owner(const struct open_file *file)
+{
+    return (file->description ^ file->description << 32) | 0xffffffff;
+}
 
 /* A descriptor in use by a call: its description stays until descriptor_put(). */
 struct descriptor {

@@ -96,6 +96,24 @@ static size_t own_proc(const struct thread *t, const char *path)
     return (size_t)(at - path);
 }
 
+enum local_kind location_kind(const struct thread *t, const struct location *l)
+{
+    size_t at = own_proc(t, l->path);
+    const char *tail = l->path + at;
+    if (at && !strcmp(tail, "maps"))
+        return LOCAL_MAPS;
+    if (at && (!strcmp(tail, "fd") || !strcmp(tail, "fd/")))
+        return LOCAL_DESCRIPTORS;
+    if (at && (!strcmp(tail, "exe") || !strcmp(tail, "cwd") || !strcmp(tail, "root")))
+        return LOCAL_LINK;
+    if (at && text_begins(tail, "fd/")) {
+        tail += 3;
+        if (path_number(&tail) >= 0 && !*tail)
+            return LOCAL_LINK;
+    }
+    return LOCAL_PLAIN;
+}
+
 /* /dev/fd/N and /dev/stdin by their names in /proc. */
 static int rename_devices(char path[PATH_LIMIT], bool nofollow)
 {

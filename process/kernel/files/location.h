@@ -33,6 +33,15 @@ int locate(struct thread *t, uint64_t dirfd, uint64_t path, unsigned flags, stru
 int locate_text(struct thread *t, unsigned flags, struct location *l)
     __attribute__((warn_unused_result));
 
+/* What of the pComponent's own files is not shown as the host has it. */
+enum local_kind {
+    LOCAL_PLAIN,
+    LOCAL_MAPS,        /* /proc/self/maps */
+    LOCAL_DESCRIPTORS, /* /proc/self/fd, the directory */
+    LOCAL_LINK,        /* /proc/self/exe, cwd, root or fd/N: not followed */
+};
+enum local_kind location_kind(const struct thread *t, const struct location *l);
+
 /* Puts what a relative path is relative to before it. 0 or a negative errno. */
 int location_put_base(struct files *f, int dirfd, char path[PATH_LIMIT])
     __attribute__((warn_unused_result));

@@ -1,0 +1,257 @@
+/* Calls on descriptors as such: close, dup, fcntl but for its locks. */
+#include "../files/descriptor.h"
+
+#include <linux/close_range.h>
+#include <linux/fcntl.h>
+
+#include "../files/remote.h"
+#include "file_calls.h"
+#include "file_lock.h"
+
+/* ---- close ---- */
+
+/* What the end of a number does to the file that it referred to. */
+static void let_go(struct files *f, int fd)
+{
+    struct descriptor d;
+    if (f->locked && descriptor_get(f, fd, &d) == 0) {
+        if (d.file)
+            file_locks_closed(&d);
+        descriptor_put(&d);
+    }
+    descriptor_forget(f, fd);
+}
+
+long sys_close(struct thread *t, const uint64_t a[6])
+{
+    struct files *f = t->process->files;
+    struct descriptor d;
+    int fd = (int)a[0];
+
+    /* Looked at even when it is closed unused: what it was opened with, if inherited, is held. */
+    int rc = descriptor_get(f, fd, &d);
+    if (rc < 0)
+        return rc;
+    descriptor_put(&d);
+    let_go(f, fd);
+    long result = host_call(__NR_close, fd);
+    descriptor_forget(f, fd); /* whoever looked at it in between */
+    return result;
+}
+
+long sys_close_range(struct thread *t, const uint64_t a[6])
+{
+    struct files *f = t->process->files;
+    uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1], flags = (uint32_t)a[2];
+
+    if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) || first > last)
+        return -EINVAL;
+    if (first >= (uint32_t)f->floor)
+        return 0;
+    if (last >= (uint32_t)f->floor)
+        last = (uint32_t)f->floor - 1;
+    /* A table of descriptors of its own (UNSHARE) every process has: threads share theirs here. */
+    if (!(flags & CLOSE_RANGE_CLOEXEC))
+        for (uint32_t fd = first; fd <= last; fd++)
+            if (f->chunks[fd / ENTRIES_PER_CHUNK])
+                let_go(f, (int)fd);
+    return host_call(__NR_close_range, first, last, flags & CLOSE_RANGE_CLOEXEC);
+}
+
+/* ---- dup ---- */
+
+static long duplicate(struct files *f, struct descriptor *d, long fd)
+{
+    if (fd >= 0 && files_hidden(f, (int)fd)) {
+        host_call(__NR_close, fd);
+        return -EMFILE;
+    }
+    if (fd >= 0)
+        descriptor_install_copy(d, (int)fd);
+    return fd;
+}
+
+long sys_dup(struct thread *t, const uint64_t a[6])
+{
+    struct files *f = t->process->files;
+    struct descriptor d;
+    long rc = descriptor_get(f, (int)a[0], &d);
+    if (rc < 0)
+        return rc;
+    rc = duplicate(f, &d, host_call(__NR_dup, d.fd));
+    descriptor_put(&d);
+    return rc;
+}
+
+static long duplicate_onto(struct thread *t, int from, int to, uint32_t flags)
+{
+    struct files *f = t->process->files;
+    struct descriptor d;
+    long rc = descriptor_get(f, from, &d);
+    if (rc < 0)
+        return rc;
+    if (to < 0 || to >= f->floor) {
+        rc = -EBADF;
+    } else {
+        let_go(f, to);
+        rc = host_call(__NR_dup3, from, to, flags);
+        descriptor_forget(f, to); /* whoever looked at it in between */
+        rc = duplicate(f, &d, rc);
+    }
+    descriptor_put(&d);
+    return rc;
+}
+
+long sys_dup2(struct thread *t, const uint64_t a[6])
+{
+    if ((int)a[0] != (int)a[1])
+        return duplicate_onto(t, (int)a[0], (int)a[1], 0);
+    if (files_hidden(t->process->files, (int)a[0]))
+        return -EBADF;
+    return host_call(__NR_dup2, (int)a[0], (int)a[1]);
+}
+
+long sys_dup3(struct thread *t, const uint64_t a[6])
+{
+    if ((uint32_t)a[2] & ~O_CLOEXEC || (int)a[0] == (int)a[1])
+        return -EINVAL;
+    return duplicate_onto(t, (int)a[0], (int)a[1], (uint32_t)a[2]);
+}
+
+/* ---- fcntl ---- */
+
+static long duplicate_from(struct files *f, struct descriptor *d, uint32_t command, uint64_t lowest)
+{
+    if (lowest >= (uint64_t)f->floor)
+        return -EINVAL;
+    return duplicate(f, d, host_call(__NR_fcntl, d->fd, command, lowest));
+}
+
+static long set_flags(struct descriptor *d, uint32_t flags)
+{
+    /* The host keeps them; the access mode and the rest of it stay as they are. */
+    return host_call(__NR_fcntl, d->fd, F_SETFL, flags & PLACEHOLDER_HOST_FLAGS);
+}
+
+static long owner_ex(int fd, uint32_t command, uint64_t address)
+{
+    struct f_owner_ex owner;
+    if (command == F_SETOWN_EX && user_read(&owner, address, sizeof owner) < 0)
+        return -EFAULT;
+    long rc = host_call(__NR_fcntl, fd, command, &owner);
+    if (rc == 0 && command == F_GETOWN_EX && user_write(address, &owner, sizeof owner) < 0)
+        return -EFAULT;
+    return rc;
+}
+
+static long hint(int fd, uint32_t command, uint64_t address)
+{
+    uint64_t value;
+    bool sets = command == F_SET_RW_HINT || command == F_SET_FILE_RW_HINT;
+    if (sets && user_read(&value, address, sizeof value) < 0)
+        return -EFAULT;
+    long rc = host_call(__NR_fcntl, fd, command, &value);
+    if (rc == 0 && !sets && user_write(address, &value, sizeof value) < 0)
+        return -EFAULT;
+    return rc;
+}
+
+static long control_placeholder(struct thread *t, struct descriptor *d, uint32_t command,
+                                uint64_t argument)
+{
+    if (d->file->flags & O_PATH && command != F_GETFL)
+        return -EBADF;
+    switch (command) {
+    case F_GETFL:
+        return d->file->flags & O_PATH ? d->file->flags
+                                       : d->file->flags | placeholder_host_flags(d->fd);
+    case F_SETFL:
+        return set_flags(d, (uint32_t)argument);
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return file_lock(t, d, command, argument);
+    case F_GETLEASE:
+        return F_UNLCK;
+    case F_SETLEASE:
+    case F_NOTIFY:
+    case F_ADD_SEALS:
+    case F_GET_SEALS:
+        return -EINVAL;
+    case F_SETPIPE_SZ:
+    case F_GETPIPE_SZ:
+        return -EBADF;
+    case F_SETOWN:
+    case F_GETOWN:
+    case F_SETSIG:
+    case F_GETSIG:
+        return host_call(__NR_fcntl, d->fd, command, argument);
+    case F_SETOWN_EX:
+    case F_GETOWN_EX:
+        return owner_ex(d->fd, command, argument);
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+        return hint(d->fd, command, argument);
+    }
+    return -EINVAL;
+}
+
+static long control_host(struct thread *t, struct descriptor *d, uint32_t command,
+                         uint64_t argument)
+{
+    switch (command) {
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return file_lock(t, d, command, argument);
+    case F_SETOWN_EX:
+    case F_GETOWN_EX:
+        return owner_ex(d->fd, command, argument);
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+    case F_GET_FILE_RW_HINT:
+    case F_SET_FILE_RW_HINT:
+        return hint(d->fd, command, argument);
+    case F_GETFL:
+    case F_SETFL:
+    case F_GETOWN:
+    case F_SETOWN:
+    case F_GETSIG:
+    case F_SETSIG:
+    case F_GETLEASE:
+    case F_SETLEASE:
+    case F_NOTIFY:
+    case F_SETPIPE_SZ:
+    case F_GETPIPE_SZ:
+    case F_ADD_SEALS:
+    case F_GET_SEALS:
+        return host_call(__NR_fcntl, d->fd, command, argument);
+    }
+    return -EINVAL;
+}
+
+long sys_fcntl(struct thread *t, const uint64_t a[6])
+{
+    struct files *f = t->process->files;
+    struct descriptor d;
+    uint32_t command = (uint32_t)a[1];
+    long rc = descriptor_get(f, (int)a[0], &d);
+    if (rc < 0)
+        return rc;
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+        rc = duplicate_from(f, &d, command, a[2]);
+    else if (command == F_GETFD || command == F_SETFD)
+        rc = host_call(__NR_fcntl, d.fd, command, a[2]);
+    else if (d.file)
+        rc = control_placeholder(t, &d, command, a[2]);
+    else
+        rc = control_host(t, &d, command, a[2]);
+    descriptor_put(&d);
+    return rc;
+}

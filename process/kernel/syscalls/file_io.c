@@ -1,0 +1,242 @@
+/* See file_io.h. */
+#include "file_io.h"
+
+#include <asm/stat.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/stat.h>
+
+#include "../files/remote.h"
+#include "../host/host.h"
+
+/* ---- host descriptors ---- */
+
+enum { MEMORY_MAJOR = 1 }; /* /dev/zero and its like */
+
+/*
+ * Whether a read that was filled can go on without a wait: a pipe's or a terminal's may not, while
+ * a file is read until its end.
+ */
+static bool reads_on(int fd)
+{
+    struct stat st;
+    if (host_call(__NR_fstat, fd, &st) < 0)
+        return false;
+    return S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && (st.st_rdev >> 8) == MEMORY_MAJOR);
+}
+
+static long host_io(bool write, int fd, void *bytes, size_t size, int64_t offset, uint32_t flags)
+{
+    if (flags) {
+        struct {
+            void *base;
+            size_t size;
+        } piece = {bytes, size};
+        return host_call_intr(write ? __NR_pwritev2 : __NR_preadv2, fd, &piece, 1, offset, 0,
+                              flags);
+    }
+    if (offset >= 0)
+        return host_call_intr(write ? __NR_pwrite64 : __NR_pread64, fd, bytes, size, offset);
+    return host_call_intr(write ? __NR_write : __NR_read, fd, bytes, size);
+}
+
+static long host_read(struct thread *t, int fd, struct user_iov *v, int64_t offset, uint32_t flags)
+{
+    uint8_t *bounce = thread_bounce(t);
+    long done = 0;
+
+    if (!bounce)
+        return -ENOMEM;
+    for (;;) {
+        size_t want = v->total < BOUNCE_SIZE ? v->total : BOUNCE_SIZE;
+        long got = host_io(false, fd, bounce, want, offset, flags);
+        if (got < 0)
+            return done ? done : got;
+        size_t put = user_iov_put(v, bounce, (size_t)got);
+        done += (long)put;
+        if (put < (size_t)got)
+            return done ? done : -EFAULT;
+        if (got < BOUNCE_SIZE || !v->total || !reads_on(fd))
+            return done;
+        if (offset >= 0)
+            offset += got;
+    }
+}
+
+static long host_write(struct thread *t, int fd, struct user_iov *v, int64_t offset, uint32_t flags)
+{
+    uint8_t *bounce = thread_bounce(t);
+    long done = 0;
+
+    if (!bounce)
+        return -ENOMEM;
+    do {
+        size_t want = v->total < BOUNCE_SIZE ? v->total : BOUNCE_SIZE;
+        size_t got = user_iov_get(v, bounce, want);
+        if (got == 0 && want)
+            return done ? done : -EFAULT;
+        long put = host_io(true, fd, bounce, got, offset, flags);
+        if (put < 0)
+            return done ? done : put;
+        done += put;
+        if ((size_t)put < got || got < want)
+            break;
+        if (offset >= 0)
+            offset += put;
+    } while (v->total);
+    return done;
+}
+
+/* ---- placeholders ---- */
+
+static int may_read(const struct open_file *file)
+{
+    if (file->flags & O_PATH || (file->flags & O_ACCMODE) == O_WRONLY)
+        return -EBADF;
+    return S_ISDIR(file->type) ? -EISDIR : 0;
+}
+
+static int may_write(const struct open_file *file)
+{
+    return file->flags & O_PATH || (file->flags & O_ACCMODE) == O_RDONLY ? -EBADF : 0;
+}
+
+/*
+ * The offset's mutex is held while the program's memory is touched, which no lock that a miss takes
+ * can wait for: only calls like this one take it.
+ */
+static long remote_read_user(struct thread *t, struct descriptor *d, struct user_iov *v,
+                             int64_t offset)
+{
+    uint8_t *bounce = thread_bounce(t);
+    bool own = offset < 0;
+    long done = 0;
+    int rc = may_read(d->file);
+
+    if (rc < 0 || !v->total)
+        return rc;
+    if (!bounce)
+        return -ENOMEM;
+    if (own && (offset = offset_begin(d)) < 0)
+        return offset;
+    while (v->total) {
+        uint32_t want = v->total < BOUNCE_SIZE ? (uint32_t)v->total : BOUNCE_SIZE;
+        long got = remote_read(d, (uint64_t)(offset + done), bounce, want);
+        if (got < 0) {
+            done = done ? done : got;
+            break;
+        }
+        size_t put = user_iov_put(v, bounce, (size_t)got);
+        done += (long)put;
+        if (put < (size_t)got) {
+            done = done ? done : -EFAULT;
+            break;
+        }
+        if (got < want)
+            break;
+    }
+    if (own)
+        offset_end(d, done > 0 ? offset + done : -1);
+    return done;
+}
+
+struct write_how {
+    bool append, sync;
+};
+
+static struct write_how how_to_write(const struct descriptor *d, uint32_t flags)
+{
+    bool append = placeholder_host_flags(d->fd) & O_APPEND;
+    return (struct write_how){
+        .append = flags & RWF_APPEND || (append && !(flags & 0x20 /* RWF_NOAPPEND */)),
+        .sync = flags & (RWF_SYNC | RWF_DSYNC) || d->file->flags & O_DSYNC,
+    };
+}
+
+static long remote_write_user(struct thread *t, struct descriptor *d, struct user_iov *v,
+                              int64_t offset, uint32_t flags)
+{
+    uint8_t *bounce = thread_bounce(t);
+    struct write_how how = how_to_write(d, flags);
+    bool own = offset < 0;
+    uint64_t end = 0;
+    long done = 0;
+    int rc = may_write(d->file);
+
+    if (rc < 0 || !v->total)
+        return rc;
+    if (!bounce)
+        return -ENOMEM;
+    if (own && (offset = offset_begin(d)) < 0)
+        return offset;
+    while (v->total) {
+        size_t want = v->total < BOUNCE_SIZE ? v->total : BOUNCE_SIZE;
+        size_t got = user_iov_get(v, bounce, want);
+        long put = got ? remote_write(d, (uint64_t)offset, how.append, how.sync, bounce,
+                                      (uint32_t)got, &end)
+                       : -EFAULT;
+        if (put < 0) {
+            done = done ? done : put;
+            break;
+        }
+        done += put;
+        offset = (int64_t)end;
+        if ((size_t)put < want)
+            break;
+    }
+    if (own)
+        offset_end(d, done > 0 ? offset : -1);
+    return done;
+}
+
+/* ---- both ---- */
+
+long file_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset,
+               uint32_t flags)
+{
+    if (!d->file)
+        return host_read(t, d->fd, v, offset, flags);
+    return flags & RWF_NOWAIT ? -EOPNOTSUPP : remote_read_user(t, d, v, offset);
+}
+
+long file_write(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset,
+                uint32_t flags)
+{
+    if (!d->file)
+        return host_write(t, d->fd, v, offset, flags);
+    return flags & RWF_NOWAIT ? -EOPNOTSUPP : remote_write_user(t, d, v, offset, flags);
+}
+
+long file_read_kernel(struct descriptor *d, void *to, uint32_t size, int64_t offset)
+{
+    if (!d->file)
+        return host_io(false, d->fd, to, size, offset, 0);
+    bool own = offset < 0;
+    long rc = may_read(d->file);
+    if (rc < 0 || !size)
+        return rc;
+    if (own && (offset = offset_begin(d)) < 0)
+        return offset;
+    rc = remote_read(d, (uint64_t)offset, to, size);
+    if (own)
+        offset_end(d, rc > 0 ? offset + rc : -1);
+    return rc;
+}
+
+long file_write_kernel(struct descriptor *d, const void *from, uint32_t size, int64_t offset)
+{
+    if (!d->file)
+        return host_io(true, d->fd, (void *)from, size, offset, 0);
+    struct write_how how = how_to_write(d, 0);
+    bool own = offset < 0;
+    uint64_t end = 0;
+    long rc = may_write(d->file);
+    if (rc < 0 || !size)
+        return rc;
+    if (own && (offset = offset_begin(d)) < 0)
+        return offset;
+    rc = remote_write(d, (uint64_t)offset, how.append, how.sync, from, size, &end);
+    if (own)
+        offset_end(d, rc > 0 ? (int64_t)end : -1);
+    return rc;
+}

@@ -1,0 +1,299 @@
+/*
+ * open and its variants.
+ *
+ * A file of an sComponent is opened there and gets a placeholder; one of the pComponent is opened
+ * by the host. A FIFO that lives on an sComponent is, as on any network file system, a meeting
+ * point for the processes of one machine: it is the host's FIFO of that name where the host sees
+ * the same file, and else cannot be opened (ENXIO), like sockets and devices.
+ */
+#include <asm/stat.h>
+#include <linux/fcntl.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
+
+#include "../files/location.h"
+#include "../files/path_text.h"
+#include "../files/remote.h"
+#include "../mm/mm.h"
+#include "file_calls.h"
+
+#define TMPFILE_BIT __O_TMPFILE
+#define OPEN_FLAGS                                                                                 \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |          \
+     O_DSYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |            \
+     O_CLOEXEC | O_PATH | TMPFILE_BIT)
+/* What is over once the file is open, or kept elsewhere. */
+#define OPEN_ONLY (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC | FASYNC)
+
+struct opening {
+    struct thread *t;
+    struct files *files;
+    uint32_t flags, mode;
+    int fd; /* of a placeholder that was made ahead; -1: none */
+    struct location where;
+};
+
+static bool is_temporary(uint32_t flags)
+{
+    return (flags & TMPFILE_BIT) != 0;
+}
+
+/* Makes the number ahead of the request, so that EMFILE leaves the file as it was. */
+static int make(struct opening *o)
+{
+    if (o->fd >= 0)
+        return 0;
+    int fd = placeholder_make(o->where.path, o->flags & O_CLOEXEC);
+    if (fd >= 0 && files_hidden(o->files, fd)) {
+        host_call(__NR_close, fd);
+        return -EMFILE;
+    }
+    o->fd = fd;
+    return fd < 0 ? fd : 0;
+}
+
+/* The file is open at the sComponent and held: gives it its descriptor. */
+static long finish(struct opening *o, const struct file_attr *attr)
+{
+    struct placeholder p = {
+        .description = descriptor_new_description(o->files),
+        .file = attr->id,
+        .flags = (o->flags & ~OPEN_ONLY & ~PLACEHOLDER_HOST_FLAGS) | O_LARGEFILE,
+        .type = attr->mode & S_IFMT,
+    };
+    int rc = make(o);
+    if (o->flags & O_PATH)
+        p.flags &= ~O_LARGEFILE;
+    if (rc == 0)
+        rc = placeholder_fill(o->fd, &p, o->where.path, o->flags);
+    if (rc == 0)
+        rc = descriptor_install(o->files, o->fd, &p);
+    if (rc < 0) {
+        releases_held(o->files->releases);
+        releases_put(o->files->releases, &attr->id);
+        return rc;
+    }
+    int fd = o->fd;
+    o->fd = -1;
+    return fd;
+}
+
+/* ---- the host's ---- */
+
+/* What /proc/self/maps says of the program, in a file of its own. */
+static long open_maps(struct opening *o)
+{
+    enum { MAPS_FIRST = 64 * 1024 };
+    size_t size = MAPS_FIRST;
+    char link[32], *text = host_alloc(size);
+    if (!text)
+        return -ENOMEM;
+    size_t length = mm_print_maps(text, size);
+    while (length > size) {
+        host_free(text, size);
+        size = length + MAPS_FIRST;
+        text = host_alloc(size);
+        if (!text)
+            return -ENOMEM;
+        length = mm_print_maps(text, size);
+    }
+    long fd = host_call(__NR_memfd_create, "maps", 1 /* MFD_CLOEXEC */);
+    if (fd >= 0) {
+        long rc = host_call(__NR_pwrite64, fd, text, length, 0);
+        text_format(link, sizeof link, "/proc/self/fd/%d", (int)fd);
+        if (rc >= 0)
+            rc = host_call(__NR_open, link, O_RDONLY | (o->flags & O_CLOEXEC));
+        host_call(__NR_close, fd);
+        fd = rc;
+    }
+    host_free(text, size);
+    return fd;
+}
+
+static long open_local(struct opening *o)
+{
+    enum local_kind kind = location_kind(o->t, &o->where);
+    bool reads = (o->flags & O_ACCMODE) == O_RDONLY && !(o->flags & (O_PATH | O_DIRECTORY));
+    long fd;
+    if (kind == LOCAL_MAPS && reads)
+        fd = open_maps(o);
+    else
+        fd = host_call_intr(__NR_open, o->where.path, o->flags, o->mode);
+    fd = files_new_host(o->files, fd);
+    if (fd >= 0 && kind == LOCAL_DESCRIPTORS)
+        descriptor_install_host(o->files, (int)fd, ENTRY_HOST_LIST);
+    return restartable(fd);
+}
+
+/* ---- an sComponent's ---- */
+
+/* A file that is open already, by /proc/self/fd/N, whatever its path names today. */
+static long open_again(struct opening *o)
+{
+    struct descriptor d;
+    struct msg_file_reopen request = {.flags = o->flags, .path = o->where.path};
+    struct msg_file_reopen_reply reply;
+    struct rpc rpc;
+
+    int rc = descriptor_get(o->files, o->where.fd, &d);
+    if (rc < 0)
+        return -ENOENT;
+    if (!d.file) {
+        descriptor_put(&d);
+        return -ENXIO;
+    }
+    request.file = d.file->id;
+    bool directory = S_ISDIR(d.file->type);
+    rc = RPC_CALL(&rpc, STORAGE, FILE_REOPEN, file_reopen, &request, &reply);
+    rpc_end(&rpc);
+    if (rc == ASH_STALE_FILE) { /* unlinked or renamed since */
+        struct msg_file_hold hold = {.files = &d.file->id, .files_count = 1};
+        struct msg_file_hold_reply held;
+        rc = remote_stat(&d, &reply.attr);
+        if (rc == 0) {
+            rc = RPC_CALL(&rpc, STORAGE, FILE_HOLD, file_hold, &hold, &held);
+            rpc_end(&rpc);
+        }
+    }
+    if (rc == 0 && (o->flags & O_ACCMODE) != O_RDONLY && !reply.attr.writable)
+        rc = -EROFS;
+    if (rc == 0 && o->flags & O_DIRECTORY && !directory)
+        rc = -ENOTDIR;
+    if (rc == 0 && o->flags & O_TRUNC && !directory) {
+        struct msg_file_truncate cut = {.file = d.file->id};
+        struct msg_file_truncate_reply cut_reply;
+        rc = REMOTE_CALL(&d, &rpc, FILE_TRUNCATE, file_truncate, &cut, &cut_reply);
+        rpc_end(&rpc);
+    }
+    descriptor_put(&d);
+    return rc < 0 ? rpc_errno(rc) : finish(o, &reply.attr);
+}
+
+static long open_fifo(struct opening *o, const struct file_attr *attr)
+{
+    struct stat st;
+    long rc = host_call(__NR_stat, o->where.path, &st);
+    if (rc < 0 || !S_ISFIFO(st.st_mode) || st.st_ino != attr->id.inode ||
+        st.st_dev != attr->id.device)
+        return -ENXIO;
+    uint32_t flags = o->flags & ~(O_CREAT | O_EXCL | O_TRUNC);
+    rc = host_call_intr(__NR_open, o->where.path, flags, 0);
+    return restartable(files_new_host(o->files, rc));
+}
+
+static long open_remote(struct opening *o)
+{
+    struct msg_file_open request = {
+        .flags = o->flags & ~(O_CLOEXEC | FASYNC),
+        .mode = o->mode & ~files_umask(o->files),
+        .path = o->where.path,
+    };
+    struct msg_file_open_reply reply;
+    long rc = 0;
+
+    if (o->flags & (O_CREAT | O_TRUNC))
+        rc = make(o);
+    if (rc == 0)
+        rc = LOCATION_CALL(o->t, &o->where, LOCATION_MOVED, FILE_OPEN, file_open, &request,
+                           &reply, );
+    if (rc < 0)
+        return rc;
+    if (rc == LOCATION_MOVED) {
+        if (o->fd >= 0)
+            host_call(__NR_close, o->fd);
+        o->fd = -1;
+        return open_local(o);
+    }
+    uint32_t type = reply.attr.mode & S_IFMT;
+    if (o->flags & O_PATH || type == S_IFREG || type == S_IFDIR)
+        return finish(o, &reply.attr);
+    if (type == S_IFIFO) {
+        if (o->fd >= 0)
+            host_call(__NR_close, o->fd);
+        o->fd = -1;
+        return open_fifo(o, &reply.attr);
+    }
+    return -ENXIO;
+}
+
+/* flags and mode have been checked. */
+static long open_file(struct thread *t, uint64_t dirfd, uint64_t path, uint32_t flags,
+                      uint32_t mode)
+{
+    struct opening o = {.t = t, .files = t->process->files, .flags = flags, .mode = mode, .fd = -1};
+    bool nofollow = flags & O_NOFOLLOW || (flags & O_CREAT && flags & O_EXCL);
+
+    if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
+        return -EINVAL;
+    long rc = locate(t, dirfd, path, nofollow ? LOCATE_NOFOLLOW : 0, &o.where);
+    if (rc < 0)
+        return rc;
+    if (o.where.local)
+        rc = open_local(&o);
+    else if (o.where.fd >= 0 && !(flags & O_PATH))
+        rc = open_again(&o);
+    else
+        rc = open_remote(&o);
+    if (o.fd >= 0)
+        host_call(__NR_close, o.fd);
+    return rc;
+}
+
+/* As open(2) has always been: unknown flags are ignored. */
+static long open_loosely(struct thread *t, uint64_t dirfd, uint64_t path, uint32_t flags,
+                         uint32_t mode)
+{
+    flags &= OPEN_FLAGS;
+    if (flags & O_PATH)
+        flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    if (is_temporary(flags) &&
+        ((flags & O_TMPFILE) != O_TMPFILE || (flags & O_ACCMODE) == O_RDONLY))
+        return -EINVAL;
+    mode = flags & O_CREAT || is_temporary(flags) ? mode & 07777 : 0;
+    return open_file(t, dirfd, path, flags, mode);
+}
+
+long sys_open(struct thread *t, const uint64_t a[6])
+{
+    return open_loosely(t, (uint64_t)AT_FDCWD, a[0], (uint32_t)a[1], (uint32_t)a[2]);
+}
+
+long sys_openat(struct thread *t, const uint64_t a[6])
+{
+    return open_loosely(t, a[0], a[1], (uint32_t)a[2], (uint32_t)a[3]);
+}
+
+long sys_creat(struct thread *t, const uint64_t a[6])
+{
+    return open_loosely(t, (uint64_t)AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)a[1]);
+}
+
+/*
+ * Resolution is the sComponent's affair, which does not take RESOLVE_BENEATH and its like: ENOSYS,
+ * so that callers fall back, as on a kernel before 5.6.
+ */
+long sys_openat2(struct thread *t, const uint64_t a[6])
+{
+    struct open_how how = {0};
+    uint8_t more[64];
+
+    if (a[3] < sizeof how)
+        return -EINVAL;
+    if (a[3] > sizeof how + sizeof more)
+        return -E2BIG;
+    if (user_read(&how, a[2], sizeof how) < 0 ||
+        user_read(more, a[2] + sizeof how, a[3] - sizeof how) < 0)
+        return -EFAULT;
+    for (uint64_t i = 0; i < a[3] - sizeof how; i++)
+        if (more[i])
+            return -E2BIG;
+    bool makes = how.flags & (O_CREAT | TMPFILE_BIT);
+    if (how.flags & ~(uint64_t)OPEN_FLAGS || (makes ? how.mode & ~07777ull : how.mode))
+        return -EINVAL;
+    if (how.flags & O_PATH &&
+        how.flags & ~(uint64_t)(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
+        return -EINVAL;
+    if (how.resolve & ~(uint64_t)(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS))
+        return -ENOSYS;
+    return open_loosely(t, a[0], a[1], (uint32_t)how.flags, (uint32_t)how.mode);
+}

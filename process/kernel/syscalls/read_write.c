@@ -1,0 +1,338 @@
+/* read, write and their variants; lseek; truncation, allocation and synchronisation. */
+#include <linux/fadvise.h>
+#include <linux/falloc.h>
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/stat.h>
+
+#include "../files/location.h"
+#include "../files/remote.h"
+#include "file_calls.h"
+#include "file_io.h"
+
+/* ---- read and write ---- */
+
+typedef long io_fn(struct thread *, struct descriptor *, struct user_iov *, int64_t, uint32_t);
+
+enum { RWF_KNOWN = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND };
+
+static long one(struct thread *t, const uint64_t a[6], io_fn *io, int64_t offset)
+{
+    struct descriptor d;
+    struct user_iov v;
+    long rc = descriptor_get(t->process->files, (int)a[0], &d);
+    if (rc < 0)
+        return rc;
+    rc = user_iov_one(&v, a[1], a[2]);
+    if (rc == 0)
+        rc = io(t, &d, &v, offset, 0);
+    descriptor_put(&d);
+    return restartable(rc);
+}
+
+static long many(struct thread *t, const uint64_t a[6], io_fn *io, int64_t offset, uint32_t flags)
+{
+    struct descriptor d;
+    struct user_iov v;
+    long rc = descriptor_get(t->process->files, (int)a[0], &d);
+    if (rc < 0)
+        return rc;
+    rc = user_iov_many(&v, a[1], a[2]);
+    if (rc == 0)
+        rc = flags & ~RWF_KNOWN ? -EOPNOTSUPP : io(t, &d, &v, offset, flags);
+    descriptor_put(&d);
+    return restartable(rc);
+}
+
+long sys_read(struct thread *t, const uint64_t a[6])
+{
+    return one(t, a, file_read, -1);
+}
+
+long sys_write(struct thread *t, const uint64_t a[6])
+{
+    return one(t, a, file_write, -1);
+}
+
+long sys_pread64(struct thread *t, const uint64_t a[6])
+{
+    return (int64_t)a[3] < 0 ? -EINVAL : one(t, a, file_read, (int64_t)a[3]);
+}
+
+long sys_pwrite64(struct thread *t, const uint64_t a[6])
+{
+    return (int64_t)a[3] < 0 ? -EINVAL : one(t, a, file_write, (int64_t)a[3]);
+}
+
+long sys_readv(struct thread *t, const uint64_t a[6])
+{
+    return many(t, a, file_read, -1, 0);
+}
+
+long sys_writev(struct thread *t, const uint64_t a[6])
+{
+    return many(t, a, file_write, -1, 0);
+}
+
+long sys_preadv(struct thread *t, const uint64_t a[6])
+{
+    return (int64_t)a[3] < 0 ? -EINVAL : many(t, a, file_read, (int64_t)a[3], 0);
+}
+
+long sys_pwritev(struct thread *t, const uint64_t a[6])
+{
+    return (int64_t)a[3] < 0 ? -EINVAL : many(t, a, file_write, (int64_t)a[3], 0);
+}
+
+long sys_preadv2(struct thread *t, const uint64_t a[6])
+{
+    return (int64_t)a[3] < -1 ? -EINVAL : many(t, a, file_read, (int64_t)a[3], (uint32_t)a[5]);
+}
+
+long sys_pwritev2(struct thread *t, const uint64_t a[6])
+{
+    return (int64_t)a[3] < -1 ? -EINVAL : many(t, a, file_write, (int64_t)a[3], (uint32_t)a[5]);
+}
+
+/* ---- lseek ---- */
+
+static long seek_data(const struct descriptor *d, int64_t offset, bool hole)
+{
+    struct msg_file_seek request = {.file = d->file->id, .offset = (uint64_t)offset, .hole = hole};
+    struct msg_file_seek_reply reply;
+    struct rpc rpc;
+    if (offset < 0)
+        return -ENXIO;
+    int rc = REMOTE_CALL(d, &rpc, FILE_SEEK, file_seek, &request, &reply);
+    rpc_end(&rpc);
+    return rc < 0 ? rc : (long)reply.offset;
+}
+
+static long seek(struct descriptor *d, int64_t offset, unsigned whence)
+{
+    struct file_attr attr;
+    long to = 0;
+
+    if (d->file->flags & O_PATH)
+        return -EBADF;
+    if (whence > SEEK_MAX)
+        return -EINVAL;
+    int64_t now = offset_begin(d);
+    if (now < 0)
+        return now;
+    switch (whence) {
+    case SEEK_CUR:
+        to = now;
+        break;
+    case SEEK_END:
+        to = remote_stat(d, &attr);
+        if (to == 0)
+            to = (long)attr.size_bytes;
+        break;
+    case SEEK_DATA:
+    case SEEK_HOLE:
+        to = seek_data(d, offset, whence == SEEK_HOLE);
+        break;
+    }
+    bool failed = to < 0;
+    if (!failed && whence <= SEEK_END && (__builtin_add_overflow(to, offset, &to) || to < 0)) {
+        to = -EINVAL;
+        failed = true;
+    }
+    offset_end(d, failed ? -1 : to);
+    return to;
+}
+
+long sys_lseek(struct thread *t, const uint64_t a[6])
+{
+    struct descriptor d;
+    long rc = descriptor_get(t->process->files, (int)a[0], &d);
+    if (rc < 0)
+        return rc;
+    rc = d.file ? seek(&d, (int64_t)a[1], (unsigned)a[2]) : host_call(__NR_lseek, d.fd, a[1], a[2]);
+    descriptor_put(&d);
+    return rc;
+}
+
+/* ---- size and allocation ---- */
+
+static long truncate_file(const struct descriptor *d, uint64_t size)
+{
+    struct msg_file_truncate request = {.file = d->file->id, .size_bytes = size};
+    struct msg_file_truncate_reply reply;
+    struct rpc rpc;
+    int rc = REMOTE_CALL(d, &rpc, FILE_TRUNCATE, file_truncate, &request, &reply);
+    rpc_end(&rpc);
+    return rc;
+}
+
+static bool writable(const struct descriptor *d)
+{
+    return !(d->file->flags & O_PATH) && (d->file->flags & O_ACCMODE) != O_RDONLY;
+}
+
+long sys_ftruncate(struct thread *t, const uint64_t a[6])
+{
+    struct descriptor d;
+    if ((int64_t)a[1] < 0)
+        return -EINVAL;
+    long rc = descriptor_get(t->process->files, (int)a[0], &d);
+    if (rc < 0)
+        return rc;
+    if (!d.file)
+        rc = host_call(__NR_ftruncate, d.fd, a[1]);
+    else if (d.file->flags & O_PATH)
+        rc = -EBADF;
+    else
+        rc = writable(&d) && S_ISREG(d.file->type) ? truncate_file(&d, a[1]) : -EINVAL;
+    descriptor_put(&d);
+    return rc;
+}
+
+/* By path: the file is opened for it, as there is no request that truncates a path. */
+long sys_truncate(struct thread *t, const uint64_t a[6])
+{
+    struct location l;
+    struct msg_file_open request = {.flags = O_WRONLY, .path = l.path};
+    struct msg_file_open_reply reply;
+
+    if ((int64_t)a[1] < 0)
+        return -EINVAL;
+    long rc = locate(t, (uint64_t)AT_FDCWD, a[0], 0, &l);
+    if (rc == 0)
+        rc = LOCATION_CALL(t, &l, host_call(__NR_truncate, l.path, a[1]), FILE_OPEN, file_open,
+                           &request, &reply, );
+    if (rc < 0 || l.local)
+        return rc;
+    if (!S_ISREG(reply.attr.mode))
+        return -EINVAL;
+    struct msg_file_truncate cut = {.file = reply.attr.id, .size_bytes = a[1]};
+    struct msg_file_truncate_reply cut_reply;
+    struct rpc rpc;
+    rc = rpc_errno(RPC_CALL(&rpc, STORAGE, FILE_TRUNCATE, file_truncate, &cut, &cut_reply));
+    rpc_end(&rpc);
+    releases_held(t->process->files->releases);
+    releases_put(t->process->files->releases, &reply.attr.id);
+    return rc;
+}
+
+static long allocate(const struct descriptor *d, uint32_t mode, int64_t offset, int64_t length)
+{
+    struct msg_file_allocate request = {
+        .file = d->file->id,
+        .mode = mode,
+        .offset = (uint64_t)offset,
+        .length = (uint64_t)length,
+    };
+    struct msg_file_allocate_reply reply;
+    struct rpc rpc;
+    int64_t end;
+
+    if (d->file->flags & O_PATH)
+        return -EBADF;
+    if (offset < 0 || length <= 0)
+        return -EINVAL;
+    if (!writable(d))
+        return -EBADF;
+    if (!S_ISREG(d->file->type))
+        return -ENODEV;
+    if (__builtin_add_overflow(offset, length, &end))
+        return -EFBIG;
+    int rc = REMOTE_CALL(d, &rpc, FILE_ALLOCATE, file_allocate, &request, &reply);
+    rpc_end(&rpc);
+    return rc;
+}
+
+long sys_fallocate(struct thread *t, const uint64_t a[6])
+{
+    struct descriptor d;
+    long rc = descriptor_get(t->process->files, (int)a[0], &d);
+    if (rc < 0)
+        return rc;
+    rc = d.file ? allocate(&d, (uint32_t)a[1], (int64_t)a[2], (int64_t)a[3])
+                : host_call(__NR_fallocate, d.fd, a[1], a[2], a[3]);
+    descriptor_put(&d);
+    return rc;
+}
+
+/* ---- to durable storage ---- */
+
+static long synchronise(struct thread *t, int fd, long nr, bool data_only)
+{
+    struct descriptor d;
+    long rc = descriptor_get(t->process->files, fd, &d);
+    if (rc < 0)
+        return rc;
+    if (!d.file)
+        rc = host_call(nr, fd);
+    else
+        rc = d.file->flags & O_PATH ? -EBADF : remote_sync(&d, data_only);
+    descriptor_put(&d);
+    return rc;
+}
+
+long sys_fsync(struct thread *t, const uint64_t a[6])
+{
+    return synchronise(t, (int)a[0], __NR_fsync, false);
+}
+
+long sys_fdatasync(struct thread *t, const uint64_t a[6])
+{
+    return synchronise(t, (int)a[0], __NR_fdatasync, true);
+}
+
+long sys_syncfs(struct thread *t, const uint64_t a[6])
+{
+    return synchronise(t, (int)a[0], __NR_syncfs, false);
+}
+
+/* What this process has open for writing; files that it has closed are written back by and by. */
+long sys_sync(struct thread *t, const uint64_t a[6])
+{
+    struct files *f = t->process->files;
+    for (int fd = 0; fd < f->floor; fd++) {
+        struct descriptor d;
+        if (!f->chunks[fd / ENTRIES_PER_CHUNK] || descriptor_get(f, fd, &d) < 0)
+            continue;
+        if (d.file && writable(&d))
+            (void)!remote_sync(&d, false);
+        descriptor_put(&d);
+    }
+    return 0;
+}
+
+/* ---- advice ---- */
+
+/* Whether a descriptor is there and what it is; 0 for a file of an sComponent. */
+static long file_here(struct thread *t, int fd, bool *host)
+{
+    struct descriptor d;
+    long rc = descriptor_get(t->process->files, fd, &d);
+    if (rc < 0)
+        return rc;
+    *host = !d.file;
+    if (d.file && d.file->flags & O_PATH)
+        rc = -EBADF;
+    descriptor_put(&d);
+    return rc;
+}
+
+long sys_fadvise64(struct thread *t, const uint64_t a[6])
+{
+    bool host;
+    long rc = file_here(t, (int)a[0], &host);
+    if (rc < 0)
+        return rc;
+    if (host)
+        return host_call(__NR_fadvise64, a[0], a[1], a[2], a[3]);
+    return (int64_t)a[2] < 0 || (unsigned)a[3] > POSIX_FADV_NOREUSE ? -EINVAL : 0;
+}
+
+long sys_readahead(struct thread *t, const uint64_t a[6])
+{
+    bool host;
+    long rc = file_here(t, (int)a[0], &host);
+    if (rc < 0)
+        return rc;
+    return host ? host_call(__NR_readahead, a[0], a[1], a[2]) : 0;
+}
