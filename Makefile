@@ -35,7 +35,7 @@ docs:
 FUZZ_SECONDS ?= 600
 fuzz:
 	@tools/deps
-	@tools/fuzz $(FUZZ_SECONDS)
+	@tests/fuzz/run $(FUZZ_SECONDS)
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild

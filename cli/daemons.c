@@ -1,6 +1,7 @@
 /* See daemons.h. */
 #include "daemons.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -90,7 +91,9 @@ static void become(char *const *argv, int log_fd, int ready_fd, int lifeline_fd,
         if (fds[i] >= 0)
             dup2(fds[i], i);
     }
-    close_range(lifeline_fd >= 0 ? LIFELINE + 1 : READY + 1, ~0u, 0);
+    /* Closed by exec, not before: the rack's lock is among them, and `down`, which waits for it,
+       must find a daemon in this process, not a copy of `up`. */
+    close_range(lifeline_fd >= 0 ? LIFELINE + 1 : READY + 1, ~0u, CLOSE_RANGE_CLOEXEC);
     if (chdir("/") == 0)
         execv(argv[0], argv);
     dprintf(2, "%s: %s\n", argv[0], strerror(errno));
@@ -329,16 +332,21 @@ int daemons_restart(struct rack *rack)
     return rc < 0 ? rc : saved < 0 ? saved : (int)count;
 }
 
-/* Waits until all are gone; those that are get -1. */
-static bool await_gone(int *pidfds, unsigned count, unsigned wait_ms)
+struct ending {
+    pid_t pid;
+    int pidfd; /* -1 once it is gone */
+};
+
+/* Waits until all are gone. */
+static bool await_gone(struct ending *list, unsigned count, unsigned wait_ms)
 {
     uint64_t until = clock_ms() + wait_ms;
     for (;;) {
         struct pollfd fds[RACK_DAEMONS_MAX];
         unsigned left = 0;
         for (unsigned i = 0; i < count; i++) {
-            fds[i] = (struct pollfd){.fd = pidfds[i], .events = POLLIN};
-            left += pidfds[i] >= 0;
+            fds[i] = (struct pollfd){.fd = list[i].pidfd, .events = POLLIN};
+            left += list[i].pidfd >= 0;
         }
         uint64_t now = clock_ms();
         if (left == 0 || now >= until)
@@ -347,37 +355,76 @@ static bool await_gone(int *pidfds, unsigned count, unsigned wait_ms)
             continue;
         for (unsigned i = 0; i < count; i++) {
             if (fds[i].revents) {
-                close(pidfds[i]);
-                pidfds[i] = -1;
+                close(list[i].pidfd);
+                list[i].pidfd = -1;
             }
         }
     }
 }
 
-static void signal_all(const int *pidfds, unsigned count, int signal)
+static void signal_all(const struct ending *list, unsigned count, int signal)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (pidfds[i] >= 0)
-            (void)syscall(SYS_pidfd_send_signal, pidfds[i], signal, NULL, 0);
+        if (list[i].pidfd >= 0)
+            (void)syscall(SYS_pidfd_send_signal, list[i].pidfd, signal, NULL, 0);
     }
+}
+
+/* Whether a process was started as a daemon of the rack: its command line says --rack-dir DIR. */
+static bool belongs_to(const struct rack *rack, const char *pid)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%.20s/cmdline", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    struct stat st;
+    ssize_t got = fstat(fd, &st) == 0 && st.st_uid == geteuid() ? read(fd, text, sizeof text) : 0;
+    close(fd);
+    char wanted[RACK_DIR_MAX + 16];
+    int length = snprintf(wanted, sizeof wanted, "--rack-dir%c%s", '\0', rack->dir) + 1;
+    return got > 0 && memmem(text, (size_t)got, wanted, (size_t)length) != NULL;
+}
+
+/*
+ * Every daemon of the rack: not from rack.json, which may be spoilt, or older than a daemon that
+ * was started just before its `up` was killed, but from the host's processes.
+ */
+static unsigned find_all(const struct rack *rack, struct ending *list)
+{
+    unsigned count = 0;
+    DIR *proc = opendir("/proc");
+    if (!proc)
+        return 0;
+    for (struct dirent *e; (e = readdir(proc)) && count < RACK_DAEMONS_MAX;) {
+        if (e->d_name[0] < '1' || e->d_name[0] > '9' || !belongs_to(rack, e->d_name))
+            continue;
+        pid_t pid = atoi(e->d_name);
+        int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+        /* Asked again: where it is still so, the descriptor is that process's. */
+        if (fd >= 0 && belongs_to(rack, e->d_name))
+            list[count++] = (struct ending){.pid = pid, .pidfd = fd};
+        else if (fd >= 0)
+            close(fd);
+    }
+    closedir(proc);
+    return count;
 }
 
 void daemons_end(struct rack *rack)
 {
-    int pidfds[RACK_DAEMONS_MAX];
-    for (unsigned i = 0; i < rack->count; i++)
-        pidfds[i] = daemon_open(&rack->daemons[i]);
-    signal_all(pidfds, rack->count, SIGTERM);
-    if (!await_gone(pidfds, rack->count, TERM_MS)) {
-        signal_all(pidfds, rack->count, SIGKILL);
-        if (!await_gone(pidfds, rack->count, KILL_MS))
+    struct ending list[RACK_DAEMONS_MAX];
+    unsigned count = find_all(rack, list);
+    signal_all(list, count, SIGTERM);
+    if (!await_gone(list, count, TERM_MS)) {
+        signal_all(list, count, SIGKILL);
+        if (!await_gone(list, count, KILL_MS))
             cli_error("some daemons of rack %s do not end", rack->name);
     }
-    for (unsigned i = 0; i < rack->count; i++) {
-        if (pidfds[i] >= 0)
-            close(pidfds[i]);
+    for (unsigned i = 0; i < count; i++) {
+        if (list[i].pidfd >= 0)
+            close(list[i].pidfd);
         /* Where they are this process's own children, they wait to be reaped. */
-        if (rack->daemons[i].pid > 0)
-            (void)waitpid(rack->daemons[i].pid, NULL, WNOHANG);
+        (void)waitpid(list[i].pid, NULL, WNOHANG);
     }
 }

@@ -20,7 +20,7 @@ struct rack_plan {
 int daemons_start(struct rack *rack, const struct rack_plan *plan) NET_CHECKED;
 /* Starts those of a known rack that are gone, each at its old address. Returns how many. */
 int daemons_restart(struct rack *rack) NET_CHECKED;
-/* SIGTERM, then SIGKILL after two seconds; returns when none is left. */
+/* Every daemon, recorded or not: SIGTERM, SIGKILL after two seconds; returns when none is left. */
 void daemons_end(struct rack *rack);
 
 /*

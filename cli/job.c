@@ -15,7 +15,10 @@
 #include "cli.h"
 #include "clock.h"
 
-enum { LEFTOVER_MS = 2000 }; /* for processes that were killed to be gone */
+enum {
+    LEFTOVER_MS = 2000, /* for processes that were killed to be gone */
+    CONTINUE_MS = 100,  /* between this command and the process being continued by one signal */
+};
 
 int job_prepare(struct job *job)
 {
@@ -51,6 +54,28 @@ static void take_signals(struct job *job)
     }
 }
 
+/*
+ * A shell continues the whole group, this command perhaps first. Whether the process has been
+ * continued as well, which includes that it has been stopped again since.
+ */
+static bool await_continued(struct job *job)
+{
+    uint64_t until = clock_ms() + CONTINUE_MS;
+    for (;;) {
+        siginfo_t since = {};
+        if (waitid(P_PID, (id_t)job->pid, &since,
+                   WCONTINUED | WSTOPPED | WEXITED | WNOHANG | WNOWAIT) < 0 ||
+            since.si_pid != 0)
+            return true;
+        uint64_t now = clock_ms();
+        if (now >= until)
+            return false;
+        struct pollfd fds = {.fd = job->signal_fd, .events = POLLIN};
+        (void)poll(&fds, 1, (int)(until - now));
+        take_signals(job);
+    }
+}
+
 /* Stops this command as the process was stopped, until somebody continues it. */
 static void stop_along(struct job *job, int signal)
 {
@@ -65,7 +90,8 @@ static void stop_along(struct job *job, int signal)
     sigprocmask(SIG_BLOCK, &one, NULL);
     if (signal != SIGSTOP)
         sigaction(signal, &before, NULL);
-    kill(job->pid, SIGCONT);
+    if (!await_continued(job))
+        kill(job->pid, SIGCONT);
 }
 
 /* ---- children ---- */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,12 @@
 
 #define DEFAULT_PATH "/usr/local/bin:/bin:/usr/bin" /* execvp's, where PATH is not set */
 
-static int executable(const char *path)
+/* In a search of PATH, what cannot be seen is not there, as for the shells. */
+static int executable(const char *path, bool searching)
 {
     struct stat st;
     if (stat(path, &st) < 0)
-        return errno == ENOTDIR ? -ENOENT : -errno;
+        return searching || errno == ENOTDIR ? -ENOENT : -errno;
     if (S_ISDIR(st.st_mode))
         return -EISDIR;
     return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
@@ -39,7 +41,7 @@ int lookup_program(const char *name, const char *cwd, char *path, size_t size)
     if (strchr(name, '/')) {
         int n = name[0] == '/' ? snprintf(path, size, "%s", name)
                                : snprintf(path, size, "%s/%s", cwd, name);
-        return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : executable(path);
+        return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : executable(path, false);
     }
     const char *dirs = getenv("PATH");
     if (!dirs)
@@ -49,7 +51,7 @@ int lookup_program(const char *name, const char *cwd, char *path, size_t size)
         size_t length = strcspn(at, ":");
         int rc = join(cwd, at, length, name, path, size);
         if (rc == 0)
-            rc = executable(path);
+            rc = executable(path, true);
         if (rc == 0)
             return 0;
         if (rc != -ENOENT && rc != -EISDIR && found == -ENOENT)

@@ -27,8 +27,7 @@ static void sweep(const char *name, void *argument)
         return;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         rack.dir_fd = fd;
-        if (rack_load(&rack) == 0)
-            daemons_end(&rack);
+        daemons_end(&rack);
         (void)!rack_remove(&rack);
     }
     close(fd);

@@ -1,0 +1,178 @@
+"""What the end-to-end tests share: racks in a directory of their own, and what must not be left.
+
+Python's standard library alone. A test file defines functions test_*(t) and calls main(); each gets
+a Tester. Everything is awaited by an event (a pidfd, an end of file, an answer), with a deadline.
+"""
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+STATUS_KEYS = {"id", "kind", "pid", "address", "state", "size_bytes", "used_bytes"}
+NOBODY = 65534
+
+
+class Failure(Exception):
+    pass
+
+
+def check(condition, *what):
+    if not condition:
+        raise Failure(" ".join(str(w) for w in what) or "check failed")
+
+
+def alive(pid):
+    """Whether a process runs: zombies, which somebody else has not reaped yet, do not."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def await_end(pids, seconds=5.0):
+    """Waits until none of the processes is left; returns how long it took."""
+    began = time.monotonic()
+    for pid in pids:
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        left = began + seconds - time.monotonic()
+        ended = poll.poll(max(0, left * 1000))
+        os.close(fd)
+        check(ended, f"process {pid} still runs after {seconds} s:", cmdline(pid))
+    return time.monotonic() - began
+
+
+def await_true(condition, what, seconds=5.0):
+    """For what has no event to wait for: asks again until a deadline."""
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        check(time.monotonic() < until, "still not:", what)
+        time.sleep(0.01)
+    return value
+
+
+def cmdline(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [int(word) for word in f.read().split()]
+    except OSError:
+        return []
+
+
+class Tester:
+    def __init__(self, ashlar):
+        self.ashlar = ashlar
+        self.runtime = tempfile.mkdtemp(prefix="ashlar-test-")
+        self.work = os.path.join(self.runtime, "work")
+        os.mkdir(self.work)
+        self.env = {k: v for k, v in os.environ.items() if k != "ASHLAR_RACK"}
+        self.env["XDG_RUNTIME_DIR"] = self.runtime
+        self.marks = []
+
+    def popen(self, *args, **options):
+        options.setdefault("env", self.env)
+        options.setdefault("cwd", self.work)
+        return subprocess.Popen([self.ashlar, *args], **options)
+
+    def call(self, *args, code=0, timeout=30, **options):
+        """Runs the command, checks its exit code (None: any) and returns it with its output."""
+        options.setdefault("stdin", subprocess.DEVNULL)
+        with self.popen(*args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                        **options) as p:
+            try:
+                out, err = p.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                raise Failure("ashlar", *args, f"did not end within {timeout} s")
+        if code is not None:
+            check(p.returncode == code,
+                  f"ashlar {' '.join(args)}: exit code {p.returncode}, not {code}:\n{out}{err}")
+        p.out, p.err = out, err
+        return p
+
+    def status(self, *args, code=0):
+        return json.loads(self.call("status", "--json", *args, code=code).out)
+
+    def components(self, *args, code=None):
+        return {c["id"]: c for c in self.status(*args, code=code)["components"]}
+
+    def await_healthy(self, *args):
+        await_true(lambda: self.call("status", *args, code=None).returncode == 0, "healthy")
+
+    def daemons(self):
+        """The pids of every daemon and guardian that works under this tester's directory."""
+        found = []
+        for name in os.listdir("/proc"):
+            if name.isdigit() and self.runtime in cmdline(int(name)) and alive(int(name)):
+                found.append(int(name))
+        return [pid for pid in found if pid != os.getpid()]
+
+    def base(self):
+        return os.path.join(self.runtime, "ashlar")
+
+    def nothing_left(self):
+        left = [f"{pid} {cmdline(pid)}" for pid in self.daemons()]
+        check(not left, "processes are left:\n ", "\n  ".join(left))
+        files = os.listdir(self.base()) if os.path.isdir(self.base()) else []
+        check(not files, f"left in {self.base()}:", files)
+
+    def kill(self, pid, number=signal.SIGKILL):
+        os.kill(pid, number)
+        if number == signal.SIGKILL:
+            await_end([pid])
+
+    def close(self):
+        for pid in self.daemons():
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.runtime, ignore_errors=True)
+
+
+def main(tests, argv):
+    """argv: ASHLAR [--user] [NAME...]. With --user, as nobody, where root runs this."""
+    arguments = [a for a in argv[1:] if a != "--user"]
+    if "--user" in argv:
+        if os.geteuid() != 0:
+            print("already an ordinary user")
+            sys.exit(77)
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        os.environ["HOME"] = "/tmp"
+    ashlar, wanted = os.path.abspath(arguments[0]), arguments[1:]
+    failed = 0
+    for name, test in tests.items():
+        if not name.startswith("test_") or (wanted and name not in wanted):
+            continue
+        t = Tester(ashlar)
+        began = time.monotonic()
+        try:
+            test(t)
+            t.nothing_left()
+            print(f"ok   {name} ({time.monotonic() - began:.2f} s)", flush=True)
+        except Exception as error:
+            failed += 1
+            print(f"FAIL {name}: {error}", flush=True)
+            if not isinstance(error, Failure):
+                traceback.print_exc()
+        finally:
+            t.close()
+    sys.exit(1 if failed else 0)
