@@ -15,6 +15,7 @@ struct daemon {
     struct storage storage; /* first: it is what the server's calls are handed */
     struct monitor *monitor;
     const char *volume;
+    char root[PATH_LIMIT]; /* of --root */
 };
 
 static int set_volume(void *self, const char *value)
@@ -23,13 +24,13 @@ static int set_volume(void *self, const char *value)
     return value[0] ? 0 : -EINVAL;
 }
 
-/* A path made absolute, so that it needs no KIND: before it. Lives as long as the daemon. */
+/* Made absolute, so that it needs no KIND: before it. */
 static int set_root(void *self, const char *value)
 {
-    char *path = realpath(value, NULL);
-    if (!path)
+    struct daemon *daemon = self;
+    if (!realpath(value, daemon->root))
         return -errno;
-    ((struct daemon *)self)->volume = path;
+    daemon->volume = daemon->root;
     return 0;
 }
 

@@ -136,8 +136,8 @@ static void test_descriptor_pressure(void **state)
 
 static void test_ordinary_user(void **state)
 {
-    enum { NOBODY = 65534 };
-    struct rig rig = {.uid = NOBODY};
+    enum { NOBODY = 65534, LIMIT = 96, MANY = 40 };
+    struct rig rig = {.uid = NOBODY, .descriptor_limit = LIMIT};
     struct file_attr attr;
     struct stat st;
     char byte = 'x';
@@ -157,6 +157,15 @@ static void test_ordinary_user(void **state)
     assert_int_equal(ask_write(conn, &attr.id, 0, &byte, 1), 1);
     assert_int_equal(ask_read(conn, &attr.id, 0, &byte, 1), 1);
     assert_int_equal(ask_sync(conn, &attr.id), 0);
+    /* So it stays when descriptors are short: these two could not be opened again. */
+    for (unsigned i = 0; i < MANY; i++)
+        assert_true(ask_open(conn, rig_path(&rig, "rw/many%u", i), O_RDWR | O_CREAT, 0644, NULL) ==
+                        0 ||
+                    i > LIMIT / 4);
+    assert_int_equal(ask_write(conn, &attr.id, 0, &byte, 1), 1);
+    assert_int_equal(ask_read(conn, &attr.id, 0, &byte, 1), 1);
+    net_close(conn);
+    conn = rig_connect_as(&rig, SCOPE_PROCESS, 1, rig.base);
     /* A whole volume's rights do not go beyond the host's own. */
     rig_write_file(rig_path(&rig, "ro/roots"), "root's");
     assert_int_equal(chmod(rig_path(&rig, "ro/roots"), 0600), 0);

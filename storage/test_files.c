@@ -277,6 +277,13 @@ static void test_appends(void **state)
     assert_int_equal(counts[1], APPENDS);
     assert_int_equal(ask_append(conn, &attr.id, "", 0, &end), 0);
     assert_int_equal(end, 2 * APPENDS * RECORD);
+    /* The end is the file's own, whoever moved it. */
+    assert_int_equal(ask_write(conn, &attr.id, end + 100, "x", 1), 1);
+    assert_int_equal(ask_append(conn, &attr.id, "y", 1, &end), 1);
+    assert_int_equal(end, 2 * APPENDS * RECORD + 102);
+    assert_int_equal(truncate(rig_path(&rig, "rw/log"), 10), 0);
+    assert_int_equal(ask_append(conn, &attr.id, "z", 1, &end), 1);
+    assert_int_equal(end, 11);
 }
 
 /* ---- directories ---- */
