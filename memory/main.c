@@ -131,7 +131,7 @@ int main(int argc, char **argv)
         .monitor =
             {
                 .program = "ashlar-memory",
-                .summary = "the memory monitor: serves address spaces out of this machine's memory",
+                .summary = "The memory monitor of an mComponent: serves address spaces.",
                 .kind = COMPONENT_MEMORY,
                 .options = options,
                 .ops = &serve_ops,

@@ -149,6 +149,8 @@ static int map(struct space *space, struct frame_batch *batch, uint64_t first, u
                const struct vma *what)
 {
     struct piece p;
+    if (space->vregions.vmas + count / VREGION_LINES + 2 > VMAS_MAX)
+        return -ENOMEM;
     int rc = prepare(space, batch, first, count, true, true);
     if (rc < 0)
         return rc;

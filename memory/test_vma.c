@@ -18,6 +18,7 @@ struct cell {
 struct world {
     struct vma_tree trees[TREES];
     struct cell cells[TREES][LINES];
+    uint32_t total;
     struct file files[FILE_COUNT];
     struct files registry;
 };
@@ -32,6 +33,7 @@ static const struct backing_ops quiet = {.hold = no_message};
 static void check(struct world *w)
 {
     unsigned refs[FILE_COUNT] = {0};
+    assert_int_equal(w->total, w->trees[0].count + w->trees[1].count);
     for (int t = 0; t < TREES; t++) {
         uint32_t count = 0, line = 0;
         const struct vma *before = NULL;
@@ -126,6 +128,8 @@ static void as_an_array_of_lines(void **state)
         struct random random = {seed};
         struct world *w = calloc(1, sizeof *w);
         assert_int_equal(files_init(&w->registry, (struct backing){&quiet, NULL}), 0);
+        for (int t = 0; t < TREES; t++)
+            w->trees[t].total = &w->total;
         for (int f = 0; f < FILE_COUNT; f++) {
             w->files[f].files = &w->registry;
             atomic_init(&w->files[f].refs, 1);
@@ -135,13 +139,14 @@ static void as_an_array_of_lines(void **state)
             check(w);
         }
         struct vma_tree copy;
-        assert_int_equal(vma_tree_clone(&w->trees[0], &copy), 0);
+        assert_int_equal(vma_tree_clone(&w->trees[0], &copy, &w->total), 0);
         struct vma_tree original = w->trees[0];
         vma_tree_free(&original);
         w->trees[0] = copy;
         check(w);
         for (int t = 0; t < TREES; t++)
             vma_tree_free(&w->trees[t]);
+        assert_int_equal(w->total, 0);
         for (int f = 0; f < FILE_COUNT; f++)
             assert_int_equal(atomic_load(&w->files[f].refs), 1);
         files_free(&w->registry);
@@ -161,7 +166,8 @@ static uint32_t depth(const struct vma *v)
 static void stays_shallow(void **state)
 {
     enum { VMAS = 100000 };
-    struct vma_tree tree = {0};
+    uint32_t total = 0;
+    struct vma_tree tree = {.total = &total};
     for (uint32_t i = 0; i < VMAS; i++) {
         assert_int_equal(vma_prepare(&tree, i, i + 1), 0);
         vma_map(&tree, &(struct vma){.first = i, .end = i + 1, .prot = i % 2});
@@ -174,11 +180,29 @@ static void stays_shallow(void **state)
     vma_tree_free(&tree);
 }
 
+/* Whoever protects every second line of a wide range is stopped, and can still unmap. */
+static void no_more_than_the_limit(void **state)
+{
+    uint32_t total = VMAS_MAX - 10, made = 0;
+    struct vma_tree tree = {.total = &total};
+    assert_int_equal(vma_prepare(&tree, 0, 1000), 0);
+    vma_map(&tree, &(struct vma){.end = 1000});
+    for (uint32_t line = 1; vma_prepare(&tree, line, line + 1) == 0; line += 2, made++)
+        vma_protect(&tree, line, line + 1, 1);
+    assert_in_range(made, 4, 5);
+    assert_true(total <= VMAS_MAX);
+    assert_int_equal(vma_prepare(&tree, 0, 1000), 0);
+    vma_unmap(&tree, 0, 1000);
+    assert_int_equal(total, VMAS_MAX - 10);
+    vma_tree_free(&tree);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_an_array_of_lines),
         cmocka_unit_test(stays_shallow),
+        cmocka_unit_test(no_more_than_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

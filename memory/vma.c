@@ -97,12 +97,18 @@ static struct vma *join(struct vma *a, struct vma *b)
     return b;
 }
 
+static void count(struct vma_tree *tree, uint32_t change)
+{
+    tree->count += change; /* modulo 2^32: also downwards */
+    *tree->total += change;
+}
+
 static void insert(struct vma_tree *tree, struct vma *v)
 {
     struct vma *below, *rest;
     split(tree->root, v->first, &below, &rest);
     tree->root = join(join(below, v), rest);
-    tree->count++;
+    count(tree, 1);
 }
 
 static struct vma *find_at_or_after(struct vma *root, uint32_t line)
@@ -132,7 +138,7 @@ static int cut(struct vma_tree *tree, uint32_t at)
     struct vma *v = find_at_or_after(tree->root, at);
     if (!v || v->first >= at)
         return 0;
-    struct vma *upper = make(v);
+    struct vma *upper = *tree->total < VMAS_MAX ? make(v) : NULL;
     if (!upper)
         return -ENOMEM;
     upper->file_page = vma_file_page(v, at);
@@ -154,7 +160,7 @@ static struct vma *take(struct vma_tree *tree, uint32_t first, uint32_t end)
 
 static void take_and_discard(struct vma_tree *tree, uint32_t first, uint32_t end)
 {
-    tree->count -= discard_all(take(tree, first, end));
+    count(tree, -discard_all(take(tree, first, end)));
 }
 
 /* Whether b, which starts where a ends, continues it. */
@@ -207,7 +213,7 @@ static void protect_all(struct vma_tree *tree, struct vma *root, uint8_t prot)
     root->left = root->right = NULL;
     root->prot = prot;
     uint32_t first = root->first;
-    tree->count--;
+    count(tree, -1u);
     insert(tree, root);
     vma_mend(tree, first);
     protect_all(tree, right, prot);
@@ -232,9 +238,9 @@ void vma_move(struct vma_tree *from, uint32_t first, uint32_t end, struct vma_tr
               uint32_t to_first)
 {
     struct vma *moving = take(from, first, end), *below, *rest;
-    uint32_t count = shift_all(moving, to_first - first);
-    from->count -= count;
-    to->count += count;
+    uint32_t moved = shift_all(moving, to_first - first);
+    count(from, -moved);
+    count(to, moved);
     split(to->root, to_first, &below, &rest);
     to->root = join(join(below, moving), rest);
 }
@@ -254,9 +260,10 @@ static int copy_all(const struct vma *root, struct vma **copy)
     return rc < 0 ? rc : copy_all(root->right, &v->right);
 }
 
-int vma_tree_clone(const struct vma_tree *tree, struct vma_tree *copy)
+int vma_tree_clone(const struct vma_tree *tree, struct vma_tree *copy, uint32_t *total)
 {
-    *copy = (struct vma_tree){.count = tree->count};
+    *copy = (struct vma_tree){.total = total};
+    count(copy, tree->count);
     int rc = copy_all(tree->root, &copy->root);
     if (rc < 0)
         vma_tree_free(copy);
@@ -267,5 +274,6 @@ void vma_tree_free(struct vma_tree *tree)
 {
     discard_all(tree->root);
     free(tree->spare);
-    *tree = (struct vma_tree){0};
+    count(tree, -tree->count);
+    *tree = (struct vma_tree){.total = tree->total};
 }

@@ -24,10 +24,14 @@ struct vma {
     uint64_t priority;
 };
 
+/* In one address space; Linux's own bound is 65530, but its vmas do not end at every GiB. */
+enum { VMAS_MAX = 256 * 1024 };
+
 struct vma_tree {
     struct vma *root;
     struct vma *spare; /* for the next vma_map(), so that it cannot fail */
     uint32_t count;
+    uint32_t *total; /* of all trees of the address space, which it belongs to */
 };
 
 /* The vma that holds `line`, or else the next one after it, or NULL. */
@@ -41,7 +45,8 @@ static inline uint64_t vma_file_page(const struct vma *vma, uint32_t line)
 
 /*
  * What every change owes: vma_prepare() of each range that it names, since the last change. It may
- * fail (-ENOMEM) and changes nothing that a reader could see; the change itself cannot fail.
+ * fail (-ENOMEM; also where there would be more than VMAS_MAX) and changes nothing that a reader
+ * could see; the change itself cannot fail.
  */
 int vma_prepare(struct vma_tree *tree, uint32_t first, uint32_t end)
     __attribute__((warn_unused_result));
@@ -57,7 +62,8 @@ void vma_move(struct vma_tree *from, uint32_t first, uint32_t end, struct vma_tr
 /* Makes the vmas on both sides of `at` one where they say the same. */
 void vma_mend(struct vma_tree *tree, uint32_t at);
 
-int vma_tree_clone(const struct vma_tree *tree, struct vma_tree *copy)
+/* `copy` counts into `total`. */
+int vma_tree_clone(const struct vma_tree *tree, struct vma_tree *copy, uint32_t *total)
     __attribute__((warn_unused_result));
 void vma_tree_free(struct vma_tree *tree);
 

@@ -24,21 +24,23 @@ int vregion_grant(struct vregion_array *array, uint32_t index, struct component 
     struct vregion *vregion = calloc(1, sizeof *vregion);
     if (!vregion)
         return -ENOMEM;
-    *vregion = (struct vregion){.owner = owner, .epoch = 1};
+    *vregion = (struct vregion){.owner = owner, .epoch = 1, .vmas.total = &array->vmas};
     *at = vregion;
     array->count++;
     return 0;
 }
 
-static int clone_one(const struct vregion *vregion, struct vregion **out, struct frames *frames)
+static int clone_one(const struct vregion *vregion, struct vregion **out, struct frames *frames,
+                     uint32_t *vmas)
 {
     struct vregion *copy = calloc(1, sizeof *copy);
     if (!copy)
         return -ENOMEM;
     copy->owner = vregion->owner;
     copy->epoch = vregion->epoch;
+    copy->vmas.total = vmas;
     *out = copy; /* whatever follows, the array's owner frees it */
-    int rc = vma_tree_clone(&vregion->vmas, &copy->vmas);
+    int rc = vma_tree_clone(&vregion->vmas, &copy->vmas, vmas);
     return rc < 0 ? rc : line_table_clone(&vregion->lines, &copy->lines, frames);
 }
 
@@ -54,7 +56,7 @@ int vregion_array_clone(const struct vregion_array *array, struct vregion_array 
         rc = slot(copy, i * VREGION_LEAF, &at);
         for (uint32_t j = 0; j < VREGION_LEAF && rc == 0; j++)
             if (array->leaves[i][j])
-                rc = clone_one(array->leaves[i][j], &at[j], batch->frames);
+                rc = clone_one(array->leaves[i][j], &at[j], batch->frames, &copy->vmas);
     }
     if (rc < 0)
         vregion_array_free(copy, batch);

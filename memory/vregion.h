@@ -27,6 +27,7 @@ struct vregion {
 struct vregion_array {
     struct vregion **leaves[VREGION_LEAVES];
     uint32_t count;
+    uint32_t vmas; /* in all of them */
 };
 
 /* NULL where it was not granted, or lies outside the window. */
