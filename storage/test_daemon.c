@@ -126,7 +126,10 @@ static void test_descriptor_pressure(void **state)
     assert_true(rig_descriptors(&rig) <= LIMIT);
     for (unsigned i = 0; i < held; i++)
         assert_int_equal(ask_release(conn, &ids[i]), 0);
-    assert_int_equal(rig_descriptors(&rig), idle);
+    /* One fewer than at first, perhaps: the daemon had just said that it is ready. */
+    for (unsigned i = 0; i < 10000 && rig_descriptors(&rig) > idle; i++)
+        ;
+    assert_true(rig_descriptors(&rig) <= idle);
     assert_int_equal(ask_open(conn, rig_path(&rig, "rw/f0"), O_RDWR, 0, &attr), 0);
     net_close(conn);
     rig_stop(&rig);
