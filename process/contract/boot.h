@@ -15,7 +15,7 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x32746f6f42687341ull /* "AshBoot2" */
+#define BOOT_MAGIC 0x33746f6f42687341ull /* "AshBoot3" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
@@ -49,7 +49,8 @@ struct boot {
     /* Filled when memory_fd is: */
     struct asid asid;
     uint64_t memory_bytes;
-    uint64_t memory_serial, storage_serial; /* reserved for reconnection */
+    int32_t fd_floor; /* the first descriptor number hidden from the program; 0: to be chosen */
+    int32_t reserved;
     struct component_info memory, storage;
 };
 

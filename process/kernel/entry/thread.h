@@ -3,8 +3,8 @@
  *
  * Each thread has one block of THREAD_BLOCK bytes, aligned to its size, of monitor memory: this
  * structure at the bottom, then the kernel stack (system calls), then the host's alternate signal
- * stack (SIGSYS, faults, asynchronous signals). So the thread is found from the stack pointer alone,
- * and %fs stays the application's always: ashlar-exec uses no thread-local storage.
+ * stack (SIGSYS, faults, asynchronous signals). So the thread is found from the stack pointer
+ * alone, and %fs stays the application's always: ashlar-exec uses no thread-local storage.
  */
 #ifndef ASHLAR_KERNEL_THREAD_H
 #define ASHLAR_KERNEL_THREAD_H
@@ -36,28 +36,31 @@ struct process;
 struct mm;
 
 struct thread {
-    struct regs regs;      /* owner thread only */
+    struct regs regs; /* owner thread only */
     /* 1 where a signal for the application waits in `queued`: set by this thread's own host signal
        handler, read by entry.S just before blocking and before returning to the application. */
     uint32_t pending;
-    uint32_t alive;        /* host tid; the host clears it and wakes when the thread is gone */
+    uint32_t alive;          /* host tid; the host clears it and wakes when the thread is gone */
     struct process *process; /* never changes */
-    struct mm *mm;         /* never changes */
-    int tid;               /* never changes; read by others */
-    bool main;             /* the process's first thread */
+    struct mm *mm;           /* never changes */
+    int tid;                 /* never changes; read by others */
+    bool main;               /* the process's first thread */
 
     /* Owner thread only: */
-    uint64_t sigmask;      /* as the application set it; bit n-1 is signal n */
+    uint64_t sigmask;       /* as the application set it; bit n-1 is signal n */
     uint64_t saved_sigmask; /* of sigsuspend, ppoll and kin: restored after the handler */
-    bool restore_sigmask;  /* saved_sigmask is to be restored on the way out */
+    bool restore_sigmask;   /* saved_sigmask is to be restored on the way out */
     struct siginfo_bytes queued;
     uint64_t altstack_base, altstack_size; /* the application's sigaltstack */
     uint32_t altstack_flags;
     uint64_t clear_child_tid; /* application address: zeroed and woken at the thread's end */
     uint64_t robust_list;     /* application address, for get_robust_list only */
     uint8_t *bounce;          /* BOUNCE_SIZE bytes, made on first use: thread_bounce() */
+    uint64_t start_flags, start_parent_tid, start_child_tid; /* of the clone that made it */
+    uint64_t miss_next; /* line after the last run that it filled */
+    uint32_t miss_run;  /* length of that run */
 
-    struct thread *next;   /* in process->threads, protected by process->threads_lock */
+    struct thread *next; /* in process->threads, protected by process->threads_lock */
 };
 
 enum { BOUNCE_SIZE = 128 * 1024 };

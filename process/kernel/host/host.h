@@ -2,7 +2,8 @@
  * The host kernel, as ashlar-exec calls it: raw system calls, no errno, no libc.
  *
  * Every call returns what the kernel returns: a value, or a negative errno. Nothing here touches
- * the application's memory; pointers are to the monitor's own memory unless a caller argues why not.
+ * the application's memory; pointers are to the monitor's own memory unless a caller argues why
+ * not.
  */
 #ifndef ASHLAR_KERNEL_HOST_H
 #define ASHLAR_KERNEL_HOST_H
@@ -15,8 +16,8 @@
 #include <linux/errno.h>
 
 /* Restart codes of the kernel, which never leave it: see syscalls/dispatch.c. */
-#define ERESTARTSYS           512 /* restart if the handler has SA_RESTART, else EINTR */
-#define ERESTARTNOHAND        514 /* restart only if no handler ran, else EINTR */
+#define ERESTARTSYS    512 /* restart if the handler has SA_RESTART, else EINTR */
+#define ERESTARTNOHAND 514 /* restart only if no handler ran, else EINTR */
 
 static inline long host_call6(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -31,9 +32,8 @@ static inline long host_call6(long nr, long a, long b, long c, long d, long e, l
     return ret;
 }
 
-#define HOST_PICK(a1, a2, a3, a4, a5, a6, n, ...) n
 /* host_call(__NR_x, up to six arguments): a host system call. */
-#define host_call(nr, ...) HOST_CALL_(nr, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define host_call(nr, ...) HOST_CALL_(nr __VA_OPT__(, ) __VA_ARGS__, 0, 0, 0, 0, 0, 0)
 #define HOST_CALL_(nr, a, b, c, d, e, f, ...)                                                      \
     host_call6((nr), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
@@ -43,7 +43,7 @@ static inline long host_call6(long nr, long a, long b, long c, long d, long e, l
  * Every host call that may block for long goes through this.
  */
 long host_call_intr6(long nr, long a, long b, long c, long d, long e, long f);
-#define host_call_intr(nr, ...) HOST_CALL_INTR_(nr, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define host_call_intr(nr, ...) HOST_CALL_INTR_(nr __VA_OPT__(, ) __VA_ARGS__, 0, 0, 0, 0, 0, 0)
 #define HOST_CALL_INTR_(nr, a, b, c, d, e, f, ...)                                                 \
     host_call_intr6((nr), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 

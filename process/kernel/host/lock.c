@@ -1,4 +1,5 @@
-/* Locks on host futexes; see lock.h. The word protocols are those of Drepper's "Futexes Are Tricky". */
+/* Locks on host futexes; see lock.h. The word protocols are those of Drepper's "Futexes Are
+ * Tricky". */
 #include <linux/futex.h>
 #include <linux/time_types.h>
 

@@ -6,7 +6,6 @@
 #include "host.h"
 #include "limits.h"
 
-#define MAP_PRIVATE   2
 #define MAP_ANONYMOUS 0x20
 #define MAP_NORESERVE 0x4000
 

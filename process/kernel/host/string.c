@@ -1,4 +1,5 @@
-/* Memory and text without libc; `rep movsb` is fast on every x86-64 with ERMS and uses no vectors. */
+/* Memory and text without libc; `rep movsb` is fast on every x86-64 with ERMS and uses no vectors.
+ */
 #include <stdarg.h>
 
 #include "host.h"

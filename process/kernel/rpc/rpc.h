@@ -27,7 +27,7 @@ struct rpc_piece { /* as struct iovec */
  */
 struct rpc {
     struct rpc_connection *connection;
-    uint8_t *request;    /* RPC_REQUEST_MAX bytes */
+    uint8_t *request; /* RPC_REQUEST_MAX bytes */
     const uint8_t *reply;
     uint32_t reply_size;
 };
@@ -43,12 +43,16 @@ int rpc_begin(struct rpc *rpc, int kind) __attribute__((warn_unused_result));
  */
 int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
     __attribute__((warn_unused_result));
+/* The two halves of rpc_exchange. Between them the connection stays taken, by any thread. */
+int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
+    __attribute__((warn_unused_result));
+int rpc_wait(struct rpc *rpc) __attribute__((warn_unused_result));
 void rpc_end(struct rpc *rpc);
 
 /*
  * RPC_CALL(&rpc, STORAGE, PATH_STAT, path_stat, &request, &reply): begin, encode, exchange, decode.
- * Returns 0 or a negative error; the caller must rpc_end(&rpc) in every case, after it has used what
- * the reply points to.
+ * Returns 0 or a negative error; the caller must rpc_end(&rpc) in every case, after it has used
+ * what the reply points to.
  */
 #define RPC_CALL(rpc_, KIND, OP, name, request_, reply_)                                           \
     ({                                                                                             \

@@ -20,7 +20,6 @@
 typedef long syscall_fn(struct thread *t, const uint64_t a[6]);
 
 struct syscall_row {
-    const char *name;
     syscall_fn *fn; /* NULL: ENOSYS */
     /* Arguments that a generic host call (host_row) copies in and out: see describe.h. */
     uint8_t arg[6];
@@ -29,6 +28,8 @@ struct syscall_row {
 
 enum { SYSCALL_COUNT = 512 };
 extern const struct syscall_row syscall_table[SYSCALL_COUNT];
+/* A call's name; "?" for a number without one. */
+const char *syscall_name(uint64_t nr);
 
 /* Serves t->regs.orig_rax and sets t->regs.rax. Called by entry.S on the kernel stack. */
 void syscall_dispatch(struct thread *t);

@@ -1,0 +1,338 @@
+/*
+ * clone, fork and vfork.
+ *
+ * A thread: a block of its own, the host's clone with it as stack.
+ * A fork: under mm's write lock nothing is filling or leaving and nothing is in flight, so the
+ * home's copy-on-write clone of the address space and the host's copy of the resident lines are one
+ * moment. The child gets its own seat, lifeline and connections before the host forks, so that it
+ * can go on whatever the node does meanwhile. A vfork child shares the memory, the monitor's tables
+ * for it and the connections, and has its own descriptors, handlers and seat; its parent's thread
+ * sleeps until it execs or ends.
+ *
+ * Messages: thread none; fork SPACE_CLONE, PROCESS_FORK, PROCESS_STARTED (and FILE_HOLD where files
+ * are open); vfork PROCESS_FORK.
+ */
+#include <linux/futex.h>
+#include <linux/sched.h>
+
+#include "../files/files.h"
+#include "../host/host.h"
+#include "../mm/mm.h"
+#include "../mm/uaccess.h"
+#include "../rpc/node.h"
+#include "../rpc/rpc.h"
+#include "../rpc/rpc_pool.h"
+#include "../signals/signals.h"
+#include "life.h"
+#include "process.h"
+#include "thread.h"
+#include "thread_calls.h"
+
+#define SIGNAL_MASK 0xff
+#define NAMESPACES                                                                                 \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
+     CLONE_NEWNET)
+
+struct clone_request {
+    uint64_t flags, stack, parent_tid, child_tid, tls;
+};
+
+/* ---- threads ---- */
+
+void thread_begin(struct thread *t)
+{
+    int tid = (int)host_call(__NR_gettid);
+    t->tid = tid;
+    thread_arm(t);
+    if (t->start_flags & CLONE_PARENT_SETTID && user_write(t->start_parent_tid, &tid, 4) < 0)
+        t->start_flags &= ~(uint64_t)CLONE_PARENT_SETTID;
+    if (t->start_flags & CLONE_CHILD_SETTID && user_write(t->start_child_tid, &tid, 4) < 0)
+        t->start_flags &= ~(uint64_t)CLONE_CHILD_SETTID;
+    if (t->start_flags & CLONE_VFORK) {
+        t->process->pid = tid;
+        node_watch(t->process->lifeline_fd);
+    }
+    signals_thread_begin(t);
+    thread_return(t);
+}
+
+/* The block of a thread that starts where `t` is, in process p. */
+static struct thread *make_thread(struct thread *t, struct process *p,
+                                  const struct clone_request *r)
+{
+    struct thread *n = thread_new(p, t->mm);
+    if (!n)
+        return NULL;
+    n->regs = t->regs;
+    n->regs.rax = 0;
+    n->regs.orig_rax = (uint64_t)-1;
+    if (r->stack)
+        n->regs.rsp = r->stack;
+    n->sigmask = t->sigmask;
+    n->start_flags = r->flags;
+    n->start_parent_tid = r->parent_tid;
+    n->start_child_tid = r->child_tid;
+    if (r->flags & CLONE_CHILD_CLEARTID)
+        n->clear_child_tid = r->child_tid;
+    return n;
+}
+
+static long clone_thread(struct thread *t, const struct clone_request *r)
+{
+    threads_reap(t->process);
+    struct thread *n = make_thread(t, t->process, r);
+    if (!n)
+        return -EAGAIN;
+    /* Set by the host in the child as well; here so that nobody takes the block for a dead one. */
+    n->alive = 1;
+    thread_link(n);
+    uint64_t flags = (r->flags & ~(uint64_t)(CLONE_CHILD_SETTID | CLONE_PARENT_SETTID |
+                                             CLONE_DETACHED | CLONE_PTRACE)) |
+                     CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID;
+    long tid = host_clone(flags, (uint8_t *)n + KERNEL_STACK_TOP, NULL, &n->alive, r->tls);
+    if (tid < 0) {
+        thread_unlink(n);
+        thread_free(n);
+        return tid;
+    }
+    int tid32 = (int)tid;
+    if (r->flags & CLONE_PARENT_SETTID && user_write(r->parent_tid, &tid32, 4) < 0)
+        return tid; /* as Linux: the thread runs all the same */
+    return tid;
+}
+
+/* ---- fork ---- */
+
+static void fork_child(struct thread *t, const struct clone_request *r,
+                       const struct node_child *seat, struct asid asid, struct files *files)
+{
+    struct process *p = t->process;
+    int tid = (int)host_call(__NR_gettid);
+
+    p->pid = t->tid = tid;
+    t->main = true;
+    t->alive = 0;
+    p->threads_lock = p->node_lock = (struct mutex){0};
+    while (p->threads) { /* the other threads stayed with the parent */
+        struct thread *other = p->threads;
+        p->threads = other->next;
+        if (other != t)
+            thread_free(other);
+    }
+    p->thread_count = 0;
+    thread_link(t);
+    host_call(__NR_close, p->node_fd);
+    host_call(__NR_close, p->lifeline_fd);
+    p->node_fd = seat->node_fd;
+    p->lifeline_fd = seat->lifeline_fd;
+    node_watch(p->lifeline_fd);
+    rpc_fork_child(p, seat->memory_fd, seat->storage_fd);
+    mm_fork_child(asid);
+    p->files = files;
+    if (node_started(p) < 0)
+        host_die("the node (ashlar-process) does not know this fork");
+    STAT_ADD(processes, 1);
+    files_hold_all(p->files);
+    t->clear_child_tid = r->flags & CLONE_CHILD_CLEARTID ? r->child_tid : 0;
+    t->robust_list = 0;
+    if (r->stack)
+        t->regs.rsp = r->stack;
+    thread_arm(t);
+    signals_fork_child(t);
+    if (r->flags & CLONE_CHILD_SETTID && user_write(r->child_tid, &tid, 4) < 0)
+        t->clear_child_tid = 0;
+}
+
+static void close_seat(const struct node_child *seat)
+{
+    const int fds[] = {seat->node_fd, seat->lifeline_fd, seat->memory_fd, seat->storage_fd};
+    for (int i = 0; i < 4; i++)
+        if (fds[i] >= 0)
+            host_call(__NR_close, fds[i]);
+}
+
+static int clone_space(struct asid *child)
+{
+    struct rpc rpc;
+    struct msg_space_clone request = {.asid = mm.asid};
+    struct msg_space_clone_reply reply;
+    int rc = RPC_CALL(&rpc, MEMORY, SPACE_CLONE, space_clone, &request, &reply);
+    rpc_end(&rpc);
+    if (rc == 0)
+        *child = reply.child;
+    return rc;
+}
+
+static long clone_fork(struct thread *t, const struct clone_request *r)
+{
+    struct node_child seat;
+    struct asid child;
+    struct files *files = files_copy(t->process->files);
+    if (!files)
+        return -ENOMEM;
+
+    signals_fork_prepare(t);
+    mm_fork_prepare();
+    long rc = clone_space(&child);
+    if (rc == 0)
+        rc = node_fork(t->process, child, &seat);
+    if (rc == 0) {
+        uint64_t flags = r->flags & (CLONE_PARENT | CLONE_PIDFD | SIGNAL_MASK);
+        int pidfd = -1;
+        rc = host_call(__NR_clone, flags, 0, &pidfd, 0, 0);
+        if (rc == 0) {
+            fork_child(t, r, &seat, child, files);
+            return 0;
+        }
+        close_seat(&seat);
+        mm_fork_parent();
+        signals_fork_parent(t);
+        files_free(files);
+        if (rc > 0 && r->flags & (CLONE_PARENT_SETTID | CLONE_PIDFD)) {
+            int out = r->flags & CLONE_PIDFD ? pidfd : (int)rc;
+            if (user_write(r->parent_tid, &out, 4) < 0)
+                return -EFAULT;
+        }
+        return rc;
+    }
+    mm_fork_parent();
+    signals_fork_parent(t);
+    files_free(files);
+    return rpc_errno((int)rc) == -EIO ? -EAGAIN : rpc_errno((int)rc);
+}
+
+/* ---- vfork ---- */
+
+static long clone_vfork(struct thread *t, const struct clone_request *r)
+{
+    struct process *p = host_alloc(sizeof *p);
+    struct node_child seat = {-1, -1, -1, -1};
+    struct thread *n = NULL;
+    long rc = -ENOMEM;
+
+    if (!p)
+        return -ENOMEM;
+    memcpy(p, t->process, sizeof *p);
+    p->threads_lock = p->node_lock = (struct mutex){0};
+    p->threads = NULL;
+    p->thread_count = 0;
+    p->vforked = true;
+    p->rpc_limit = rpc_two_of_each();
+    p->files = files_copy(t->process->files);
+    p->actions = signals_copy(t->process->actions);
+    if (p->files && p->actions)
+        rc = node_fork(t->process, (struct asid){0}, &seat);
+    if (rc == 0) {
+        p->node_fd = seat.node_fd;
+        p->lifeline_fd = seat.lifeline_fd;
+        n = make_thread(t, p, r);
+        rc = n ? 0 : -ENOMEM;
+    }
+    if (rc == 0) {
+        n->main = true;
+        n->altstack_base = t->altstack_base;
+        n->altstack_size = t->altstack_size;
+        n->altstack_flags = t->altstack_flags;
+        thread_link(n);
+        uint64_t flags = CLONE_VM | CLONE_VFORK | (r->flags & (CLONE_PARENT | SIGNAL_MASK));
+        if (r->flags & CLONE_SETTLS)
+            flags |= CLONE_SETTLS;
+        rc = host_clone(flags, (uint8_t *)n + KERNEL_STACK_TOP, NULL, NULL, r->tls);
+    }
+    close_seat(&seat);
+    exec_leftovers_free(p);
+    if (n)
+        thread_free(n);
+    if (p->files)
+        files_free(p->files);
+    if (p->actions)
+        signals_free(p->actions);
+    host_free(p, sizeof *p);
+    return rc < -4095 ? -EAGAIN : rc;
+}
+
+/* ---- the calls ---- */
+
+static long clone_any(struct thread *t, struct clone_request *r)
+{
+    if (r->flags & NAMESPACES)
+        return -EPERM;
+    if (r->flags & CLONE_THREAD) {
+        const uint64_t needed = CLONE_VM | CLONE_SIGHAND;
+        return (r->flags & needed) == needed ? clone_thread(t, r) : -EINVAL;
+    }
+    if (r->flags & CLONE_VM)
+        return r->flags & CLONE_VFORK ? clone_vfork(t, r) : -ENOSYS;
+    return clone_fork(t, r);
+}
+
+long sys_clone(struct thread *t, const uint64_t a[6])
+{
+    struct clone_request r = {a[0], a[1], a[2], a[3], a[4]};
+    return clone_any(t, &r);
+}
+
+long sys_fork(struct thread *t, const uint64_t a[6])
+{
+    struct clone_request r = {.flags = 17 /* SIGCHLD */};
+    (void)a;
+    return clone_any(t, &r);
+}
+
+long sys_vfork(struct thread *t, const uint64_t a[6])
+{
+    struct clone_request r = {.flags = CLONE_VM | CLONE_VFORK | 17 /* SIGCHLD */};
+    (void)a;
+    return clone_any(t, &r);
+}
+
+/* ---- ends of threads ---- */
+
+void threads_reap(struct process *p)
+{
+    mutex_lock(&p->threads_lock);
+    for (struct thread **at = &p->dead; *at;) {
+        struct thread *t = *at;
+        if (__atomic_load_n(&t->alive, __ATOMIC_ACQUIRE)) {
+            at = &t->next;
+            continue;
+        }
+        *at = t->next;
+        thread_free(t);
+    }
+    mutex_unlock(&p->threads_lock);
+}
+
+long sys_exit(struct thread *t, const uint64_t a[6])
+{
+    struct process *p = t->process;
+    mutex_lock(&p->threads_lock);
+    bool last = p->thread_count == 1;
+    mutex_unlock(&p->threads_lock);
+    if (last && !t->clear_child_tid)
+        host_call(__NR_exit_group, a[0]);
+    if (t->clear_child_tid) {
+        int zero = 0;
+        if (user_write(t->clear_child_tid, &zero, 4) == 0)
+            host_call(__NR_futex, t->clear_child_tid, FUTEX_WAKE, 1);
+    }
+    signals_thread_end(t);
+    thread_unlink(t);
+    if (t->main) { /* its block stays: the host may still look at its alternate stack */
+        host_call(__NR_exit, a[0]);
+    } else {
+        mutex_lock(&p->threads_lock);
+        t->next = p->dead;
+        p->dead = t;
+        mutex_unlock(&p->threads_lock);
+        host_call(__NR_exit, a[0]);
+    }
+    return 0;
+}
+
+long sys_exit_group(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    host_call(__NR_exit_group, a[0]);
+    return 0;
+}

@@ -1,0 +1,258 @@
+/*
+ * execve: everything that can fail is looked at here, in the old image; then the host executes
+ * ashlar-exec again, with what it has to know in a boot description (process/contract/boot.h) and
+ * the seat, the connections and the address space of this process inherited. A vfork child has none
+ * of its own but its seat: its new image joins the node like a run's first process.
+ */
+#include <linux/fcntl.h>
+
+#include "../excache/excache.h"
+#include "../files/files.h"
+#include "../host/host.h"
+#include "../loader/loader.h"
+#include "../mm/mm.h"
+#include "../mm/uaccess.h"
+#include "../rpc/node.h"
+#include "../rpc/rpc_pool.h"
+#include "../signals/signals.h"
+#include "boot_write.h"
+#include "thread_calls.h"
+
+enum {
+    TEXTS_BYTES = 2 << 20, /* of arguments and environment, as Linux gives an 8 MiB stack */
+    TEXTS_COUNT = 1 << 17,
+    TEXT_MOST = 128 * 1024, /* one of them */
+};
+
+/* What the caller passed, copied into monitor memory. */
+struct texts {
+    char *bytes;
+    size_t used;
+    const char **table; /* argv, NULL, envp, NULL */
+    size_t count;
+    const char **argv, **envp;
+    struct program *program;
+    char *prefix_text;
+    char path[PATH_LIMIT];
+};
+
+static void texts_free(struct texts *x)
+{
+    if (x->bytes)
+        host_free(x->bytes, TEXTS_BYTES);
+    if (x->table)
+        host_free(x->table, (TEXTS_COUNT + PREFIX_MAX) * sizeof *x->table);
+    if (x->program)
+        host_free(x->program, sizeof *x->program);
+    if (x->prefix_text)
+        host_free(x->prefix_text, 8 * PATH_LIMIT);
+    host_free(x, sizeof *x);
+}
+
+static struct texts *texts_new(void)
+{
+    struct texts *x = host_alloc(sizeof *x);
+    if (!x)
+        return NULL;
+    x->bytes = host_alloc(TEXTS_BYTES);
+    x->table = host_alloc((TEXTS_COUNT + PREFIX_MAX) * sizeof *x->table);
+    x->program = host_alloc(sizeof *x->program);
+    x->prefix_text = host_alloc(8 * PATH_LIMIT);
+    if (!x->bytes || !x->table || !x->program || !x->prefix_text) {
+        texts_free(x);
+        return NULL;
+    }
+    return x;
+}
+
+/* Appends a NULL-terminated vector of the application's; address 0 is an empty one. */
+static long read_vector(struct texts *x, uint64_t address)
+{
+    for (; address; address += 8) {
+        uint64_t text;
+        if (user_read(&text, address, sizeof text) < 0)
+            return -EFAULT;
+        if (!text)
+            break;
+        size_t room = TEXTS_BYTES - x->used;
+        long n = user_read_text(x->bytes + x->used, text, room < TEXT_MOST ? room : TEXT_MOST);
+        if (n == -ENAMETOOLONG || x->count >= TEXTS_COUNT - 2)
+            return -E2BIG;
+        if (n < 0)
+            return n;
+        x->table[x->count++] = x->bytes + x->used;
+        x->used += (size_t)n + 1;
+    }
+    x->table[x->count++] = NULL;
+    return 0;
+}
+
+static long examine(struct texts *x)
+{
+    const char *prefix[PREFIX_MAX + 1];
+    struct arguments a = {.prefix = prefix, .text = x->prefix_text, .text_size = 8 * PATH_LIMIT};
+    return program_examine(x->path, x->program, &a);
+}
+
+static int write_boot(struct process *p, struct thread *t, const struct texts *x)
+{
+    struct boot_strings strings = {.program = x->path,
+                                   .cwd = files_cwd(p->files),
+                                   .writable = p->writable,
+                                   .argv = (char *const *)x->argv,
+                                   .envp = (char *const *)x->envp};
+    struct boot head = {.excache_bytes = p->excache_bytes,
+                        .run_id = p->run_id,
+                        .flags = p->boot_flags,
+                        .policy = p->policy,
+                        .node_fd = p->node_fd,
+                        .stats_fd = p->stats_fd,
+                        .exec_fd = p->exec_fd,
+                        .trace_fd = p->trace_fd,
+                        .lifeline_fd = p->lifeline_fd,
+                        .memory_fd = -1,
+                        .storage_fd = -1,
+                        .sigmask = t->sigmask,
+                        .umask = files_umask(p->files),
+                        .fd_floor = fd_floor,
+                        .asid = mm.asid,
+                        .memory_bytes = mm.memory_bytes,
+                        .memory = p->memory,
+                        .storage = p->storage};
+    if (!p->vforked)
+        rpc_descriptors(&head.memory_fd, &head.storage_fd);
+    if (head.storage_fd < 0)
+        head.memory_fd = -1;
+    uint64_t size = boot_size(&strings);
+    uint8_t *image = host_alloc(size);
+    long fd = image ? host_call(__NR_memfd_create, "ashlar-boot", 1 /* MFD_CLOEXEC */) : -ENOMEM;
+    if (fd >= 0) {
+        boot_fill(image, &head, &strings);
+        fd = fd_hide((int)fd);
+        for (uint64_t done = 0; done < size;) {
+            long n = host_call(__NR_pwrite64, fd, image + done, size - done, done);
+            if (n <= 0) {
+                host_call(__NR_close, fd);
+                fd = -ENOMEM;
+                break;
+            }
+            done += (uint64_t)n;
+        }
+    }
+    if (image)
+        host_free(image, size);
+    return (int)fd;
+}
+
+/* What the next image inherits: close-on-exec off, or on again where the host's execve failed. */
+static void hand_on(const struct process *p, int boot_fd, bool on)
+{
+    int fds[8] = {boot_fd, p->node_fd, p->lifeline_fd, p->stats_fd, p->exec_fd, p->trace_fd,
+                  -1,      -1};
+    if (!p->vforked)
+        rpc_descriptors(&fds[6], &fds[7]);
+    for (int i = 0; i < 8; i++)
+        if (fds[i] >= 0)
+            host_call(__NR_fcntl, fds[i], F_SETFD, on ? 0 : FD_CLOEXEC);
+}
+
+void exec_leftovers_free(struct process *p)
+{
+    if (p->exec_texts)
+        texts_free(p->exec_texts);
+}
+
+/* No request of another thread may be under way on the connections that the next image gets. */
+static void stand_still(void)
+{
+    rwlock_write(&mm.lock);
+    excache_quiesce();
+    rpc_hold_first();
+}
+
+static void go_on(void)
+{
+    rpc_release_first();
+    rwlock_write_end(&mm.lock);
+}
+
+static long execute(struct thread *t, struct texts *x)
+{
+    struct process *p = t->process;
+    char variable[64];
+    const char *environment[] = {variable, NULL};
+    static const char *const nameless[] = {"", NULL};
+
+    int fd = write_boot(p, t, x);
+    if (fd < 0)
+        return fd;
+    text_format(variable, sizeof variable, BOOT_ENV "=%d", fd);
+    files_exec(p->files);
+    signals_thread_end(t);
+    if (p->vforked)
+        p->exec_texts = x;
+    else
+        stand_still();
+    hand_on(p, fd, true);
+    long rc = host_call(__NR_execveat, p->exec_fd, "",
+                        x->argv[0] ? x->argv : (const char **)nameless, environment, AT_EMPTY_PATH);
+    hand_on(p, fd, false);
+    if (p->vforked)
+        p->exec_texts = NULL;
+    else
+        go_on();
+    host_call(__NR_close, fd);
+    signals_thread_begin(t);
+    return rc;
+}
+
+/* What a descriptor refers to (AT_EMPTY_PATH, fexecve). */
+static int path_of(struct files *files, int fd, char out[PATH_LIMIT])
+{
+    struct vnode_file file;
+    int rc = files_mappable(files, fd, &file);
+    if (rc == 0)
+        text_copy(out, PATH_LIMIT, file.path);
+    return rc == -ENODEV ? -EACCES : rc;
+}
+
+static long exec_path(struct thread *t, int dirfd, uint64_t path, uint64_t argv, uint64_t envp,
+                      int flags)
+{
+    struct texts *x = texts_new();
+    if (!x)
+        return -ENOMEM;
+    char *given = (char *)thread_bounce(t);
+    long rc = given ? user_read_text(given, path, PATH_LIMIT) : -ENOMEM;
+    if (rc == 0 && flags & AT_EMPTY_PATH)
+        rc = path_of(t->process->files, dirfd, x->path);
+    else if (rc == 0)
+        rc = -ENOENT;
+    else if (rc > 0)
+        rc = files_absolute(t->process->files, dirfd, given, x->path);
+    if (rc >= 0)
+        rc = read_vector(x, argv);
+    size_t argc = x->count;
+    if (rc == 0)
+        rc = read_vector(x, envp);
+    x->argv = x->table;
+    x->envp = x->table + argc;
+    if (rc == 0)
+        rc = examine(x);
+    if (rc == 0)
+        rc = execute(t, x);
+    texts_free(x);
+    return rc;
+}
+
+long sys_execve(struct thread *t, const uint64_t a[6])
+{
+    return exec_path(t, AT_FDCWD, a[0], a[1], a[2], 0);
+}
+
+long sys_execveat(struct thread *t, const uint64_t a[6])
+{
+    if (a[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+        return -EINVAL;
+    return exec_path(t, (int)a[0], a[1], a[2], a[3], (int)a[4]);
+}

@@ -1,0 +1,107 @@
+/*
+ * futex: the host's, on the application's own addresses, the one exception to "copy".
+ *
+ * The host keys a private futex, and one in private anonymous memory, by address, so queues survive
+ * the line's coming and going. It reads (and for some operations writes) the word itself: where the
+ * line is away that is EFAULT, before anything was queued or woken, so the line is brought in and
+ * the call repeated. Bounded: a line that leaves each time between the two means a cache of
+ * nothing.
+ */
+#include <linux/futex.h>
+#include <linux/time_types.h>
+
+#include "thread_calls.h"
+
+enum { TRIES = 1000 };
+
+/* Brings the line of a futex word in, writable where the host will write. */
+static int touch(uint64_t address, bool write)
+{
+    uint32_t word;
+    if (address & 3)
+        return -EINVAL;
+    if (user_read(&word, address, sizeof word) < 0)
+        return -EFAULT;
+    if (!write)
+        return 0;
+    /* A compare-and-swap with what it is: brings the line in for writing and changes nothing. */
+    return user_touch_write(address);
+}
+
+static bool writes(int op)
+{
+    return op == FUTEX_WAKE_OP || op == FUTEX_LOCK_PI || op == FUTEX_UNLOCK_PI ||
+           op == FUTEX_TRYLOCK_PI || op == FUTEX_LOCK_PI2 || op == FUTEX_CMP_REQUEUE_PI ||
+           op == FUTEX_WAIT_REQUEUE_PI;
+}
+
+static bool has_timeout(int op)
+{
+    return op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET || op == FUTEX_LOCK_PI ||
+           op == FUTEX_LOCK_PI2 || op == FUTEX_WAIT_REQUEUE_PI;
+}
+
+static bool has_second(int op)
+{
+    return op == FUTEX_REQUEUE || op == FUTEX_CMP_REQUEUE || op == FUTEX_WAKE_OP ||
+           op == FUTEX_CMP_REQUEUE_PI || op == FUTEX_WAIT_REQUEUE_PI;
+}
+
+/* A relative wait is restarted with what is left of it, so it becomes an absolute one. */
+static long wait_for(const uint64_t a[6], int op, const struct __kernel_timespec *ts)
+{
+    struct __kernel_timespec end;
+    uint64_t bitset = op == FUTEX_WAIT ? FUTEX_BITSET_MATCH_ANY : a[5];
+    uint64_t flags = a[1] & (FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+
+    if (op == FUTEX_WAIT && ts) {
+        flags &= ~(uint64_t)FUTEX_CLOCK_REALTIME;
+        uint64_t ns = host_now_ns() + (uint64_t)ts->tv_sec * 1000000000 + (uint64_t)ts->tv_nsec;
+        end = (struct __kernel_timespec){(long)(ns / 1000000000), (long)(ns % 1000000000)};
+        ts = &end;
+    }
+    for (int i = 0; i < TRIES; i++) {
+        int rc = touch(a[0], false);
+        if (rc < 0)
+            return rc;
+        long n = host_call_intr(__NR_futex, a[0], FUTEX_WAIT_BITSET | flags, a[2], ts, 0, bitset);
+        if (n != -EFAULT)
+            return n != -EINTR ? n : ts ? -EINTR : -ERESTARTSYS;
+    }
+    return -EFAULT;
+}
+
+long sys_futex(struct thread *t, const uint64_t a[6])
+{
+    int op = (int)a[1] & FUTEX_CMD_MASK;
+    struct __kernel_timespec ts;
+    bool timed = has_timeout(op) && a[3];
+    (void)t;
+
+    if (!user_range_ok(a[0], 4) || (has_second(op) && !user_range_ok(a[4], 4)))
+        return -EFAULT;
+    if (timed && user_read(&ts, a[3], sizeof ts) < 0)
+        return -EFAULT;
+    if (timed && (ts.tv_sec < 0 || (uint64_t)ts.tv_nsec >= 1000000000))
+        return -EINVAL;
+    if (op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET)
+        return wait_for(a, op, timed ? &ts : NULL);
+    uint64_t fourth = timed ? (uint64_t)&ts : has_timeout(op) ? 0 : a[3];
+    for (int i = 0; i < TRIES; i++) {
+        long n = host_call_intr(__NR_futex, a[0], a[1], a[2], fourth, a[4], a[5]);
+        if (n != -EFAULT)
+            return restartable(n);
+        int rc = touch(a[0], writes(op));
+        if (rc == 0 && has_second(op))
+            rc = touch(a[4], writes(op));
+        if (rc < 0)
+            return rc;
+    }
+    return -EFAULT;
+}
+
+long sys_set_tid_address(struct thread *t, const uint64_t a[6])
+{
+    t->clear_child_tid = a[0];
+    return t->tid;
+}

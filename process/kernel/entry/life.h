@@ -1,0 +1,17 @@
+/* Beginnings and ends of threads and processes. */
+#ifndef ASHLAR_KERNEL_LIFE_H
+#define ASHLAR_KERNEL_LIFE_H
+
+#include <stdint.h>
+
+struct thread;
+
+/* entry.S: goes on in fn(t) on t's kernel stack. */
+void stack_switch(struct thread *t, void (*fn)(struct thread *t)) __attribute__((noreturn));
+/* entry.S: clone; a child that shares memory begins in thread_begin() on stack_top's block. */
+long host_clone(uint64_t flags, void *stack_top, int *parent_tid, uint32_t *child_tid,
+                uint64_t tls);
+/* clone.c: the first thing that a new thread or vfork child does. */
+void thread_begin(struct thread *t) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,300 @@
+/*
+ * The first code of a host process: finds out what to run, joins the node, loads, goes.
+ *
+ * Runs on the host's own first stack until stack_switch(), then on the first thread's kernel stack.
+ */
+#include <linux/auxvec.h>
+#include <linux/elf.h>
+#include <linux/fcntl.h>
+#include <linux/mman.h>
+#include <linux/prctl.h>
+#include <linux/resource.h>
+
+#include "../excache/excache.h"
+#include "../files/files.h"
+#include "../host/host.h"
+#include "../loader/loader.h"
+#include "../mm/mm.h"
+#include "../rpc/node.h"
+#include "../rpc/rpc.h"
+#include "../rpc/rpc_pool.h"
+#include "../signals/signals.h"
+#include "life.h"
+#include "process.h"
+#include "sigsys.h"
+#include "thread.h"
+
+enum { HIDDEN_DESCRIPTORS = 64, DESCRIPTORS_MOST = 65536 };
+
+uint64_t host_auxv[64];
+struct run_stats *stats;
+
+static struct {
+    const struct boot *boot;
+    const char *program, *cwd, *writable;
+    const char **argv, **envp;
+} given;
+
+static struct process first_process;
+
+/* Applies our own relative relocations; nothing before it may use an address in initialised data.
+ */
+static void relocate(void)
+{
+    extern const Elf64_Dyn _DYNAMIC[] __attribute__((visibility("hidden")));
+    extern char __ehdr_start[] __attribute__((visibility("hidden")));
+    const Elf64_Rela *rela = NULL;
+    uint64_t size = 0, base = (uint64_t)__ehdr_start;
+
+    for (const Elf64_Dyn *d = _DYNAMIC; d->d_tag != DT_NULL; d++) {
+        if (d->d_tag == DT_RELA)
+            rela = (const Elf64_Rela *)(base + d->d_un.d_ptr);
+        if (d->d_tag == DT_RELASZ)
+            size = d->d_un.d_val;
+    }
+    for (uint64_t i = 0; i < size / sizeof *rela; i++) /* all are R_X86_64_RELATIVE */
+        *(uint64_t *)(base + rela[i].r_offset) = base + (uint64_t)rela[i].r_addend;
+}
+
+static void usage(void)
+{
+    static const char text[] = "ashlar-exec: started by `ashlar run PROGRAM`, not by hand\n";
+    host_call(__NR_write, 2, text, sizeof text - 1);
+    host_call(__NR_exit_group, 2);
+}
+
+/* Splits the strings after the head; every one ends within the description. */
+static bool split_strings(const struct boot *b)
+{
+    const char *at = (const char *)(b + 1), *end = (const char *)b + b->size_bytes;
+    uint64_t total = 3ull + b->argc + b->envc;
+    const char **table = host_alloc((total + 2) * sizeof *table);
+    uint64_t n = 0, out = 0;
+
+    if (!table || end[-1] != 0)
+        return false;
+    for (; n < total && at < end; n++) {
+        if (n == 3ull + b->argc)
+            table[out++] = NULL;
+        table[out++] = at;
+        at += strlen(at) + 1;
+    }
+    if (n != total)
+        return false;
+    if (b->envc == 0)
+        table[out++] = NULL;
+    table[out] = NULL;
+    given.boot = b;
+    given.program = table[0];
+    given.cwd = table[1];
+    given.writable = table[2];
+    given.argv = table + 3;
+    given.envp = table + 3 + b->argc + 1;
+    return true;
+}
+
+static bool read_boot(int fd)
+{
+    struct boot head;
+    if (host_call(__NR_pread64, fd, &head, sizeof head, 0) != sizeof head ||
+        head.magic != BOOT_MAGIC || head.size_bytes <= sizeof head || head.size_bytes > 1ull << 26)
+        return false;
+    char *all = host_alloc(head.size_bytes);
+    for (uint64_t have = 0; all && have < head.size_bytes;) {
+        long n = host_call(__NR_pread64, fd, all + have, head.size_bytes - have, have);
+        if (n <= 0)
+            return false;
+        have += (uint64_t)n;
+    }
+    host_call(__NR_close, fd);
+    return all && split_strings((const struct boot *)all);
+}
+
+static int find_boot_fd(char **envp)
+{
+    for (; *envp; envp++) {
+        if (!text_begins(*envp, BOOT_ENV "="))
+            continue;
+        int fd = 0;
+        for (const char *c = *envp + sizeof BOOT_ENV; *c >= '0' && *c <= '9'; c++)
+            fd = fd * 10 + (*c - '0');
+        return fd;
+    }
+    return -1;
+}
+
+/* The monitor's descriptors go above what the program may use; room is made for them if need be. */
+static void choose_floor(const struct boot *b)
+{
+    struct rlimit64 l;
+    fd_floor = b->fd_floor;
+    if (fd_floor)
+        return;
+    host_call(__NR_prlimit64, 0, RLIMIT_NOFILE, NULL, &l);
+    uint64_t floor = l.rlim_cur < DESCRIPTORS_MOST ? l.rlim_cur : DESCRIPTORS_MOST;
+    if (l.rlim_max >= floor + HIDDEN_DESCRIPTORS) {
+        l.rlim_cur = floor + HIDDEN_DESCRIPTORS;
+        host_call(__NR_prlimit64, 0, RLIMIT_NOFILE, &l, NULL);
+    } else if (floor > 2 * HIDDEN_DESCRIPTORS) {
+        floor = l.rlim_max - HIDDEN_DESCRIPTORS;
+    } else {
+        host_die("the limit on open files (%lu) leaves no room for the monitor", floor);
+    }
+    fd_floor = (int)floor;
+}
+
+static int hidden(int fd)
+{
+    return fd < 0 || fd >= fd_floor ? fd : fd_hide(fd);
+}
+
+static void map_stats(int fd)
+{
+    long at =
+        fd < 0 ? -1
+               : host_call(__NR_mmap, 0, sizeof *stats, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    stats = at < 0 && at > -4096 ? host_alloc(sizeof *stats) : (struct run_stats *)at;
+    host_assert(stats);
+}
+
+static struct process *make_process(const struct boot *b)
+{
+    struct process *p = &first_process;
+    choose_floor(b);
+    p->pid = (int)host_call(__NR_getpid);
+    p->node_fd = hidden(b->node_fd);
+    p->lifeline_fd = hidden(b->lifeline_fd);
+    p->stats_fd = hidden(b->stats_fd);
+    p->exec_fd = hidden(b->exec_fd);
+    p->trace_fd = hidden(b->trace_fd);
+    for (int i = 0; i < 4; i++) { /* hidden from exec too, but for ours */
+        int fds[] = {p->node_fd, p->lifeline_fd, p->stats_fd, p->exec_fd};
+        if (fds[i] >= 0)
+            host_call(__NR_fcntl, fds[i], F_SETFD, FD_CLOEXEC);
+    }
+    if (p->trace_fd >= 0)
+        host_call(__NR_fcntl, p->trace_fd, F_SETFD, FD_CLOEXEC);
+    p->run_id = b->run_id;
+    p->excache_bytes = b->excache_bytes;
+    p->boot_flags = b->flags;
+    p->policy = b->policy;
+    p->memory = b->memory;
+    p->storage = b->storage;
+    text_copy(p->writable, sizeof p->writable, given.writable);
+    const char *slash = strrchr(given.program, '/');
+    text_copy(p->name, sizeof p->name, slash ? slash + 1 : given.program);
+    host_call(__NR_prctl, PR_SET_NAME, p->name);
+    map_stats(p->stats_fd);
+    return p;
+}
+
+/* The address space and the connections: new ones from the node, or what the last image left. */
+static void attach(struct process *p, const struct boot *b)
+{
+    struct asid asid = b->asid;
+    uint64_t memory_bytes = b->memory_bytes;
+    int memory_fd = hidden(b->memory_fd), storage_fd = hidden(b->storage_fd);
+    bool joined = memory_fd >= 0;
+
+    node_watch(p->lifeline_fd);
+    if (!joined) {
+        int rc = node_join(p, &asid, &memory_bytes, &memory_fd, &storage_fd);
+        if (rc < 0)
+            host_die("the node (ashlar-process) did not admit this program (error %d)", -rc);
+        STAT_ADD(processes, 1);
+    }
+    host_call(__NR_fcntl, memory_fd, F_SETFD, FD_CLOEXEC);
+    host_call(__NR_fcntl, storage_fd, F_SETFD, FD_CLOEXEC);
+    rpc_init(p, memory_fd, storage_fd);
+    mm_init(asid, memory_bytes, p->excache_bytes, (int)p->policy, p->boot_flags & BOOT_NO_MOVE);
+    mm.uffd = fd_hide(mm.uffd);
+    if (joined) {
+        struct rpc rpc;
+        struct msg_space_reset request = {.asid = asid};
+        struct msg_space_reset_reply reply;
+        int rc = RPC_CALL(&rpc, MEMORY, SPACE_RESET, space_reset, &request, &reply);
+        rpc_end(&rpc);
+        if (rc < 0)
+            host_die("the home mComponent did not clear the address space (error %d)", -rc);
+        rc = node_started(p); /* its new name */
+        if (rc < 0)
+            host_die("the node (ashlar-process) does not know this program (error %d)", -rc);
+    }
+}
+
+static const char *reason(int rc)
+{
+    switch (rc) {
+    case -ENOENT:
+        return "No such file or directory";
+    case -EACCES:
+        return "Permission denied";
+    case -ENOEXEC:
+        return "Exec format error";
+    case -EIO:
+        return "the sComponent does not answer";
+    }
+    return "cannot be executed";
+}
+
+static void start_program(struct thread *t)
+{
+    const struct boot *b = given.boot;
+    struct process *p = t->process;
+    const char *prefix[PREFIX_MAX + 1];
+    struct program *program = host_alloc(sizeof *program);
+    struct arguments arguments = {.prefix = prefix, .text_size = 8 * PATH_LIMIT};
+
+    thread_arm(t);
+    attach(p, b);
+    p->files = files_new(given.cwd, b->umask, fd_floor);
+    p->actions = signals_new();
+    arguments.text = host_alloc(arguments.text_size);
+    if (!program || !arguments.text || !p->files || !p->actions)
+        host_die("out of memory");
+    signals_init(p);
+    if (b->memory_fd < 0)
+        files_hold_all(p->files);
+    int rc = program_examine(given.program, program, &arguments);
+    if (rc < 0) {
+        host_message("%s: %s", given.program, reason(rc));
+        host_call(__NR_exit_group, rc == -ENOENT ? 127 : 126);
+    }
+    const char **argv = given.argv;
+    if (arguments.prefix_count) { /* a script: argv[0] gives way */
+        uint32_t rest = b->argc ? b->argc - 1 : 0;
+        argv = host_alloc((arguments.prefix_count + rest + 1) * sizeof *argv);
+        host_assert(argv);
+        memcpy(argv, prefix, (size_t)arguments.prefix_count * sizeof *argv);
+        memcpy(argv + arguments.prefix_count, given.argv + 1, rest * sizeof *argv);
+    }
+    program_load(t, program, argv, given.envp);
+    host_free(arguments.text, arguments.text_size);
+    host_free(program, sizeof *program);
+    t->sigmask = b->sigmask;
+    host_free((void *)b, b->size_bytes);
+    signals_thread_begin(t);
+    thread_return(t);
+}
+
+void start(uint64_t *stack) __attribute__((used));
+void start(uint64_t *stack)
+{
+    relocate();
+    char **envp = (char **)(stack + 1 + stack[0] + 1), **end = envp;
+    while (*end)
+        end++;
+    for (const uint64_t *a = (const uint64_t *)(end + 1); a[0] != AT_NULL; a += 2)
+        if (a[0] < 64)
+            host_auxv[a[0]] = a[1];
+    int fd = find_boot_fd(envp);
+    if (fd < 0 || !read_boot(fd))
+        usage();
+    struct process *p = make_process(given.boot);
+    struct thread *t = thread_new(p, &mm);
+    host_assert(t);
+    t->tid = p->pid;
+    t->main = true;
+    thread_link(t);
+    stack_switch(t, start_program);
+}

@@ -1,0 +1,343 @@
+/*
+ * Evictions: batches of lines on their way out, and back.
+ *
+ * A round (under evict_lock): wait for the write-back in flight; drop the oldest batch where there
+ * are more than the policy keeps; take the next victims, move them to the staging region, send the
+ * dirty ones in one LINE_WRITE, and leave its answer for the next round. A line is BUSY until its
+ * content is sent and STAGED after; so a rescue never takes a page away under a send.
+ *
+ * Why the content is safe: a staged page is dropped only after the batch's LINE_WRITE was answered,
+ * and a rescued one that is written to again is sent again later, on the same connection or after
+ * the first answer.
+ */
+#include <linux/mman.h>
+
+#include "../entry/process.h"
+#include "../host/host.h"
+#include "slots.h"
+
+/* What one round works on. Too large for the kernel stack; protected by evict_lock. */
+static struct {
+    uint32_t slots[BATCH_MAX];
+    uint32_t *words[BATCH_MAX];
+    bool dirty[BATCH_MAX], anonymous[BATCH_MAX], movable[BATCH_MAX];
+    struct line_ref refs[BATCH_MAX];
+    struct rpc_piece pieces[BATCH_MAX];
+} round;
+
+static uint64_t staging_address(uint32_t batch, uint32_t place)
+{
+    return (uint64_t)ex.staging + (((uint64_t)batch * ex.batch_lines + place) << LINE_SHIFT);
+}
+
+static uint64_t slot_address(uint32_t slot)
+{
+    return vpn_address(ex.slots[slot].page);
+}
+
+/* Where a staged slot's page is. */
+static uint64_t staged_at(uint32_t slot)
+{
+    const struct slot *s = &ex.slots[slot];
+    return s->in_place ? slot_address(slot) : staging_address(s->batch - 1u, s->place);
+}
+
+static uint32_t count_free(void)
+{
+    return __atomic_load_n(&ex.free_count, __ATOMIC_RELAXED);
+}
+
+/* ---- the write-back in flight ---- */
+
+void evict_reap(void)
+{
+    if (!ex.in_flight)
+        return;
+    int rc = rpc_wait(&ex.writing);
+    rpc_end(&ex.writing);
+    ex.in_flight = false;
+    if (rc == ASH_NO_FRAMES)
+        host_die("out of memory: the mComponent has no frame left for this program's lines");
+    if (rc < 0)
+        host_die("the mComponent refused a write-back (error %d)", -rc);
+}
+
+/* Sends refs and pieces [0, count) without waiting for the answer. */
+static void send_lines(uint32_t count)
+{
+    struct msg_line_write request = {.asid = mm.asid,
+                                     .lines = round.refs,
+                                     .lines_count = count,
+                                     .data_size = count << LINE_SHIFT};
+    mm_flush();
+    int rc = rpc_begin(&ex.writing, COMPONENT_MEMORY);
+    if (rc == 0)
+        rc = msg_line_write_encode(&request, ex.writing.request, RPC_REQUEST_MAX);
+    if (rc >= 0)
+        rc = rpc_post(&ex.writing, OP_LINE_WRITE, rc, round.pieces, (int)count);
+    if (rc < 0)
+        host_die("lines cannot be sent to the mComponent (error %d)", -rc);
+    ex.in_flight = true;
+    STAT_ADD(lines_written_back, count);
+}
+
+/* ---- out: victims ---- */
+
+/* Claims up to batch_lines victims from the head of the resident list. */
+static uint32_t claim_victims(void)
+{
+    uint32_t n = 0;
+    mutex_lock(&ex.lock);
+    for (uint32_t tries = 2 * ex.batch_lines; tries && n < ex.batch_lines; tries--) {
+        uint32_t slot = resident_first();
+        if (!slot)
+            break;
+        uint32_t *word = line_word_if_any(ex.slots[slot].page);
+        bool dirty = line_claim(word, LINE_DIRTY);
+        resident_remove(slot);
+        if (!dirty && !line_claim(word, LINE_CLEAN)) {
+            resident_append(slot); /* BUSY: in use just now */
+            continue;
+        }
+        round.slots[n] = slot;
+        round.words[n] = word;
+        round.dirty[n] = dirty;
+        n++;
+    }
+    mutex_unlock(&ex.lock);
+    return n;
+}
+
+/* How many victims from i on are neighbours in memory, in order, and of the same kind. */
+static uint32_t neighbours(uint32_t i, uint32_t n)
+{
+    uint32_t run = 1;
+    while (i + run < n && round.movable[i + run] == round.movable[i] &&
+           ex.slots[round.slots[i + run]].page.n == ex.slots[round.slots[i]].page.n + run)
+        run++;
+    return run;
+}
+
+/* Moves victims [i, i + run) to their places in the staging region; what can't stays in place. */
+static void move_out(uint32_t batch, uint32_t i, uint32_t run)
+{
+    uint64_t from = slot_address(round.slots[i]), to = staging_address(batch, i);
+    bool whole = uffd_move(to, from, (uint64_t)run << LINE_SHIFT) == 0;
+    for (uint32_t j = 0; j < run; j++) {
+        struct slot *s = &ex.slots[round.slots[i + j]];
+        uint64_t offset = (uint64_t)j << LINE_SHIFT;
+        /* A run that fails may have moved in part: a line already there answers EEXIST or ENOENT.
+         */
+        int rc = whole ? 0 : uffd_move(to + offset, from + offset, LINE_SIZE);
+        s->in_place = rc != 0 && rc != -EEXIST;
+        ex.batches[batch].moved |= !s->in_place;
+    }
+}
+
+/* Write-protects the dirty ones among [i, i + run) where the application has them. */
+static void protect_in_place(uint32_t i, uint32_t run)
+{
+    for (uint32_t j = i; j < i + run; j++) {
+        if (!ex.slots[round.slots[j]].in_place)
+            continue;
+        if (round.dirty[j] && uffd_write_protect(slot_address(round.slots[j]), LINE_SIZE, true) < 0)
+            host_die("the host cannot write-protect %lx", slot_address(round.slots[j]));
+    }
+}
+
+/* Whether victim j's content has to be sent. One that is zero and never left needs no frame. */
+static bool to_be_sent(uint32_t j)
+{
+    if (!round.dirty[j])
+        return false;
+    return !round.anonymous[j] || *round.words[j] & LINE_REMOTE ||
+           !page_is_zero((const void *)staged_at(round.slots[j]));
+}
+
+static void stage(void)
+{
+    uint32_t batch = (ex.oldest + ex.staged) % (ex.batches_limit + 1);
+    uint32_t n = claim_victims(), count = 0;
+    if (!n)
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        struct slot *s = &ex.slots[round.slots[i]];
+        const struct vma *vma = mm_find(s->page);
+        host_assert(vma);
+        round.anonymous[i] = !vma->file;
+        round.movable[i] = mm.can_move && vma->prot == (PROT_READ | PROT_WRITE);
+        s->place = (uint8_t)i;
+        s->in_place = true;
+        __atomic_store_n(&s->batch, (uint16_t)(batch + 1), __ATOMIC_RELAXED);
+        ex.batches[batch].slots[i] = round.slots[i];
+    }
+    ex.batches[batch].count = n;
+    ex.batches[batch].moved = false;
+    for (uint32_t i = 0, run; i < n; i += run) {
+        run = neighbours(i, n);
+        if (round.movable[i])
+            move_out(batch, i, run);
+        protect_in_place(i, run);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        round.dirty[i] = to_be_sent(i);
+        if (round.dirty[i]) {
+            round.refs[count].page = ex.slots[round.slots[i]].page;
+            round.pieces[count++] =
+                (struct rpc_piece){(const void *)staged_at(round.slots[i]), LINE_SIZE};
+        }
+    }
+    if (count)
+        send_lines(count);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t remote = round.dirty[i] ? LINE_REMOTE : *round.words[i] & LINE_REMOTE;
+        line_release(round.words[i], LINE_STAGED | remote | round.slots[i] << LINE_SLOT_SHIFT);
+    }
+    ex.staged++;
+}
+
+/* ---- gone: the oldest batch ---- */
+
+/* Claims a slot of a batch for good; false where it was rescued or forgotten. */
+static bool claim_staged(uint32_t slot, uint32_t batch, uint32_t **word)
+{
+    struct slot *s = &ex.slots[slot];
+    for (;;) {
+        if (__atomic_load_n(&s->batch, __ATOMIC_ACQUIRE) != batch + 1)
+            return false;
+        *word = line_word_if_any(s->page);
+        uint32_t w = __atomic_load_n(*word, __ATOMIC_ACQUIRE);
+        if (w >> LINE_SLOT_SHIFT != slot)
+            return false;
+        if ((w & LINE_STATE_MASK) == LINE_BUSY)
+            line_wait(*word); /* being rescued: then its batch changes */
+        else if (line_claim(*word, LINE_STAGED))
+            break;
+    }
+    if (*(*word) >> LINE_SLOT_SHIFT == slot && s->batch == batch + 1)
+        return true;
+    line_release(*word, (*(*word) & ~(uint32_t)(LINE_STATE_MASK | LINE_WAITED)) | LINE_STAGED);
+    return false;
+}
+
+/* Drops the oldest batch's pages; its write-back has been answered. */
+static void reclaim(void)
+{
+    uint32_t batch = ex.oldest, n = 0;
+    struct batch *b = &ex.batches[batch];
+
+    for (uint32_t i = 0; i < b->count; i++) {
+        uint32_t *word;
+        if (claim_staged(b->slots[i], batch, &word)) {
+            round.slots[n] = b->slots[i];
+            round.words[n++] = word;
+        }
+    }
+    if (b->moved)
+        uffd_drop(staging_address(batch, 0), (uint64_t)b->count << LINE_SHIFT);
+    for (uint32_t i = 0, run; i < n; i += run) {
+        for (run = 1; i + run < n && ex.slots[round.slots[i]].in_place &&
+                      ex.slots[round.slots[i + run]].in_place &&
+                      slot_address(round.slots[i + run]) ==
+                          slot_address(round.slots[i]) + ((uint64_t)run << LINE_SHIFT);
+             run++)
+            ;
+        if (ex.slots[round.slots[i]].in_place)
+            uffd_drop(slot_address(round.slots[i]), (uint64_t)run << LINE_SHIFT);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        slot_free(round.slots[i]);
+        line_release(round.words[i], LINE_ABSENT | (*round.words[i] & LINE_REMOTE));
+    }
+    ex.oldest = (ex.oldest + 1) % (ex.batches_limit + 1);
+    ex.staged--;
+    STAT_ADD(evictions, n);
+}
+
+void evict_make_room(uint32_t wanted)
+{
+    if (count_free() >= wanted + ex.batch_lines / 2)
+        return;
+    mutex_lock(&ex.evict_lock);
+    while (count_free() < wanted + ex.batch_lines / 2) {
+        evict_reap();
+        /* Ahead of demand: with free slots left, the newest batch's answer may come later. */
+        if (ex.staged && (ex.staged >= ex.batches_limit || count_free() < wanted))
+            reclaim();
+        uint32_t before = ex.staged;
+        if (ex.staged < ex.batches_limit)
+            stage();
+        if (count_free() >= wanted)
+            break;
+        if (ex.staged == before && !ex.staged)
+            host_call(__NR_sched_yield); /* all lines are in other threads' hands just now */
+    }
+    mutex_unlock(&ex.evict_lock);
+}
+
+/* ---- back: rescues ---- */
+
+void evict_rescue(uint32_t *word, uint32_t slot, bool write)
+{
+    struct slot *s = &ex.slots[slot];
+    uint64_t app = slot_address(slot), staged = staged_at(slot);
+    int rc = 0;
+
+    if (s->in_place) {
+        if (write)
+            rc = uffd_write_protect(app, LINE_SIZE, false);
+    } else if (!write || uffd_move(app, staged, LINE_SIZE) < 0) {
+        /* Write-protected from the first moment, which UFFDIO_MOVE cannot do. */
+        rc = uffd_copy(app, (const void *)staged, LINE_SIZE, !write);
+        uffd_drop(staged, LINE_SIZE);
+    }
+    if (rc < 0)
+        host_die("a line cannot be taken back at %lx (error %d)", app, -rc);
+    __atomic_store_n(&s->batch, 0, __ATOMIC_RELEASE);
+    mutex_lock(&ex.lock);
+    ex.policy->rescued(slot);
+    mutex_unlock(&ex.lock);
+    line_release(word, (write ? LINE_DIRTY : LINE_CLEAN) | (*word & LINE_REMOTE) |
+                           slot << LINE_SLOT_SHIFT);
+    STAT_ADD(rescued, 1);
+}
+
+void evict_forget(uint32_t slot)
+{
+    struct slot *s = &ex.slots[slot];
+    if (!s->in_place)
+        uffd_drop(staged_at(slot), LINE_SIZE);
+    __atomic_store_n(&s->batch, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- lines that are about to become unreadable ---- */
+
+void excache_flush_out(struct vpn first, struct vpn end)
+{
+    uint32_t count = 0;
+    evict_reap();
+    for (uint64_t n = first.n; n < end.n; n++) {
+        uint32_t *word = line_word_if_any((struct vpn){n});
+        if (!word) {
+            n |= VREGION_LINES - 1; /* nothing of this vRegion was ever here */
+            continue;
+        }
+        if ((*word & LINE_STATE_MASK) != LINE_DIRTY)
+            continue;
+        uint64_t at = n << LINE_SHIFT;
+        if (uffd_write_protect(at, LINE_SIZE, true) < 0)
+            host_die("the host cannot write-protect %lx", at);
+        *word = (*word & ~(uint32_t)LINE_STATE_MASK) | LINE_CLEAN | LINE_REMOTE;
+        round.refs[count].page.n = n;
+        round.pieces[count++] = (struct rpc_piece){(const void *)at, LINE_SIZE};
+        if (count == BATCH_MAX) {
+            send_lines(count);
+            evict_reap();
+            count = 0;
+        }
+    }
+    if (count) {
+        send_lines(count);
+        evict_reap();
+    }
+}

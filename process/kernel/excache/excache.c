@@ -1,0 +1,107 @@
+/* The ExCache as the address space sees it: set up, lines forgotten or moved, forks. */
+#include "excache.h"
+
+#include "../entry/process.h"
+#include "../host/host.h"
+#include "slots.h"
+
+enum { LEAST_LINES = 64 };
+
+void excache_init(uint64_t budget_bytes, int policy)
+{
+    uint64_t lines = budget_bytes >> LINE_SHIFT;
+    if (lines < LEAST_LINES)
+        lines = LEAST_LINES;
+    if (lines > LINE_SLOTS_MAX)
+        lines = LINE_SLOTS_MAX;
+    ex.budget = (uint32_t)lines;
+    ex.policy = policy == BOOT_POLICY_FIFO ? &excache_fifo : &excache_lru;
+    ex.batch_lines = ex.budget / 32 < BATCH_MAX ? ex.budget / 32 : BATCH_MAX;
+    ex.batches_limit = ex.policy->staged_lines(ex.budget) / ex.batch_lines;
+    if (ex.batches_limit < 1)
+        ex.batches_limit = 1;
+    if (ex.batches_limit > BATCHES_MAX)
+        ex.batches_limit = BATCHES_MAX;
+
+    uint64_t staging_bytes = (uint64_t)(ex.batches_limit + 1) * ex.batch_lines << LINE_SHIFT;
+    ex.slots = host_alloc((lines + 1) * sizeof *ex.slots);
+    ex.batches = host_alloc((ex.batches_limit + 1) * sizeof *ex.batches);
+    ex.staging = host_alloc(staging_bytes);
+    if (!ex.slots || !ex.batches || !ex.staging)
+        host_die("out of memory for an ExCache of %lu lines", lines);
+    uffd_register((uint64_t)ex.staging, staging_bytes);
+    for (uint32_t i = ex.budget; i >= 1; i--) {
+        ex.slots[i].next = ex.free_head;
+        ex.free_head = i;
+    }
+    ex.free_count = ex.budget;
+}
+
+static void forget_line(uint32_t *word)
+{
+    uint32_t w = *word, slot = w >> LINE_SLOT_SHIFT;
+    switch (w & LINE_STATE_MASK) {
+    case LINE_CLEAN:
+    case LINE_DIRTY:
+        resident_remove(slot);
+        slot_free(slot);
+        break;
+    case LINE_STAGED:
+        evict_forget(slot);
+        slot_free(slot);
+        break;
+    default:
+        break;
+    }
+    *word = LINE_ABSENT;
+}
+
+void excache_forget(struct vpn first, struct vpn end)
+{
+    evict_reap();
+    for (uint64_t n = first.n; n < end.n; n++) {
+        uint32_t *word = line_word_if_any((struct vpn){n});
+        if (!word)
+            n |= VREGION_LINES - 1; /* nothing of this vRegion was ever here */
+        else if (*word)
+            forget_line(word);
+    }
+}
+
+void excache_moved(struct vpn from, struct vpn to, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t *old = line_word_if_any((struct vpn){from.n + i});
+        if (!old || !*old)
+            continue;
+        uint32_t *word = line_word((struct vpn){to.n + i});
+        if (!word)
+            host_die("out of memory for the ExCache's line table");
+        *word = *old;
+        *old = LINE_ABSENT;
+        if (*word & LINE_STATE_MASK)
+            ex.slots[*word >> LINE_SLOT_SHIFT].page = (struct vpn){to.n + i};
+    }
+}
+
+void excache_quiesce(void)
+{
+    evict_reap();
+}
+
+void excache_fork_child(void)
+{
+    uint64_t bytes = (uint64_t)(ex.batches_limit + 1) * ex.batch_lines << LINE_SHIFT;
+    uffd_register((uint64_t)ex.staging, bytes);
+}
+
+bool excache_has(struct vpn page)
+{
+    const uint32_t *word = line_word_if_any(page);
+    return word && *word & LINE_STATE_MASK;
+}
+
+uint32_t excache_resident(void)
+{
+    return ex.budget - __atomic_load_n(&ex.free_count, __ATOMIC_RELAXED);
+}

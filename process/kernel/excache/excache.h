@@ -1,0 +1,63 @@
+/*
+ * The ExCache: which lines of the program are resident on this pComponent, and how they come and
+ * go.
+ *
+ * Each resident line owns a *slot*; there are as many slots as the budget has lines, so the bound
+ * holds by construction. Each line of the address space has a *line word* (lines.h) with its state:
+ *
+ *   ABSENT  not here. With LINE_REMOTE its content is at the owner; else it is zero, or the file's
+ *   BUSY    one thread is filling it or taking it out; others wait on the word
+ *   CLEAN   resident and write-protected: the owner has the same content
+ *   DIRTY   resident and writable
+ *   STAGED  on its way out, in a batch: content sent, page still here, can be rescued
+ *
+ * Miss: p-local zero line where nothing was ever written back (no message), else one LINE_FETCH for
+ * a run of lines; sequential misses double the run. Eviction: when fewer than a batch of slots is
+ * free, a batch of victims is moved (UFFDIO_MOVE) to a staging region, its dirty lines are sent in
+ * one LINE_WRITE whose answer is awaited only when the next batch leaves; the oldest batch is
+ * dropped when there are more than the policy keeps. A line touched while staged is rescued: that
+ * is the second chance by which recency is learnt, for user space has no accessed bits. Lines that
+ * cannot be moved (read-only or executable ranges, pages shared with a fork child, hosts before
+ * Linux 6.8) are staged in place, write-protected.
+ *
+ * Messages per miss: 1 (amortised over the run). System calls per single miss: sendmsg, recv, one
+ * ioctl, the signal's return. Copies of the data: socket to buffer, buffer to page.
+ */
+#ifndef ASHLAR_KERNEL_EXCACHE_H
+#define ASHLAR_KERNEL_EXCACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../mm/mm.h"
+
+struct thread;
+
+void excache_init(uint64_t budget_bytes, int policy);
+
+enum excache_result {
+    EXCACHE_OK = 0,      /* the line is there now: repeat the access */
+    EXCACHE_MAPERR = -1, /* no such mapping: SIGSEGV, SEGV_MAPERR */
+    EXCACHE_ACCERR = -2, /* protection: SIGSEGV, SEGV_ACCERR */
+    EXCACHE_BUSERR = -3, /* past the file's end or not to be had: SIGBUS, BUS_ADRERR */
+};
+/* Serves a fault of the application window. No lock is held by the caller. */
+int excache_fault(uint64_t address, bool write, struct thread *t);
+
+/* Forgets lines [first, end), contents included (unmapped, discarded). mm.lock is held for writing.
+ */
+void excache_forget(struct vpn first, struct vpn end);
+/* The lines of [from, from + count) are now at `to`: the host's pages were moved already. */
+void excache_moved(struct vpn from, struct vpn to, uint64_t count);
+/* Writes back and drops every resident line of [first, end): they become unreadable. */
+void excache_flush_out(struct vpn first, struct vpn end);
+/* Waits until no write-back is in flight. mm.lock is held for writing. */
+void excache_quiesce(void);
+/* In a fork child: every resident line is write-protected again. */
+void excache_fork_child(void);
+/* Whether a line is resident now. */
+bool excache_has(struct vpn page);
+/* Lines resident now, staged ones included. */
+uint32_t excache_resident(void);
+
+#endif

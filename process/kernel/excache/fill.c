@@ -1,0 +1,290 @@
+/*
+ * Misses: from the fault to the line.
+ *
+ * The thread that claims a line's word (ABSENT to BUSY) fills it; others sleep on the word. A fill
+ * claims further absent lines after it where the thread's misses are sequential (the run doubles up
+ * to FETCH_MAX_LINES) or the vma maps a file, so that one message brings them all.
+ */
+#include <linux/mman.h>
+
+#include "../entry/process.h"
+#include "../entry/thread.h"
+#include "../host/host.h"
+#include "slots.h"
+
+enum {
+    FILE_RUN = 16,     /* lines fetched at once of a mapped file */
+    ZERO_RUN_MAX = 16, /* p-local lines made at once */
+};
+
+/* Zero lines to copy from: never written, so the host's own zero page is behind all of it. */
+static uint8_t zeros[ZERO_RUN_MAX * LINE_SIZE] __attribute__((aligned(LINE_SIZE)));
+
+/* The lines that one fill has claimed: `count` from `first`, all BUSY, each with a slot. */
+struct run {
+    struct vpn first;
+    uint32_t count;
+    uint32_t *words[FETCH_MAX_LINES];
+    uint32_t slots[FETCH_MAX_LINES];
+};
+
+/* Ends BUSY for a line that is resident now. */
+static void line_filled(struct run *run, uint32_t i, enum line_state state, bool remote)
+{
+    uint32_t slot = run->slots[i];
+    ex.slots[slot].page = (struct vpn){run->first.n + i};
+    mutex_lock(&ex.lock);
+    ex.policy->filled(slot);
+    mutex_unlock(&ex.lock);
+    line_release(run->words[i], state | (remote ? LINE_REMOTE : 0) | slot << LINE_SLOT_SHIFT);
+}
+
+/* Ends BUSY for a line that is absent still. */
+static void line_not_filled(struct run *run, uint32_t i)
+{
+    slot_free(run->slots[i]);
+    line_release(run->words[i], LINE_ABSENT | (*run->words[i] & LINE_REMOTE));
+}
+
+static uint32_t least(uint64_t a, uint64_t b)
+{
+    return (uint32_t)(a < b ? a : b);
+}
+
+/* How many lines to ask for: grows while the thread goes through memory in order. */
+static uint32_t run_wanted(struct thread *t, struct vpn page, const struct vma *vma, uint32_t most)
+{
+    t->miss_run = page.n == t->miss_next ? least(t->miss_run * 2ull, FETCH_MAX_LINES) : 1;
+    uint32_t n = t->miss_run;
+    if (vma->file && n < FILE_RUN)
+        n = FILE_RUN;
+    n = least(n, most);
+    n = least(n, ex.budget / 16);
+    return n ? n : 1;
+}
+
+/*
+ * Extends the run, whose first word is claimed, by lines in the same condition (absent, and remote
+ * or not), and gets a slot for each; the run is cut to the slots there are.
+ */
+static void run_extend(struct run *run, const struct vma *vma, uint32_t wanted)
+{
+    uint32_t remote = *run->words[0] & LINE_REMOTE;
+    uint64_t end = least(vma->end.n - run->first.n, VREGION_LINES - run->first.n % VREGION_LINES);
+    uint32_t got;
+
+    wanted = least(wanted, end);
+    evict_make_room(wanted);
+    while ((got = slots_take(wanted, run->slots)) == 0)
+        evict_make_room(1);
+    for (run->count = 1; run->count < got; run->count++) {
+        uint32_t *word = run->words[0] + run->count;
+        if ((__atomic_load_n(word, __ATOMIC_RELAXED) & LINE_REMOTE) != remote ||
+            !line_claim(word, LINE_ABSENT))
+            break;
+        if ((*word & LINE_REMOTE) != remote) {
+            line_release(word, LINE_ABSENT | (*word & LINE_REMOTE));
+            break;
+        }
+        run->words[run->count] = word;
+    }
+    for (uint32_t i = run->count; i < got; i++)
+        slot_free(run->slots[i]);
+}
+
+static void fill_failed(struct run *run, int rc)
+{
+    host_die("the host gives no memory for the ExCache at %lx (error %d)", vpn_address(run->first),
+             -rc);
+}
+
+/*
+ * Lines that begin as zero: no message. For a write they are real pages; for a read the host's zero
+ * page, which a later write replaces without our notice: so they count as dirty from the start.
+ */
+static void fill_p_local(struct run *run, bool write)
+{
+    uint64_t at = vpn_address(run->first), size = (uint64_t)run->count << LINE_SHIFT;
+    int rc = write ? uffd_copy(at, zeros, size, false) : uffd_zero(at, size);
+    if (rc < 0)
+        fill_failed(run, rc);
+    for (uint32_t i = run->count; i-- > 0;)
+        line_filled(run, i, LINE_DIRTY, false);
+    STAT_ADD(p_local_fills, run->count);
+}
+
+static void note_miss(uint64_t since_ns)
+{
+    uint64_t ns = host_now_ns() - since_ns;
+    unsigned bucket = 0;
+    if (ns >= 8) { /* eight buckets to an octave */
+        unsigned octave = 63 - (unsigned)__builtin_clzll(ns);
+        bucket = octave * 8 + (unsigned)(ns >> (octave - 3) & 7);
+    }
+    if (bucket >= STATS_MISS_BUCKETS)
+        bucket = STATS_MISS_BUCKETS - 1;
+    STAT_ADD(miss_ns[bucket], 1);
+    STAT_ADD(misses, 1);
+}
+
+/* What the owner answered for the faulting line itself. */
+static int result_of(uint8_t kind)
+{
+    switch (kind) {
+    case LINE_DATA:
+    case LINE_ZERO:
+        return EXCACHE_OK;
+    case LINE_UNMAPPED:
+        return EXCACHE_MAPERR;
+    }
+    return EXCACHE_BUSERR;
+}
+
+/*
+ * Installs what a LINE_FETCH brought. The line that was written to comes first in the run and is
+ * installed writable; all others are write-protected.
+ */
+static int install(struct run *run, const struct msg_line_fetch_reply *reply, bool write, bool file)
+{
+    const uint8_t *data = reply->data;
+    uint32_t n = least(run->count, reply->kinds_size);
+    int rc = 0;
+
+    for (uint32_t i = 0; i < n && rc == 0;) {
+        uint32_t same = 1;
+        uint8_t kind = reply->kinds[i];
+        bool writable = write && i == 0;
+        uint64_t at = vpn_address(run->first) + ((uint64_t)i << LINE_SHIFT);
+        while (i + same < n && reply->kinds[i + same] == kind && !writable && kind == LINE_DATA)
+            same++;
+        if (kind == LINE_DATA) {
+            rc = uffd_copy(at, data, (uint64_t)same << LINE_SHIFT, !writable);
+            data += (size_t)same << LINE_SHIFT;
+        } else if (kind == LINE_ZERO) {
+            rc = uffd_copy(at, zeros, LINE_SIZE, !writable);
+        }
+        if (rc < 0)
+            fill_failed(run, rc);
+        for (uint32_t j = i; j < i + same; j++) {
+            if (kind == LINE_DATA || kind == LINE_ZERO)
+                line_filled(run, j, writable ? LINE_DIRTY : LINE_CLEAN,
+                            *run->words[j] & LINE_REMOTE);
+            else
+                line_not_filled(run, j);
+        }
+        i += same;
+    }
+    for (uint32_t i = n; i < run->count; i++)
+        line_not_filled(run, i);
+    (void)file;
+    return n ? result_of(reply->kinds[0]) : EXCACHE_BUSERR;
+}
+
+static bool reply_is_whole(const struct msg_line_fetch_reply *reply)
+{
+    uint64_t lines = 0;
+    for (uint32_t i = 0; i < reply->kinds_size; i++)
+        lines += reply->kinds[i] == LINE_DATA;
+    return reply->data_size == lines << LINE_SHIFT;
+}
+
+static int fill_fetch(struct run *run, const struct vma *vma, bool write)
+{
+    uint64_t since = host_now_ns();
+    struct rpc rpc;
+    struct msg_line_fetch request = {.asid = mm.asid, .first = run->first, .count = run->count};
+    struct msg_line_fetch_reply reply;
+
+    mm_flush();
+    int rc = RPC_CALL(&rpc, MEMORY, LINE_FETCH, line_fetch, &request, &reply);
+    if (rc == 0 && !reply_is_whole(&reply))
+        rc = ASH_MALFORMED;
+    if (rc < 0)
+        host_die("the mComponent did not deliver the line at %lx (error %d)",
+                 vpn_address(run->first), -rc);
+    STAT_ADD(lines_fetched, least(run->count, reply.kinds_size));
+    rc = install(run, &reply, write, vma->file != NULL);
+    rpc_end(&rpc);
+    note_miss(since);
+    return rc;
+}
+
+static int fill(struct thread *t, const struct vma *vma, struct vpn page, uint32_t *word,
+                bool write)
+{
+    struct run run = {.first = page, .words = {word}};
+    bool fetch = vma->file || *word & LINE_REMOTE;
+    int rc = EXCACHE_OK;
+
+    run_extend(&run, vma, run_wanted(t, page, vma, fetch ? FETCH_MAX_LINES : ZERO_RUN_MAX));
+    t->miss_next = page.n + run.count;
+    if (fetch)
+        rc = fill_fetch(&run, vma, write);
+    else
+        fill_p_local(&run, write);
+    return rc;
+}
+
+/* A first write to a line that was clean, or that a fork or a move protected again. */
+static void unprotect(uint32_t *word, struct vpn page)
+{
+    uint32_t rest = *word & ~(uint32_t)(LINE_STATE_MASK | LINE_WAITED);
+    int rc = uffd_write_protect(vpn_address(page), LINE_SIZE, false);
+    if (rc < 0)
+        host_die("the host keeps %lx write-protected (error %d)", vpn_address(page), -rc);
+    mutex_lock(&ex.lock);
+    ex.policy->used(rest >> LINE_SLOT_SHIFT);
+    mutex_unlock(&ex.lock);
+    line_release(word, rest | LINE_DIRTY);
+    STAT_ADD(write_protect_faults, 1);
+}
+
+static int serve(struct thread *t, struct vpn page, bool write)
+{
+    const struct vma *vma = mm_find(page);
+    if (!vma)
+        return EXCACHE_MAPERR;
+    if (write ? !(vma->prot & PROT_WRITE) : !(vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
+        return EXCACHE_ACCERR;
+    uint32_t *word = line_word(page);
+    if (!word)
+        host_die("out of memory for the ExCache's line table");
+    for (;;) {
+        uint32_t w = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+        switch (w & LINE_STATE_MASK) {
+        case LINE_BUSY:
+            line_wait(word);
+            break;
+        case LINE_CLEAN:
+        case LINE_DIRTY:
+            if (!write)
+                return EXCACHE_OK;
+            if (line_claim(word, w & LINE_STATE_MASK)) {
+                unprotect(word, page);
+                return EXCACHE_OK;
+            }
+            break;
+        case LINE_STAGED:
+            if (line_claim(word, LINE_STAGED)) {
+                uint64_t since = host_now_ns();
+                evict_rescue(word, *word >> LINE_SLOT_SHIFT, write);
+                note_miss(since);
+                return EXCACHE_OK;
+            }
+            break;
+        default:
+            if (line_claim(word, LINE_ABSENT))
+                return fill(t, vma, page, word, write);
+        }
+    }
+}
+
+int excache_fault(uint64_t address, bool write, struct thread *t)
+{
+    if (address < WINDOW_START || address >= WINDOW_END)
+        return EXCACHE_MAPERR;
+    rwlock_read(&mm.lock);
+    int rc = serve(t, vpn_of(address), write);
+    rwlock_read_end(&mm.lock);
+    return rc;
+}

@@ -1,0 +1,152 @@
+/*
+ * The program into the empty window: images, heap, stack, auxiliary vector.
+ *
+ * Layout: a PIE low in the window, the heap after the program, mappings downwards from below the
+ * stack, the stack at the top; each at a random distance, as on Linux.
+ */
+#include <linux/auxvec.h>
+#include <linux/mman.h>
+#include <linux/resource.h>
+
+#include "../entry/thread.h"
+#include "../host/host.h"
+#include "../mm/mm.h"
+#include "../mm/uaccess.h"
+#include "elf_file.h"
+#include "loader.h"
+
+#define MAP_FIXED     0x10
+#define MAP_NORESERVE 0x4000
+#define PIE_BASE      0x155555554000ull /* a third of the window, as Linux takes two thirds of its own \
+                                         */
+#define STACK_BYTES (8ull << 20)
+#define STACK_GUARD (1ull << 20)
+
+extern uint64_t host_auxv[64]; /* start.c: the host's, by type */
+
+static uint64_t random_lines(unsigned bits)
+{
+    uint64_t n = 0;
+    host_call(__NR_getrandom, &n, sizeof n, 0);
+    return (n & ((1ull << bits) - 1)) << LINE_SHIFT;
+}
+
+static void check(long rc, const char *what, const struct program *program)
+{
+    if (rc < 0)
+        host_die("cannot load %s: %s (error %ld)", program->file.path, what, -rc);
+}
+
+/* Pushes bytes onto the new stack. */
+static uint64_t push(uint64_t *sp, const void *data, size_t size)
+{
+    *sp -= size;
+    if (user_write(*sp, data, size) < 0)
+        host_die("the first stack of the program cannot be written");
+    return *sp;
+}
+
+static uint32_t count(const char *const *texts)
+{
+    uint32_t n = 0;
+    while (texts[n])
+        n++;
+    return n;
+}
+
+/* Pushes the texts, last first, and leaves their addresses in out[]. */
+static void push_texts(uint64_t *sp, const char *const *texts, uint32_t n, uint64_t *out)
+{
+    for (uint32_t i = n; i-- > 0;)
+        out[i] = push(sp, texts[i], strlen(texts[i]) + 1);
+}
+
+/* The auxiliary vector, from the host's where the host's is right. Returns its words. */
+static uint32_t make_auxv(struct process *p, const struct elf_image *image, uint64_t interpreter,
+                          uint64_t random, uint64_t platform, uint64_t name)
+{
+    static const uint64_t from_host[] = {AT_HWCAP,  AT_PAGESZ,       AT_CLKTCK, AT_UID,
+                                         AT_EUID,   AT_GID,          AT_EGID,   AT_SECURE,
+                                         AT_HWCAP2, AT_SYSINFO_EHDR, 51};
+    uint64_t pairs[][2] = {{AT_PHDR, image->phdr_address},
+                           {AT_PHENT, sizeof(Elf64_Phdr)},
+                           {AT_PHNUM, image->phdr_count},
+                           {AT_BASE, interpreter},
+                           {AT_FLAGS, 0},
+                           {AT_ENTRY, image->entry},
+                           {AT_RANDOM, random},
+                           {AT_EXECFN, name},
+                           {AT_PLATFORM, platform}};
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < sizeof from_host / sizeof from_host[0]; i++) {
+        if (from_host[i] < 64 && host_auxv[from_host[i]]) {
+            p->auxv[n++] = from_host[i];
+            p->auxv[n++] = host_auxv[from_host[i]];
+        }
+    }
+    for (uint32_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        p->auxv[n++] = pairs[i][0];
+        p->auxv[n++] = pairs[i][1];
+    }
+    p->auxv[n++] = AT_NULL;
+    p->auxv[n++] = 0;
+    return n;
+}
+
+static uint64_t build_stack(struct thread *t, const struct program *program,
+                            const struct elf_image *image, uint64_t interpreter, uint64_t top,
+                            const char *const *argv, const char *const *envp)
+{
+    uint32_t argc = count(argv), envc = count(envp);
+    uint64_t zero = 0, sp = top, random_bytes[2];
+    size_t table_size = (argc + envc + 2) * sizeof(uint64_t);
+    uint64_t *table = host_alloc(table_size);
+    if (!table)
+        host_die("out of memory for the program's arguments");
+
+    host_call(__NR_getrandom, random_bytes, sizeof random_bytes, 0);
+    push(&sp, &zero, sizeof zero);
+    uint64_t name = push(&sp, program->file.path, strlen(program->file.path) + 1);
+    push_texts(&sp, envp, envc, table + argc + 1);
+    push_texts(&sp, argv, argc, table);
+    uint64_t platform = push(&sp, "x86_64", 7);
+    sp &= ~(uint64_t)15;
+    uint64_t random = push(&sp, random_bytes, sizeof random_bytes);
+    uint32_t words = make_auxv(t->process, image, interpreter, random, platform, name);
+
+    /* The stack pointer is 16-byte aligned at argc. */
+    size_t below = words * sizeof(uint64_t) + table_size + sizeof(uint64_t);
+    sp = (sp - below) & ~(uint64_t)15;
+    uint64_t at = sp + below;
+    push(&at, t->process->auxv, words * sizeof(uint64_t));
+    push(&at, table, table_size);
+    uint64_t argc_word = argc;
+    push(&at, &argc_word, sizeof argc_word);
+    host_free(table, table_size);
+    return sp;
+}
+
+void program_load(struct thread *t, const struct program *program, const char *const *argv,
+                  const char *const *envp)
+{
+    struct elf_image image, interpreter = {0};
+    uint64_t stack_top = WINDOW_END - LINE_SIZE - random_lines(18);
+    uint64_t stack_size = STACK_BYTES;
+
+    mm.stack_limit = stack_size;
+    mm.mmap_top = stack_top - stack_size - STACK_GUARD - random_lines(16);
+    check(mm_map(stack_top - stack_size, stack_size, PROT_READ | PROT_WRITE,
+                 MAP_FIXED | MAP_NORESERVE, NULL, 0, VMA_STACK),
+          "its stack", program);
+    check(elf_map(&program->file, PIE_BASE + random_lines(20), &image), "its segments", program);
+    mm.brk_start = mm.brk =
+        ((image.end + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1)) + random_lines(10);
+    if (program->has_interpreter)
+        check(elf_map(&program->interpreter, 0, &interpreter), "its interpreter", program);
+    text_copy(t->process->program, sizeof t->process->program, program->file.path);
+    uint64_t sp = build_stack(t, program, &image, interpreter.base, stack_top, argv, envp);
+    t->regs = (struct regs){.orig_rax = (uint64_t)-1,
+                            .rflags = 0x202,
+                            .rsp = sp,
+                            .rip = program->has_interpreter ? interpreter.entry : image.entry};
+}

@@ -1,0 +1,532 @@
+/*
+ * Changes of the address space; see mm.h.
+ *
+ * Each change: take mm.lock for writing, check, change the host mapping, the vma array and the line
+ * words, post the operation for the home. Only a file mapping waits for the home's answer.
+ * Messages: none for anonymous changes (they ride ahead of the next fetch or write-back, up to
+ * OPS_MAX in one message, plus one VREGION_GRANT for each new GiB of addresses); one for a file.
+ */
+#include <linux/mman.h>
+
+#include "../excache/excache.h"
+#include "../files/files.h"
+#include "../host/host.h"
+#include "../rpc/rpc.h"
+#include "vmas.h"
+
+#define MAP_FIXED           0x10
+#define MAP_FIXED_NOREPLACE 0x100000
+#define MAP_NORESERVE       0x4000
+
+struct mm mm;
+
+/* A page-aligned [first, end) out of bytes; false where it leaves the window or is empty. */
+static bool lines_of(uint64_t address, uint64_t length, struct vpn *first, struct vpn *end)
+{
+    if (length == 0 || length > WINDOW_END || address & (LINE_SIZE - 1))
+        return false;
+    length = (length + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    if (address < WINDOW_START || address > WINDOW_END || length > WINDOW_END - address)
+        return false;
+    *first = vpn_of(address);
+    *end = vpn_of(address + length);
+    return true;
+}
+
+void mm_init(struct asid asid, uint64_t memory_bytes, uint64_t excache_bytes, int policy,
+             bool no_move)
+{
+    mm.asid = asid;
+    mm.memory_bytes = memory_bytes;
+    mm.vmas = host_alloc((VMA_MAX + 2) * sizeof *mm.vmas);
+    mm.ops = host_alloc(OPS_MAX * sizeof *mm.ops);
+    mm.vregions = host_alloc(VREGION_COUNT / 8);
+    host_assert(mm.vmas && mm.ops && mm.vregions);
+    mm.uffd = uffd_open(&mm.can_move);
+    mm.can_move = mm.can_move && !no_move;
+    excache_init(excache_bytes, policy);
+}
+
+/* ---- what is posted to the home ---- */
+
+static void grant(uint32_t first, uint32_t count)
+{
+    struct rpc rpc;
+    struct msg_vregion_grant request = {.asid = mm.asid, .first = first, .count = count};
+    struct msg_vregion_grant_reply reply;
+    int rc = RPC_CALL(&rpc, MEMORY, VREGION_GRANT, vregion_grant, &request, &reply);
+    rpc_end(&rpc);
+    if (rc < 0)
+        host_die("the home mComponent grants no vRegion %u+%u: out of memory (error %d)", first,
+                 count, -rc);
+    for (uint32_t i = first; i < first + count; i++)
+        mm.vregions[i / 8] |= (uint8_t)(1 << i % 8);
+}
+
+/* Asks for the vRegions of [first, end) that are not granted yet. ops_lock is held. */
+static void grant_missing(struct vpn first, struct vpn end)
+{
+    uint32_t at = (uint32_t)(first.n / VREGION_LINES);
+    uint32_t last = (uint32_t)((end.n - 1) / VREGION_LINES);
+    while (at <= last) {
+        uint32_t run = 0;
+        while (at + run <= last && run < 1024 &&
+               !(mm.vregions[(at + run) / 8] >> (at + run) % 8 & 1))
+            run++;
+        if (run)
+            grant(at, run);
+        at += run + 1;
+    }
+}
+
+static void flush_locked(void)
+{
+    for (uint32_t i = 0; i < mm.ops_count; i++) {
+        const struct vm_op *op = &mm.ops[i];
+        if (op->kind == VM_OP_MAP)
+            grant_missing(op->first, (struct vpn){op->first.n + op->count});
+        if (op->kind == VM_OP_REMAP)
+            grant_missing(op->to, (struct vpn){op->to.n + op->count});
+    }
+    struct rpc rpc;
+    struct msg_space_ops request = {.asid = mm.asid, .ops = mm.ops, .ops_count = mm.ops_count};
+    struct msg_space_ops_reply reply;
+    int rc = RPC_CALL(&rpc, MEMORY, SPACE_OPS, space_ops, &request, &reply);
+    rpc_end(&rpc);
+    if (rc < 0)
+        host_die("the home mComponent refused a change of the address space (error %d)", -rc);
+    __atomic_store_n(&mm.ops_count, 0, __ATOMIC_RELEASE);
+}
+
+void mm_flush(void)
+{
+    if (!__atomic_load_n(&mm.ops_count, __ATOMIC_ACQUIRE))
+        return;
+    mutex_lock(&mm.ops_lock);
+    if (mm.ops_count)
+        flush_locked();
+    mutex_unlock(&mm.ops_lock);
+}
+
+static void post(uint8_t kind, int prot, struct vpn first, struct vpn end, struct vpn to)
+{
+    mutex_lock(&mm.ops_lock);
+    if (mm.ops_count == OPS_MAX)
+        flush_locked();
+    mm.ops[mm.ops_count] = (struct vm_op){
+        .kind = kind, .prot = (uint8_t)prot, .first = first, .count = end.n - first.n, .to = to};
+    __atomic_store_n(&mm.ops_count, mm.ops_count + 1, __ATOMIC_RELEASE);
+    mutex_unlock(&mm.ops_lock);
+}
+
+static int post_file(const struct vma *v)
+{
+    struct rpc rpc;
+    struct msg_map_file request = {.asid = mm.asid,
+                                   .first = v->first,
+                                   .count = v->end.n - v->first.n,
+                                   .prot = v->prot,
+                                   .file = v->file->id,
+                                   .version = v->file->version,
+                                   .offset = v->file_line << LINE_SHIFT,
+                                   .file_bytes = v->file->size_bytes,
+                                   .path = v->file->path};
+    struct msg_map_file_reply reply;
+    mutex_lock(&mm.ops_lock);
+    if (mm.ops_count)
+        flush_locked();
+    grant_missing(v->first, v->end);
+    mutex_unlock(&mm.ops_lock);
+    int rc = RPC_CALL(&rpc, MEMORY, MAP_FILE, map_file, &request, &reply);
+    rpc_end(&rpc);
+    return rc;
+}
+
+/* ---- changes ---- */
+
+static void unmap_locked(struct vpn first, struct vpn end, bool tell)
+{
+    if (vmas_free(first, end))
+        return;
+    excache_forget(first, end);
+    uffd_unmap(first, end);
+    vmas_remove(first, end);
+    if (tell)
+        post(VM_OP_UNMAP, 0, first, end, (struct vpn){0});
+}
+
+/* Where a new mapping goes: 0 with *first set, or a negative errno. */
+static int place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struct vpn *end)
+{
+    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
+        if (hint & (LINE_SIZE - 1))
+            return -EINVAL;
+        if (!lines_of(hint, length, first, end))
+            return -ENOMEM;
+        if (flags & MAP_FIXED_NOREPLACE && !vmas_free(*first, *end))
+            return -EEXIST;
+        return 0;
+    }
+    hint &= ~(uint64_t)(LINE_SIZE - 1);
+    if (hint && lines_of(hint, length, first, end) && vmas_free(*first, *end))
+        return 0;
+    uint64_t count = (length + LINE_SIZE - 1) >> LINE_SHIFT;
+    *first = vmas_gap(count, vpn_of(mm.mmap_top));
+    if (!first->n)
+        return -ENOMEM;
+    *end = (struct vpn){first->n + count};
+    return 0;
+}
+
+static long map_locked(struct vpn first, struct vpn end, int prot, struct vma_file *file,
+                       uint64_t offset, enum vma_name name)
+{
+    struct vma v = {.first = first,
+                    .end = end,
+                    .file = file,
+                    .file_line = offset >> LINE_SHIFT,
+                    .prot = (uint8_t)(prot & 7),
+                    .name = (uint8_t)name};
+    if (!vmas_room())
+        return -ENOMEM;
+    unmap_locked(first, end, file != NULL);
+    long rc = uffd_map(first, end, prot);
+    if (rc == 0 && file) {
+        rc = post_file(&v);
+        if (rc < 0) {
+            uffd_unmap(first, end);
+            rc = rpc_errno((int)rc);
+        }
+    }
+    if (rc < 0)
+        return rc;
+    vmas_insert(&v);
+    if (!file)
+        post(VM_OP_MAP, prot & 7, first, end, (struct vpn){0});
+    return (long)vpn_address(first);
+}
+
+long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vnode_file *file,
+            uint64_t offset, enum vma_name name)
+{
+    struct vma_file *f = NULL;
+    struct vpn first, end;
+
+    if (length == 0 || offset & (LINE_SIZE - 1))
+        return -EINVAL;
+    if (length > WINDOW_END)
+        return -ENOMEM;
+    /* Linux's heuristic overcommit: refuse only what could never fit. */
+    if (!file && prot & PROT_WRITE && !(flags & MAP_NORESERVE) && length > mm.memory_bytes)
+        return -ENOMEM;
+    if (file) {
+        f = host_alloc(sizeof *f);
+        if (!f)
+            return -ENOMEM;
+        f->users = 1;
+        f->id = file->attr.id;
+        f->version = file_version(&file->attr);
+        f->size_bytes = file->attr.size_bytes;
+        text_copy(f->path, sizeof f->path, file->path);
+    }
+    rwlock_write(&mm.lock);
+    long rc = place(hint, length, flags, &first, &end);
+    if (rc == 0)
+        rc = map_locked(first, end, prot, f, offset, name);
+    rwlock_write_end(&mm.lock);
+    if (rc < 0)
+        vma_file_put(f);
+    return rc;
+}
+
+long mm_unmap(uint64_t address, uint64_t length)
+{
+    struct vpn first, end;
+    if (address & (LINE_SIZE - 1) || length == 0)
+        return -EINVAL;
+    if (!lines_of(address, length, &first, &end))
+        return -EINVAL;
+    rwlock_write(&mm.lock);
+    long rc = vmas_room() ? 0 : -ENOMEM;
+    if (rc == 0)
+        unmap_locked(first, end, true);
+    rwlock_write_end(&mm.lock);
+    return rc;
+}
+
+/* Whether [first, end) is mapped without a hole. */
+static bool covered(struct vpn first, struct vpn end)
+{
+    uint32_t i = mm_find_index(first);
+    for (uint64_t at = first.n; at < end.n; at = mm.vmas[i++].end.n)
+        if (i == mm.vma_count || mm.vmas[i].first.n > at)
+            return false;
+    return true;
+}
+
+bool mm_covered(uint64_t address, uint64_t length)
+{
+    struct vpn first, end;
+    if (length == 0)
+        return true;
+    if (!lines_of(address, length, &first, &end))
+        return false;
+    rwlock_read(&mm.lock);
+    bool yes = covered(first, end);
+    rwlock_read_end(&mm.lock);
+    return yes;
+}
+
+long mm_resident(struct vpn first, uint64_t count, uint8_t *out)
+{
+    rwlock_read(&mm.lock);
+    long rc = covered(first, (struct vpn){first.n + count}) ? 0 : -ENOMEM;
+    for (uint64_t i = 0; rc == 0 && i < count; i++)
+        out[i] = excache_has((struct vpn){first.n + i});
+    rwlock_read_end(&mm.lock);
+    return rc;
+}
+
+long mm_protect(uint64_t address, uint64_t length, int prot)
+{
+    struct vpn first, end;
+    if (address & (LINE_SIZE - 1) || prot & ~(7 | PROT_GROWSDOWN | PROT_GROWSUP))
+        return -EINVAL;
+    if (length == 0)
+        return 0;
+    if (!lines_of(address, length, &first, &end))
+        return -ENOMEM;
+    prot &= 7;
+    rwlock_write(&mm.lock);
+    long rc = covered(first, end) && vmas_room() ? 0 : -ENOMEM;
+    if (rc == 0 && !(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
+        excache_flush_out(first, end);
+    if (rc == 0)
+        rc = uffd_protect(first, end, prot);
+    if (rc == 0) {
+        vmas_cut(first);
+        vmas_cut(end);
+        for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++)
+            mm.vmas[i].prot = (uint8_t)prot;
+        vmas_join(first, end);
+        post(VM_OP_PROTECT, prot, first, end, (struct vpn){0});
+    }
+    rwlock_write_end(&mm.lock);
+    return rc;
+}
+
+long mm_discard(uint64_t address, uint64_t length)
+{
+    struct vpn first, end;
+    if (address & (LINE_SIZE - 1))
+        return -EINVAL;
+    if (length == 0)
+        return 0;
+    if (!lines_of(address, length, &first, &end))
+        return -ENOMEM;
+    rwlock_write(&mm.lock);
+    long rc = covered(first, end) ? 0 : -ENOMEM;
+    for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
+        struct vpn low = {mm.vmas[i].first.n > first.n ? mm.vmas[i].first.n : first.n};
+        struct vpn high = {mm.vmas[i].end.n < end.n ? mm.vmas[i].end.n : end.n};
+        excache_forget(low, high);
+        uffd_drop(vpn_address(low), vpn_address(high) - vpn_address(low));
+        post(VM_OP_DISCARD, 0, low, high, (struct vpn){0});
+    }
+    rwlock_write_end(&mm.lock);
+    return rc;
+}
+
+/* Moves the lines of one vma's part to a free place. */
+static long relocate(struct vpn first, struct vpn end, struct vpn to)
+{
+    const struct vma *found = mm_find(first);
+    uint64_t count = end.n - first.n;
+    struct vma v = *found;
+
+    excache_quiesce();
+    long rc = uffd_relocate(vpn_address(first), count << LINE_SHIFT, vpn_address(to));
+    if (rc < 0)
+        return rc;
+    excache_moved(first, to, count);
+    v.file_line += first.n - v.first.n;
+    vma_file_get(v.file);
+    vmas_remove(first, end);
+    v.first = to;
+    v.end = (struct vpn){to.n + count};
+    vmas_insert(&v);
+    post(VM_OP_REMAP, v.prot, first, end, to);
+    return 0;
+}
+
+/* Maps [first, end) as the continuation of the vma that ends or ended before it. */
+static long extend(const struct vma *like, struct vpn first, struct vpn end)
+{
+    uint64_t line = like->file_line + (first.n - like->first.n);
+    long rc = map_locked(first, end, like->prot, vma_file_get(like->file), line << LINE_SHIFT,
+                         like->name);
+    if (rc < 0)
+        vma_file_put(like->file);
+    return rc < 0 ? rc : 0;
+}
+
+static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_end, int flags,
+                         uint64_t to)
+{
+    uint32_t i = mm_find_index(first);
+    if (i == mm.vma_count || mm.vmas[i].first.n > first.n || mm.vmas[i].end.n < old_end.n)
+        return -EFAULT;
+    if (!vmas_room())
+        return -ENOMEM;
+    uint64_t count = new_end.n - first.n;
+    struct vma like = mm.vmas[i];
+
+    if (flags & MREMAP_FIXED) {
+        struct vpn target, target_end;
+        if (!lines_of(to, count << LINE_SHIFT, &target, &target_end) ||
+            (target.n < old_end.n && first.n < target_end.n))
+            return -EINVAL;
+        unmap_locked(target, target_end, true);
+        if (new_end.n < old_end.n) {
+            unmap_locked(new_end, old_end, true);
+            old_end = new_end;
+        }
+        long rc = relocate(first, old_end, target);
+        like.file_line += first.n - like.first.n;
+        like.first = target;
+        if (rc == 0 && new_end.n > old_end.n)
+            rc = extend(&like, (struct vpn){target.n + (old_end.n - first.n)}, target_end);
+        return rc < 0 ? rc : (long)to;
+    }
+    if (new_end.n <= old_end.n) {
+        if (new_end.n < old_end.n)
+            unmap_locked(new_end, old_end, true);
+        return (long)vpn_address(first);
+    }
+    if (like.end.n == old_end.n && new_end.n <= vpn_of(WINDOW_END).n &&
+        vmas_free(old_end, new_end)) {
+        long rc = extend(&like, old_end, new_end);
+        return rc < 0 ? rc : (long)vpn_address(first);
+    }
+    if (!(flags & MREMAP_MAYMOVE))
+        return -ENOMEM;
+    struct vpn target = vmas_gap(count, vpn_of(mm.mmap_top));
+    if (!target.n)
+        return -ENOMEM;
+    long rc = relocate(first, old_end, target);
+    like.file_line += first.n - like.first.n;
+    like.first = target;
+    if (rc == 0)
+        rc = extend(&like, (struct vpn){target.n + (old_end.n - first.n)},
+                    (struct vpn){target.n + count});
+    return rc < 0 ? rc : (long)vpn_address(target);
+}
+
+long mm_remap(uint64_t from, uint64_t old_length, uint64_t new_length, int flags, uint64_t to)
+{
+    struct vpn first, old_end, new_end;
+    if (from & (LINE_SIZE - 1) || flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) || new_length == 0 ||
+        (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
+        return -EINVAL;
+    if (old_length == 0) /* a second view of a shared mapping: there are none */
+        return -EINVAL;
+    if (!lines_of(from, old_length, &first, &old_end))
+        return -EFAULT;
+    if (new_length > WINDOW_END || new_length > mm.memory_bytes)
+        return -ENOMEM;
+    new_end = (struct vpn){first.n + ((new_length + LINE_SIZE - 1) >> LINE_SHIFT)};
+    rwlock_write(&mm.lock);
+    long rc = remap_locked(first, old_end, new_end, flags, to);
+    rwlock_write_end(&mm.lock);
+    return rc;
+}
+
+long mm_brk(uint64_t to)
+{
+    rwlock_write(&mm.lock);
+    uint64_t old_end = (mm.brk + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    uint64_t new_end = (to + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    if (to >= mm.brk_start && to <= WINDOW_END) {
+        long rc = 0;
+        if (new_end > old_end) {
+            rc = new_end - mm.brk_start <= mm.memory_bytes &&
+                         vmas_free(vpn_of(old_end), (struct vpn){vpn_of(new_end).n + 1})
+                     ? map_locked(vpn_of(old_end), vpn_of(new_end), PROT_READ | PROT_WRITE, NULL, 0,
+                                  VMA_HEAP)
+                     : -ENOMEM;
+        } else if (new_end < old_end) {
+            unmap_locked(vpn_of(new_end), vpn_of(old_end), true);
+        }
+        if (rc >= 0)
+            mm.brk = to;
+    }
+    long result = (long)mm.brk;
+    rwlock_write_end(&mm.lock);
+    return result;
+}
+
+/* ---- fork ---- */
+
+void mm_fork_prepare(void)
+{
+    rwlock_write(&mm.lock);
+    excache_quiesce();
+    mm_flush();
+    mutex_lock(&mm.ops_lock);
+}
+
+void mm_fork_parent(void)
+{
+    mutex_unlock(&mm.ops_lock);
+    rwlock_write_end(&mm.lock);
+}
+
+void mm_fork_child(struct asid child)
+{
+    bool can_move;
+    mm.asid = child;
+    host_call(__NR_close, mm.uffd);
+    mm.uffd = uffd_open(&can_move);
+    for (uint32_t i = 0; i < mm.vma_count; i++) {
+        uint64_t address = vpn_address(mm.vmas[i].first);
+        uint64_t size = vpn_address(mm.vmas[i].end) - address;
+        uffd_register(address, size);
+        uffd_write_protect(address, size, true);
+    }
+    excache_fork_child();
+    mutex_unlock(&mm.ops_lock);
+    rwlock_write_end(&mm.lock);
+}
+
+size_t mm_print_maps(char *out, size_t size)
+{
+    size_t total = 0;
+    rwlock_read(&mm.lock);
+    for (uint32_t i = 0; i < mm.vma_count; i++) {
+        const struct vma *v = &mm.vmas[i];
+        char line[PATH_LIMIT + 128];
+        size_t n = text_format(
+            line, sizeof line, "%08lx-%08lx %c%c%cp %08lx %02x:%02x %lu", vpn_address(v->first),
+            vpn_address(v->end), v->prot & PROT_READ ? 'r' : '-', v->prot & PROT_WRITE ? 'w' : '-',
+            v->prot & PROT_EXEC ? 'x' : '-', v->file ? v->file_line << LINE_SHIFT : 0,
+            v->file ? (unsigned)(v->file->id.device >> 8 & 0xfff) : 0,
+            v->file ? (unsigned)(v->file->id.device & 0xff) : 0,
+            v->file ? (unsigned long)v->file->id.inode : 0);
+        const char *name = v->file                ? v->file->path
+                           : v->name == VMA_HEAP  ? "[heap]"
+                           : v->name == VMA_STACK ? "[stack]"
+                                                  : NULL;
+        if (name) {
+            do
+                line[n++] = ' ';
+            while (n < 73);
+            n += text_copy(line + n, sizeof line - n - 1, name);
+        }
+        line[n++] = '\n';
+        if (total < size)
+            memcpy(out + total, line, n < size - total ? n : size - total);
+        total += n;
+    }
+    rwlock_read_end(&mm.lock);
+    return total;
+}

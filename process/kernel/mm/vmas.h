@@ -1,0 +1,25 @@
+/* The sorted array of vmas: cutting, removing, inserting. mm.lock is held for writing. */
+#ifndef ASHLAR_KERNEL_VMAS_H
+#define ASHLAR_KERNEL_VMAS_H
+
+#include "mm.h"
+
+/* Whether two more vmas fit: what a change of a range may need at most. */
+bool vmas_room(void);
+/* Makes page a border: cuts the vma that spans it. */
+void vmas_cut(struct vpn page);
+/* Takes everything in [first, end) out of the array (the host mappings are the caller's). */
+void vmas_remove(struct vpn first, struct vpn end);
+/* Puts in a vma whose range is free; joins it with neighbours that it continues. */
+void vmas_insert(const struct vma *vma);
+/* Joins what can be joined around the vmas of [first, end). */
+void vmas_join(struct vpn first, struct vpn end);
+/* Whether [first, end) is free. */
+bool vmas_free(struct vpn first, struct vpn end);
+/* The highest free run of `count` lines that ends at or below `top`; page 0: none. */
+struct vpn vmas_gap(uint64_t count, struct vpn top);
+
+struct vma_file *vma_file_get(struct vma_file *file);
+void vma_file_put(struct vma_file *file);
+
+#endif

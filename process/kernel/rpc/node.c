@@ -1,0 +1,232 @@
+/*
+ * The process's seat at its node; see node.h. A UNIX socket, so that connections can be handed
+ * over.
+ */
+#include <linux/fcntl.h>
+#include <linux/socket.h>
+#include <linux/time_types.h>
+
+#include "../host/host.h"
+#include "errors.h"
+#include "node.h"
+#include "wire.h"
+
+#define SOL_SOCKET       1
+#define SCM_RIGHTS       1
+#define MSG_NOSIGNAL     0x4000
+#define MSG_CMSG_CLOEXEC 0x40000000
+#define SIGKILL          9
+#define O_ASYNC          020000
+
+int fd_floor;
+
+struct io_piece {
+    void *base;
+    size_t size;
+};
+
+struct message {
+    void *name;
+    uint32_t name_size;
+    struct io_piece *pieces;
+    size_t piece_count;
+    void *control;
+    size_t control_size;
+    uint32_t flags;
+};
+
+struct control {
+    size_t size;
+    int level, type;
+    int fds[NODE_FDS_MAX];
+};
+
+int fd_hide(int fd)
+{
+    long high = host_call(__NR_fcntl, fd, F_DUPFD_CLOEXEC, fd_floor);
+    if (high < 0)
+        host_die("no descriptor left for the monitor (error %ld)", -high);
+    host_call(__NR_close, fd);
+    return (int)high;
+}
+
+static bool send_all(int fd, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+    while (size) {
+        long n = host_call(__NR_sendto, fd, at, size, MSG_NOSIGNAL, 0, 0);
+        if (n == -EINTR || n == -EAGAIN)
+            continue;
+        if (n <= 0)
+            return false;
+        at += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+/* Receives exactly size bytes, and any descriptors that come with them. */
+static bool receive_all(int fd, void *data, size_t size, int *fds, int *fd_count)
+{
+    uint8_t *at = data;
+    while (size) {
+        struct control c = {0};
+        struct io_piece piece = {at, size};
+        struct message m = {
+            .pieces = &piece, .piece_count = 1, .control = &c, .control_size = sizeof c};
+        long n = host_call(__NR_recvmsg, fd, &m, MSG_CMSG_CLOEXEC);
+        if (n == -EINTR || n == -EAGAIN)
+            continue;
+        if (n <= 0)
+            return false;
+        if (m.control_size && c.level == SOL_SOCKET && c.type == SCM_RIGHTS) {
+            int count = (int)((c.size - offsetof(struct control, fds)) / sizeof(int));
+            for (int i = 0; i < count; i++) {
+                if (*fd_count < NODE_FDS_MAX)
+                    fds[(*fd_count)++] = fd_hide(c.fds[i]);
+                else
+                    host_call(__NR_close, c.fds[i]);
+            }
+        }
+        at += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+static long exchange(int fd, uint16_t op, uint8_t *payload, size_t size, size_t room, int *fds,
+                     int *fd_count)
+{
+    static uint64_t serial; /* under node_lock */
+    uint8_t bytes[WIRE_HEADER_SIZE];
+    struct wire_header h = {
+        .version = PROTOCOL_VERSION, .op = op, .length = (uint32_t)size, .request_id = ++serial};
+
+    h.crc = wire_crc(wire_header_crc(&h), payload, size);
+    wire_header_encode(&h, bytes);
+    *fd_count = 0;
+    if (!send_all(fd, bytes, sizeof bytes) || !send_all(fd, payload, size) ||
+        !receive_all(fd, bytes, sizeof bytes, fds, fd_count))
+        return ASH_LOST;
+    int rc = wire_header_decode(&h, bytes, room);
+    if (rc < 0)
+        return rc;
+    if (!receive_all(fd, payload, h.length, fds, fd_count))
+        return ASH_LOST;
+    if (!wire_crc_ok(&h, payload))
+        return ASH_CORRUPT;
+    if (h.request_id != serial)
+        return ASH_MALFORMED;
+    return h.status < 0 ? h.status : (long)h.length;
+}
+
+long node_call(struct process *p, uint16_t op, uint8_t *payload, size_t size, size_t room, int *fds,
+               int *fd_count)
+{
+    mutex_lock(&p->node_lock);
+    long rc = exchange(p->node_fd, op, payload, size, room, fds, fd_count);
+    mutex_unlock(&p->node_lock);
+    if (rc < 0)
+        for (; *fd_count > 0; (*fd_count)--)
+            host_call(__NR_close, fds[*fd_count - 1]);
+    return rc;
+}
+
+/* node_call that must bring exactly `wanted` descriptors. */
+static long call_for_fds(struct process *p, uint16_t op, uint8_t *payload, int size, size_t room,
+                         int *fds, int wanted)
+{
+    int count = 0;
+    if (size < 0)
+        return size;
+    long rc = node_call(p, op, payload, (size_t)size, room, fds, &count);
+    if (rc >= 0 && count != wanted) {
+        while (count > 0)
+            host_call(__NR_close, fds[--count]);
+        return ASH_MALFORMED;
+    }
+    return rc;
+}
+
+int node_join(struct process *p, struct asid *asid, uint64_t *memory_bytes, int *memory_fd,
+              int *storage_fd)
+{
+    uint8_t body[512];
+    int fds[NODE_FDS_MAX];
+    struct msg_process_join request = {.pid = (uint32_t)p->pid};
+    struct msg_process_join_reply reply;
+
+    text_copy(request.name, sizeof request.name, p->name);
+    long rc =
+        call_for_fds(p, OP_PROCESS_JOIN, body, msg_process_join_encode(&request, body, sizeof body),
+                     sizeof body, fds, 2);
+    if (rc >= 0)
+        rc = msg_process_join_reply_decode(&reply, body, (size_t)rc);
+    if (rc < 0)
+        return (int)rc;
+    *asid = reply.asid;
+    *memory_bytes = reply.memory_bytes;
+    p->memory = reply.memory;
+    p->storage = reply.storage;
+    *memory_fd = fds[0];
+    *storage_fd = fds[1];
+    return 0;
+}
+
+int node_fork(struct process *p, struct asid child, struct node_child *out)
+{
+    uint8_t body[64];
+    int fds[NODE_FDS_MAX];
+    struct msg_process_fork request = {.child = child};
+    long rc =
+        call_for_fds(p, OP_PROCESS_FORK, body, msg_process_fork_encode(&request, body, sizeof body),
+                     sizeof body, fds, child.n ? 4 : 2);
+    if (rc < 0)
+        return (int)rc;
+    *out = (struct node_child){fds[0], fds[1], child.n ? fds[2] : -1, child.n ? fds[3] : -1};
+    return 0;
+}
+
+int node_started(struct process *p)
+{
+    uint8_t body[64];
+    int fds[NODE_FDS_MAX];
+    struct msg_process_started request = {.pid = (uint32_t)p->pid};
+    text_copy(request.name, sizeof request.name, p->name);
+    return (int)call_for_fds(p, OP_PROCESS_STARTED, body,
+                             msg_process_started_encode(&request, body, sizeof body), sizeof body,
+                             fds, 0);
+}
+
+int node_connect(struct process *p, struct component id)
+{
+    uint8_t body[64];
+    int fds[NODE_FDS_MAX];
+    struct msg_process_connect request = {.id = id};
+    long rc =
+        call_for_fds(p, OP_PROCESS_CONNECT, body,
+                     msg_process_connect_encode(&request, body, sizeof body), sizeof body, fds, 1);
+    return rc < 0 ? (int)rc : fds[0];
+}
+
+void node_watch(int lifeline_fd)
+{
+    if (lifeline_fd < 0)
+        return;
+    host_call(__NR_fcntl, lifeline_fd, F_SETOWN, host_call(__NR_getpid));
+    host_call(__NR_fcntl, lifeline_fd, F_SETSIG, SIGKILL);
+    host_call(__NR_fcntl, lifeline_fd, F_SETFL,
+              host_call(__NR_fcntl, lifeline_fd, F_GETFL) | O_ASYNC);
+    /* It may have closed before it was watched. */
+    uint8_t byte;
+    long n = host_call(__NR_recvfrom, lifeline_fd, &byte, 1, 0x40 /* MSG_DONTWAIT */, 0, 0);
+    if (n == -ENOTSOCK) {
+        struct {
+            int fd;
+            short events, revents;
+        } poll = {lifeline_fd, 0, 0};
+        n = host_call(__NR_poll, &poll, 1, 0) > 0 ? 0 : -EAGAIN;
+    }
+    if (n == 0)
+        host_die("the node (ashlar-process) has ended");
+}

@@ -1,0 +1,39 @@
+/* The process's seat at its node: joining, forking, further connections. One request at a time. */
+#ifndef ASHLAR_KERNEL_NODE_H
+#define ASHLAR_KERNEL_NODE_H
+
+#include "../entry/process.h"
+
+enum { NODE_FDS_MAX = 4 };
+
+/*
+ * Sends one request on the seat and waits for its reply, with the descriptors that came along
+ * (close-on-exec, moved to the monitor's own numbers). payload is overwritten by the reply's.
+ * Returns the reply's size, or a negative error.
+ */
+long node_call(struct process *p, uint16_t op, uint8_t *payload, size_t size, size_t room, int *fds,
+               int *fd_count) __attribute__((warn_unused_result));
+
+/* PROCESS_JOIN: a new address space, and both connections to it. 0 or a negative error. */
+int node_join(struct process *p, struct asid *asid, uint64_t *memory_bytes, int *memory_fd,
+              int *storage_fd) __attribute__((warn_unused_result));
+/* What a forked child starts with. memory_fd and storage_fd are -1 for child.n == 0. */
+struct node_child {
+    int node_fd, lifeline_fd, memory_fd, storage_fd;
+};
+int node_fork(struct process *p, struct asid child, struct node_child *out)
+    __attribute__((warn_unused_result));
+/* The child's first words. */
+int node_started(struct process *p) __attribute__((warn_unused_result));
+/* A further connection to a component; a descriptor or a negative error. */
+int node_connect(struct process *p, struct component id) __attribute__((warn_unused_result));
+
+/* The lifeline: from now on the host kills this process when the node ends. */
+void node_watch(int lifeline_fd);
+
+/* Moves a descriptor to the monitor's own, hidden numbers. Returns the new one. */
+int fd_hide(int fd);
+/* The first hidden number; set once at start. */
+extern int fd_floor;
+
+#endif

@@ -1,0 +1,413 @@
+/*
+ * Requests to the monitors; see rpc.h.
+ *
+ * Per exchange: one sendmsg (header, body and bulk together), one recv where the reply is there
+ * within the spin or after one poll, more only for replies beyond the socket's buffer.
+ */
+#include <linux/futex.h>
+#include <linux/time_types.h>
+
+#include "../entry/process.h"
+#include "../entry/thread.h"
+#include "../host/host.h"
+#include "node.h"
+#include "rpc.h"
+#include "rpc_pool.h"
+#include "wire.h"
+
+#define MSG_NOSIGNAL 0x4000
+#define MSG_DONTWAIT 0x40
+#define POLLIN       1
+#define POLLOUT      4
+
+enum { CONNECTIONS = 4, PIECES_MAX = WRITE_MAX_LINES + 2, RETRY_MS = 20 };
+
+struct rpc_connection {
+    struct mutex lock; /* held from rpc_begin to rpc_end; protects the rest */
+    int fd;            /* -1: none yet, or lost */
+    uint64_t serial;   /* of that descriptor, see process->rpc_limit */
+    int kind;
+    uint16_t op; /* of the request under way */
+    uint64_t request_id;
+    uint32_t sent_size;
+    uint8_t *buffer; /* request body, then the reply: RPC_REQUEST_MAX, header, FRAME_MAX */
+    uint32_t spin_skip, spin_misses; /* spinning that does not pay is left out for a while */
+};
+
+static struct rpc_connection memory[CONNECTIONS], storage[CONNECTIONS];
+static struct process *owner;
+static uint64_t serials;   /* descriptors ever made; relaxed */
+static uint32_t next_wait; /* spreads waiters over the pool; relaxed */
+
+static struct rpc_connection *pool_of(int kind)
+{
+    return kind == COMPONENT_MEMORY ? memory : storage;
+}
+
+static const struct component_info *component_of(int kind)
+{
+    return kind == COMPONENT_MEMORY ? &owner->memory : &owner->storage;
+}
+
+void rpc_init(struct process *p, int memory_fd, int storage_fd)
+{
+    owner = p;
+    for (int i = 0; i < CONNECTIONS; i++) {
+        memory[i].lock = storage[i].lock = (struct mutex){0};
+        memory[i].kind = COMPONENT_MEMORY;
+        storage[i].kind = COMPONENT_STORAGE;
+        memory[i].fd = i == 0 ? memory_fd : -1;
+        storage[i].fd = i == 0 ? storage_fd : -1;
+    }
+}
+
+void rpc_fork_child(struct process *p, int memory_fd, int storage_fd)
+{
+    for (int i = 0; i < CONNECTIONS; i++) {
+        if (memory[i].fd >= 0)
+            host_call(__NR_close, memory[i].fd);
+        if (storage[i].fd >= 0)
+            host_call(__NR_close, storage[i].fd);
+    }
+    rpc_init(p, memory_fd, storage_fd);
+}
+
+void rpc_descriptors(int *memory_fd, int *storage_fd)
+{
+    *memory_fd = memory[0].fd;
+    *storage_fd = storage[0].fd;
+}
+
+void rpc_hold_first(void)
+{
+    mutex_lock(&memory[0].lock);
+    mutex_lock(&storage[0].lock);
+}
+
+void rpc_release_first(void)
+{
+    mutex_unlock(&storage[0].lock);
+    mutex_unlock(&memory[0].lock);
+}
+
+static void lost(struct rpc_connection *c, int why)
+{
+    const struct component_info *info = component_of(c->kind);
+    host_call(__NR_close, c->fd);
+    c->fd = -1;
+    if (c->kind == COMPONENT_MEMORY)
+        host_die("%s (memory, pid %u) was lost (%s); this program kept its memory there",
+                 info->name, info->pid, why == ASH_TIMEOUT ? "no answer" : ash_error_text(why));
+}
+
+/* A vfork child may use only the connections that its copy of the descriptors has. */
+static bool usable(const struct rpc_connection *c)
+{
+    const struct process *p = current()->process;
+    return !p->vforked || (c->fd >= 0 && c->serial <= p->rpc_limit);
+}
+
+static struct rpc_connection *take(struct rpc_connection *pool)
+{
+    for (int i = 0; i < CONNECTIONS; i++) {
+        if (!mutex_trylock(&pool[i].lock))
+            continue;
+        if (usable(&pool[i]))
+            return &pool[i];
+        mutex_unlock(&pool[i].lock);
+    }
+    for (;;) { /* wait for one, not always the same; a vfork child may find that all are lost */
+        uint32_t i = __atomic_fetch_add(&next_wait, 1, __ATOMIC_RELAXED) % CONNECTIONS;
+        mutex_lock(&pool[i].lock);
+        if (usable(&pool[i]) || pool[i].fd < 0)
+            return &pool[i];
+        mutex_unlock(&pool[i].lock);
+    }
+}
+
+static void set_descriptor(struct rpc_connection *c, int fd)
+{
+    c->fd = fd;
+    c->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t rpc_two_of_each(void)
+{
+    struct rpc first, second, store;
+    int rc = rpc_begin(&first, COMPONENT_MEMORY);
+    if (rc == 0)
+        rc = rpc_begin(&second, COMPONENT_MEMORY);
+    else
+        second.connection = NULL;
+    rpc_end(&second);
+    rpc_end(&first);
+    rc = rpc_begin(&store, COMPONENT_STORAGE);
+    rpc_end(&store);
+    (void)rc; /* a storage monitor that is away is the next file call's matter */
+    return __atomic_load_n(&serials, __ATOMIC_RELAXED);
+}
+
+int rpc_begin(struct rpc *rpc, int kind)
+{
+    struct rpc_connection *c = take(pool_of(kind));
+    rpc->connection = c;
+    if (!c->buffer)
+        c->buffer = host_alloc(RPC_REQUEST_MAX + WIRE_HEADER_SIZE + FRAME_MAX);
+    if (!c->buffer)
+        return -ENOMEM;
+    rpc->request = c->buffer;
+    if (c->fd < 0 && !current()->process->vforked) {
+        int fd = node_connect(owner, component_of(kind)->id);
+        if (fd >= 0)
+            set_descriptor(c, fd);
+        else if (kind == COMPONENT_MEMORY)
+            host_die("no connection to %s (memory): error %d", component_of(kind)->name, -fd);
+        /* A storage connection is tried again by rpc_exchange, for as long as its deadline allows.
+         */
+    }
+    return 0;
+}
+
+void rpc_end(struct rpc *rpc)
+{
+    if (rpc->connection)
+        mutex_unlock(&rpc->connection->lock);
+    rpc->connection = NULL;
+}
+
+static unsigned timeout_ms(const struct rpc_connection *c)
+{
+    return c->kind == COMPONENT_MEMORY ? MEMORY_TIMEOUT_MS : STORAGE_TIMEOUT_MS;
+}
+
+/* Waits until fd is ready; 0, or ASH_TIMEOUT. */
+static int wait_ready(int fd, short events, uint64_t deadline_ns)
+{
+    struct {
+        int fd;
+        short events, revents;
+    } p = {fd, events, 0};
+    for (;;) {
+        uint64_t now = host_now_ns();
+        if (now >= deadline_ns)
+            return ASH_TIMEOUT;
+        uint64_t left = deadline_ns - now;
+        struct __kernel_timespec ts = {(long)(left / 1000000000), (long)(left % 1000000000)};
+        long n = host_call(__NR_ppoll, &p, 1, &ts, NULL, 8);
+        if (n > 0)
+            return 0;
+        if (n < 0 && n != -EINTR)
+            return ASH_LOST;
+    }
+}
+
+struct io_vector {
+    const void *base;
+    size_t size;
+};
+
+struct io_message {
+    void *name;
+    uint64_t name_size;
+    struct io_vector *pieces;
+    size_t piece_count;
+    void *control;
+    size_t control_size;
+    uint64_t flags;
+};
+
+/* One sendmsg, and more only where the socket's buffer is full. */
+static int send_pieces(struct rpc_connection *c, struct io_vector *v, int count)
+{
+    uint64_t deadline = 0;
+    while (count) {
+        struct io_message m = {.pieces = v, .piece_count = (size_t)count};
+        long n = host_call(__NR_sendmsg, c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n == -EINTR)
+            continue;
+        if (n == -EAGAIN) {
+            if (!deadline)
+                deadline = host_now_ns() + timeout_ms(c) * 1000000ull;
+            int rc = wait_ready(c->fd, POLLOUT, deadline);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        if (n < 0)
+            return ASH_LOST;
+        while (count && (size_t)n >= v->size) {
+            n -= (long)v->size;
+            v++;
+            count--;
+        }
+        if (count) {
+            v->base = (const uint8_t *)v->base + n;
+            v->size -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+static int send_request(struct rpc_connection *c, const struct rpc_piece *bulk, int bulk_count)
+{
+    struct io_vector v[PIECES_MAX];
+    uint8_t bytes[WIRE_HEADER_SIZE];
+    struct wire_header h = {
+        .version = PROTOCOL_VERSION, .op = c->op, .request_id = ++c->request_id};
+
+    if (bulk_count > PIECES_MAX - 2)
+        return ASH_TOO_BIG;
+    v[0] = (struct io_vector){bytes, sizeof bytes};
+    v[1] = (struct io_vector){c->buffer, c->sent_size};
+    h.length = c->sent_size;
+    for (int i = 0; i < bulk_count; i++) {
+        v[i + 2] = (struct io_vector){bulk[i].base, bulk[i].size};
+        h.length += (uint32_t)bulk[i].size;
+    }
+    uint32_t crc = wire_header_crc(&h);
+    for (int i = 0; i <= bulk_count; i++)
+        crc = wire_crc(crc, v[i + 1].base, v[i + 1].size);
+    h.crc = crc;
+    wire_header_encode(&h, bytes);
+    return send_pieces(c, v, bulk_count + 2);
+}
+
+/* Receives some bytes: spins first where that has paid lately, then sleeps. */
+static long receive_some(struct rpc_connection *c, uint8_t *to, size_t room, uint64_t *deadline)
+{
+    uint64_t until = 0;
+    bool spin = c->spin_skip == 0;
+    if (!spin)
+        c->spin_skip--;
+    for (;;) {
+        long n = host_call(__NR_recvfrom, c->fd, to, room, MSG_DONTWAIT, 0, 0);
+        if (n > 0) {
+            if (spin)
+                c->spin_misses = 0;
+            return n;
+        }
+        if (n == 0 || (n != -EAGAIN && n != -EINTR))
+            return ASH_LOST;
+        uint64_t now = host_now_ns();
+        if (!until)
+            until = now + SPIN_US * 1000;
+        if (spin && now < until) {
+            __builtin_ia32_pause();
+            continue;
+        }
+        if (spin) { /* it did not pay: leave it out for a while, longer each time */
+            if (c->spin_misses < 6)
+                c->spin_misses++;
+            c->spin_skip = 1u << c->spin_misses;
+            spin = false;
+        }
+        if (!*deadline)
+            *deadline = now + timeout_ms(c) * 1000000ull;
+        int rc = wait_ready(c->fd, POLLIN, *deadline);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* The whole reply into the buffer; its status, or an ASH_ code of the connection. */
+static int receive_reply(struct rpc_connection *c, struct rpc *rpc)
+{
+    uint8_t *base = c->buffer + RPC_REQUEST_MAX;
+    size_t have = 0, want = WIRE_HEADER_SIZE;
+    struct wire_header h;
+    uint64_t deadline = 0;
+    bool decoded = false;
+
+    while (have < want) {
+        long n = receive_some(c, base + have, WIRE_HEADER_SIZE + FRAME_MAX - have, &deadline);
+        if (n < 0)
+            return (int)n;
+        have += (size_t)n;
+        if (!decoded && have >= WIRE_HEADER_SIZE) {
+            if (wire_header_decode(&h, base, FRAME_MAX) < 0)
+                return ASH_LOST;
+            want = WIRE_HEADER_SIZE + h.length;
+            decoded = true;
+        }
+    }
+    if (have != want || h.request_id != c->request_id || !wire_crc_ok(&h, base + WIRE_HEADER_SIZE))
+        return ASH_LOST;
+    rpc->reply = base + WIRE_HEADER_SIZE;
+    rpc->reply_size = h.length;
+    return h.status;
+}
+
+int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
+{
+    struct rpc_connection *c = rpc->connection;
+    int index = wire_op_index(op);
+    c->op = op;
+    c->sent_size = (uint32_t)size;
+    if (index >= 0)
+        STAT_ADD(messages[index], 1);
+    if (c->fd < 0 && c->kind == COMPONENT_MEMORY)
+        lost(c, ASH_LOST);
+    if (c->fd < 0)
+        return ASH_LOST;
+    int rc = send_request(c, bulk, count);
+    if (rc == ASH_LOST || rc == ASH_TIMEOUT)
+        lost(c, rc);
+    return rc;
+}
+
+int rpc_wait(struct rpc *rpc)
+{
+    struct rpc_connection *c = rpc->connection;
+    int rc = receive_reply(c, rpc);
+    if (rc == ASH_LOST || rc == ASH_TIMEOUT)
+        lost(c, rc);
+    return rc;
+}
+
+/* Sleeps RETRY_MS; there is no event to wait for when a component is away. */
+static void pause_before_retry(void)
+{
+    struct __kernel_timespec ts = {0, RETRY_MS * 1000000};
+    host_call(__NR_nanosleep, &ts, NULL);
+}
+
+int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
+{
+    uint64_t deadline = 0;
+    for (;;) {
+        int rc = rpc_post(rpc, op, size, bulk, count);
+        if (rc == 0)
+            rc = rpc_wait(rpc);
+        if (rc != ASH_LOST && rc != ASH_TIMEOUT)
+            return rc;
+        /* Only storage comes here: renew the connection until its deadline. */
+        uint64_t now = host_now_ns();
+        if (!deadline)
+            deadline = now + STORAGE_TIMEOUT_MS * 1000000ull;
+        if (now >= deadline || rc == ASH_TIMEOUT || current()->process->vforked)
+            return -EIO;
+        int fd = node_connect(owner, owner->storage.id);
+        if (fd >= 0)
+            set_descriptor(rpc->connection, fd);
+        else
+            pause_before_retry();
+    }
+}
+
+long rpc_errno(int status)
+{
+    if (status >= -4095)
+        return status;
+    switch (status) {
+    case ASH_NO_FRAMES:
+    case ASH_LIMIT:
+        return -ENOMEM;
+    case ASH_FORBIDDEN:
+        return -EACCES;
+    case ASH_STALE_FILE:
+        return -ESTALE;
+    case ASH_TOO_BIG:
+        return -E2BIG;
+    }
+    return -EIO;
+}

@@ -1,0 +1,25 @@
+/* The pool of connections as process life sees it: start, fork, exec. */
+#ifndef ASHLAR_KERNEL_RPC_POOL_H
+#define ASHLAR_KERNEL_RPC_POOL_H
+
+#include <stdint.h>
+
+struct process;
+
+/* The first connection to each component; further ones come from the node on demand. */
+void rpc_init(struct process *p, int memory_fd, int storage_fd);
+/* In a fork child: closes the parent's connections and starts with its own. */
+void rpc_fork_child(struct process *p, int memory_fd, int storage_fd);
+/*
+ * Sees to it that there are two connections to the home (a write-back may hold one) and one to the
+ * sComponent, for a vfork child, whose descriptors are a copy. Returns the serial number of the
+ * newest connection: what process->rpc_limit is about.
+ */
+uint64_t rpc_two_of_each(void);
+/* Waits until no request is under way on the first connections, and keeps them until released. */
+void rpc_hold_first(void);
+void rpc_release_first(void);
+/* The first connections, to be handed on at exec. No request may be under way. */
+void rpc_descriptors(int *memory_fd, int *storage_fd);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * From the number to the handler, with the counts and the trace.
+ *
+ * A handler's restart code stays in regs.rax where a signal of the application waits:
+ * signals_deliver decides with the handler's flags. Where none waits (the host was interrupted by a
+ * stop, say) the call simply begins again.
+ */
+#include "syscalls.h"
+#include "trace.h"
+
+static bool restarts(long result)
+{
+    return result == -ERESTARTSYS || result == -ERESTARTNOHAND || result == -513;
+}
+
+void syscall_dispatch(struct thread *t)
+{
+    uint64_t nr = t->regs.orig_rax;
+    const uint64_t a[6] = {t->regs.rdi, t->regs.rsi, t->regs.rdx,
+                           t->regs.r10, t->regs.r8,  t->regs.r9};
+    const struct syscall_row *row = nr < SYSCALL_COUNT ? &syscall_table[nr] : NULL;
+    bool trace = t->process->trace_fd >= 0;
+    long result = -ENOSYS;
+
+    if (row) {
+        STAT_ADD(syscalls[nr], 1);
+        if (trace)
+            trace_call(t, nr, a);
+        if (row->fn)
+            result = row->fn(t, a);
+        else if (trace)
+            trace_unserved(t, nr);
+    }
+    /* rt_sigreturn and exec's failure paths set the registers themselves. */
+    if (t->regs.orig_rax == (uint64_t)-1)
+        return;
+    if (trace)
+        trace_result(t, nr, result);
+    t->regs.rax = (uint64_t)result;
+    if (restarts(result) && !__atomic_load_n(&t->pending, __ATOMIC_RELAXED)) {
+        t->regs.rip -= 2;
+        t->regs.rax = nr;
+    }
+}

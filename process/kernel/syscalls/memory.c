@@ -1,0 +1,141 @@
+/* System calls about memory: arguments checked and translated for mm/. */
+#include <linux/mman.h>
+
+#include "../excache/excache.h"
+#include "../files/files.h"
+#include "../mm/mm.h"
+#include "memory_calls.h"
+
+#define MAP_TYPE_BITS  0x0f
+#define MAP_SHARED_    1
+#define MAP_PRIVATE_   2
+#define MAP_ANONYMOUS_ 0x20
+
+long sys_mmap(struct thread *t, const uint64_t a[6])
+{
+    int prot = (int)a[2], flags = (int)a[3], type = flags & MAP_TYPE_BITS;
+    struct vnode_file *file = NULL;
+    long rc;
+
+    if (type != MAP_PRIVATE_ && type != MAP_SHARED_ && type != 3 /* MAP_SHARED_VALIDATE */)
+        return -EINVAL;
+    if (prot & ~7)
+        return -EINVAL;
+    if (!(flags & MAP_ANONYMOUS_)) {
+        file = host_alloc(sizeof *file);
+        rc = file ? files_mappable(t->process->files, (int)a[4], file) : -ENOMEM;
+        if (rc < 0)
+            goto out;
+    }
+    /* Shared and writable needs what other processes write to be seen here: not there yet. */
+    rc = -ENODEV;
+    if (type != MAP_PRIVATE_ && (!file || prot & PROT_WRITE))
+        goto out;
+    rc = mm_map(a[0], a[1], prot, flags, file, file ? a[5] : 0, VMA_PLAIN);
+out:
+    if (file)
+        host_free(file, sizeof *file);
+    return rc;
+}
+
+long sys_munmap(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    return mm_unmap(a[0], a[1]);
+}
+
+long sys_mprotect(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    return mm_protect(a[0], a[1], (int)a[2]);
+}
+
+long sys_mremap(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    return mm_remap(a[0], a[1], a[2], (int)a[3], a[4]);
+}
+
+long sys_brk(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    return mm_brk(a[0]);
+}
+
+long sys_madvise(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    if (a[0] & (LINE_SIZE - 1))
+        return -EINVAL;
+    switch ((int)a[2]) {
+    case MADV_DONTNEED:
+        return mm_discard(a[0], a[1]);
+    case MADV_NORMAL:
+    case MADV_RANDOM:
+    case MADV_SEQUENTIAL:
+    case MADV_WILLNEED:
+    case MADV_FREE: /* may keep the content: it does */
+    case MADV_HUGEPAGE:
+    case MADV_NOHUGEPAGE:
+    case MADV_DONTDUMP:
+    case MADV_DODUMP:
+    case MADV_MERGEABLE:
+    case MADV_UNMERGEABLE:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADV_DOFORK:
+        return 0;
+    }
+    return -EINVAL;
+}
+
+/* What is resident in the ExCache. */
+long sys_mincore(struct thread *t, const uint64_t a[6])
+{
+    uint64_t lines = (a[1] + LINE_SIZE - 1) >> LINE_SHIFT;
+    uint8_t *bounce = thread_bounce(t);
+    if (a[0] & (LINE_SIZE - 1))
+        return -EINVAL;
+    if (!user_range_ok(a[0], a[1]))
+        return -ENOMEM;
+    if (!bounce)
+        return -EAGAIN;
+    for (uint64_t done = 0; done < lines;) {
+        uint64_t n = lines - done < BOUNCE_SIZE ? lines - done : BOUNCE_SIZE;
+        long rc = mm_resident((struct vpn){vpn_of(a[0]).n + done}, n, bounce);
+        if (rc < 0)
+            return rc;
+        if (user_write(a[2] + done, bounce, n) < 0)
+            return -EFAULT;
+        done += n;
+    }
+    return 0;
+}
+
+/* Private mappings have nothing to write to a file; shared writable ones do not exist. */
+long sys_msync(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    if (a[0] & (LINE_SIZE - 1) || a[2] & ~(uint64_t)(MS_ASYNC | MS_SYNC | MS_INVALIDATE) ||
+        (a[2] & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
+        return -EINVAL;
+    return mm_covered(a[0], a[1]) ? 0 : -ENOMEM;
+}
+
+/*
+ * Lines cannot be kept here by wish (the ExCache is the node's to share out), and a program's
+ * memory never goes to a disk of this host: so locking is granted and changes nothing.
+ */
+long sys_mlock(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    return mm_covered(a[0] & ~(uint64_t)(LINE_SIZE - 1), a[1] + (a[0] & (LINE_SIZE - 1))) ? 0
+                                                                                          : -ENOMEM;
+}
+
+long sys_mlockall(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    (void)a;
+    return 0;
+}
