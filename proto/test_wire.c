@@ -148,7 +148,11 @@ static void headers(void **state)
     h.crc = wire_crc(wire_header_crc(&h), payload, sizeof payload);
     wire_header_encode(&h, bytes);
     assert_int_equal(wire_header_decode(&back, bytes, 5), 0);
-    assert_memory_equal(&h, &back, sizeof h);
+    uint8_t again[WIRE_HEADER_SIZE];
+    wire_header_encode(&back, again);
+    assert_memory_equal(again, bytes, sizeof bytes);
+    assert_int_equal(back.request_id, h.request_id);
+    assert_int_equal(back.status, h.status);
     assert_true(wire_crc_ok(&back, payload));
     assert_int_equal(wire_header_decode(&back, bytes, 4), ASH_TOO_BIG);
 

@@ -59,16 +59,19 @@ int net_connect(const char *address, const struct net_key *key, const struct msg
                 unsigned timeout_ms, struct net_conn **out, struct component *server) NET_CHECKED;
 /* Closes it and frees everything; NULL is fine. */
 void net_close(struct net_conn *conn);
-/* Frees the structure but leaves the descriptor open, and returns it: to be handed on. */
+/* Frees the structure but leaves the descriptor open, and returns it: to be handed on. Between
+   requests only: what has been received and not handed out is lost. */
 int net_release(struct net_conn *conn);
-/* Wraps a descriptor that is already authenticated (a socket handed over by a monitor). */
+/* Wraps a descriptor that is already authenticated (a socket handed over by a monitor), and owns it
+   on success. */
 int net_adopt(int fd, struct net_conn **out) NET_CHECKED;
 
 /*
  * Sends one request and waits for its reply. payload is an encoded body, bulk (may be NULL) what
  * its bulk field announced. On success returns 0 and fills *reply. A reply with a negative status
  * is returned as that status (reply->payload then serves for ASH_ELSEWHERE). ASH_TIMEOUT and
- * ASH_LOST leave the connection useless: close it.
+ * ASH_LOST leave the connection useless: close it. At most 256 pieces of bulk. Messages that are no
+ * replies and come first are kept for net_receive().
  */
 int net_request(struct net_conn *conn, uint16_t op, const void *payload, size_t size,
                 const struct iovec *bulk, int bulk_count, unsigned timeout_ms,
@@ -77,7 +80,8 @@ int net_request(struct net_conn *conn, uint16_t op, const void *payload, size_t 
 int net_request_fds(struct net_conn *conn, uint16_t op, const void *payload, size_t size,
                     unsigned timeout_ms, struct net_frame *reply, int *fds,
                     int *fd_count) NET_CHECKED;
-/* Sends a message to which no reply is wanted. */
+/* Sends a message to which no reply is wanted. Any thread, also on a server's connection while its
+   own thread serves it; it is the caller's to know that the connection still exists. */
 int net_post(struct net_conn *conn, uint16_t op, const void *payload, size_t size) NET_CHECKED;
 /* Waits for a message that is no reply (RUN_EVENT). timeout_ms -1: for ever. */
 int net_receive(struct net_conn *conn, int timeout_ms, struct net_frame *frame) NET_CHECKED;
@@ -113,7 +117,8 @@ struct net_server_ops {
 };
 
 struct net_server_counters {
-    uint64_t requests, refused, connections;
+    uint64_t requests, refused; /* since start */
+    uint64_t connections;       /* open now */
 };
 
 /*
@@ -121,6 +126,8 @@ struct net_server_counters {
  * BIND are answered by the server itself. Never ends because of a peer: what is malformed,
  * oversized, of a wrong version or unauthenticated is refused, counted, and the connection closed;
  * a silent peer is dropped after HANDSHAKE_TIMEOUT_MS; over CONNECTIONS_MAX new ones are refused.
+ * A peer that stops within a message, or does not read its answers, is dropped after 5 seconds.
+ * *out is set before the first request is handled.
  */
 int net_server_start(const char *address, const struct net_key *key, struct component self,
                      const struct net_server_ops *ops, void *ops_self,
