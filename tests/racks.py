@@ -5,6 +5,7 @@ a Tester. Everything is awaited by an event (a pidfd, an end of file, an answer)
 """
 import json
 import os
+import pty
 import select
 import shutil
 import signal
@@ -16,6 +17,7 @@ import traceback
 
 STATUS_KEYS = {"id", "kind", "pid", "address", "state", "size_bytes", "used_bytes"}
 NOBODY = 65534
+SH = "/bin/sh"
 
 
 class Failure(Exception):
@@ -140,19 +142,117 @@ class Tester:
         if number == signal.SIGKILL:
             await_end([pid])
 
+    def logs(self):
+        """The last lines of every daemon's log."""
+        text = []
+        for directory, _, names in os.walk(self.base()):
+            for name in sorted(n for n in names if n.endswith(".log")):
+                with open(os.path.join(directory, name), errors="replace") as f:
+                    lines = f.read().splitlines()[-12:]
+                text += [f"-- {name}", *lines]
+        return "\n".join(text)
+
     def close(self):
         for pid in self.daemons():
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.runtime, ignore_errors=True)
 
 
+# ---- running programs on a rack ----
+
+def up(t, *args):
+    t.call("up", "--memory-size", "256M", *args)
+
+
+def start(t, script, *args, **options):
+    """Starts `sh -c script` and waits for its first line, which is its pid."""
+    p = t.popen("run", *args, "--", SH, "-c", "echo $$; " + script, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, **options)
+    line = p.stdout.readline()
+    check(line.strip().isdigit(), "no pid from the program:", repr(line), p.poll())
+    p.program = int(line)
+    return p
+
+
+def finish(p, timeout=10):
+    p.out, p.err = p.communicate(timeout=timeout)
+    return p.returncode
+
+
+def memory_is_free(t):
+    held = {c["id"]: c["used_bytes"] for c in t.components().values() if c["kind"] == "memory"}
+    check(held and not any(held.values()), "memory is still held:", held)
+
+
+class Terminal:
+    """A session with a terminal; its leader starts the command as a shell would a job."""
+
+    def __init__(self, t, argv):
+        self.report, to_test = os.pipe()
+        from_test, self.orders = os.pipe()
+        self.leader, self.terminal = pty.fork()
+        if self.leader == 0:
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            job = os.fork()
+            if job == 0:
+                os.setpgid(0, 0)
+                os.tcsetpgrp(0, os.getpid())
+                signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+                os.chdir(t.work)
+                os.execve(argv[0], argv, t.env)
+            while True:
+                pid, status = os.waitpid(job, os.WUNTRACED)
+                if os.WIFSTOPPED(status):
+                    os.write(to_test, f"stopped {os.WSTOPSIG(status)}\n".encode())
+                    os.tcsetpgrp(0, os.getpgrp())
+                    os.read(from_test, 1)
+                    os.tcsetpgrp(0, job)
+                    os.killpg(job, signal.SIGCONT)
+                    os.write(to_test, b"continued\n")
+                else:
+                    code = os.waitstatus_to_exitcode(status)
+                    own = os.tcgetpgrp(0) in (job, os.getpgrp())
+                    os.write(to_test, f"ended {code} {own}\n".encode())
+                    os._exit(0)
+        os.close(to_test)
+        os.close(from_test)
+        self.seen = self.lines = b""
+
+    def type(self, keys):
+        os.write(self.terminal, keys)
+
+    def go_on(self):
+        """As `fg` does."""
+        os.write(self.orders, b"g")
+        check(self.said() == "continued")
+
+    def await_output(self, text, seconds=10):
+        until = time.monotonic() + seconds
+        while text not in self.seen:
+            ready, _, _ = select.select([self.terminal], [], [], max(0, until - time.monotonic()))
+            check(ready, "the terminal does not show", text, "but", self.seen)
+            self.seen += os.read(self.terminal, 4096)
+
+    def said(self, seconds=10):
+        """The leader's next line."""
+        while b"\n" not in self.lines:
+            ready, _, _ = select.select([self.report], [], [], seconds)
+            check(ready, "nothing happened on the terminal:", self.seen)
+            self.lines += os.read(self.report, 100)
+        line, _, self.lines = self.lines.partition(b"\n")
+        return line.decode()
+
+    def close(self):
+        os.close(self.terminal)
+        os.close(self.report)
+        os.close(self.orders)
+        os.waitpid(self.leader, 0)
+
+
 def main(tests, argv):
-    """argv: ASHLAR [--user] [NAME...]. With --user, as nobody, where root runs this."""
+    """argv: ASHLAR [--user] [NAME...]. With --user, as nobody where root runs this, not as root."""
     arguments = [a for a in argv[1:] if a != "--user"]
-    if "--user" in argv:
-        if os.geteuid() != 0:
-            print("already an ordinary user")
-            sys.exit(77)
+    if "--user" in argv and os.geteuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
@@ -171,6 +271,7 @@ def main(tests, argv):
         except Exception as error:
             failed += 1
             print(f"FAIL {name}: {error}", flush=True)
+            print(t.logs(), flush=True)
             if not isinstance(error, Failure):
                 traceback.print_exc()
         finally:

@@ -2,50 +2,23 @@
 """ashlar run: what its caller sees, and that nothing is left, whatever is killed."""
 import json
 import os
-import pty
 import resource
-import select
 import signal
 import stat
 import subprocess
 import sys
-import termios
 import time
 
-from racks import alive, await_end, await_true, check, children, cmdline, main
+from racks import (SH, Terminal, alive, await_end, await_true, check, children, cmdline, finish, main,
+                   memory_is_free, start, up)
 
 STATS_KEYS = {"misses", "p_local_fills", "lines_fetched", "lines_written_back", "evictions",
               "rescued", "miss_ns_p50", "miss_ns_p99", "excache_bytes", "peak_resident_bytes",
               "messages", "syscalls"}
-SH = "/bin/sh"
-
-
-def up(t, *args):
-    t.call("up", "--memory-size", "256M", *args)
 
 
 def run(t, *args, **options):
     return t.call("run", *args, **options)
-
-
-def start(t, script, *args, **options):
-    """Starts `sh -c script` and waits for its first line, which is its pid."""
-    p = t.popen("run", *args, "--", SH, "-c", "echo $$; " + script, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, text=True, **options)
-    line = p.stdout.readline()
-    check(line.strip().isdigit(), "no pid from the program:", repr(line), p.poll())
-    p.program = int(line)
-    return p
-
-
-def memory_is_free(t):
-    held = {c["id"]: c["used_bytes"] for c in t.components().values() if c["kind"] == "memory"}
-    check(held and not any(held.values()), "memory is still held:", held)
-
-
-def finish(p, timeout=10):
-    p.out, p.err = p.communicate(timeout=timeout)
-    return p.returncode
 
 
 # ---- what a caller sees ----
@@ -111,7 +84,7 @@ def test_an_infinite_stack(t):
     if infinite:
         limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         run(t, "/bin/true", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, limit))
-    run(t, "/bin/true", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    run(t, "/bin/true", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
     t.call("down")
 
 
@@ -145,71 +118,6 @@ def test_signals_sent_to_the_command(t):
     check(finish(p) == 143 and p.err == "", p.err)
     memory_is_free(t)
     t.call("down")
-
-
-class Terminal:
-    """A session with a terminal; its leader starts the command as a shell would a job."""
-
-    def __init__(self, t, argv):
-        self.report, to_test = os.pipe()
-        from_test, self.orders = os.pipe()
-        self.leader, self.terminal = pty.fork()
-        if self.leader == 0:
-            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-            job = os.fork()
-            if job == 0:
-                os.setpgid(0, 0)
-                os.tcsetpgrp(0, os.getpid())
-                signal.signal(signal.SIGTTOU, signal.SIG_DFL)
-                os.chdir(t.work)
-                os.execve(argv[0], argv, t.env)
-            while True:
-                pid, status = os.waitpid(job, os.WUNTRACED)
-                if os.WIFSTOPPED(status):
-                    os.write(to_test, f"stopped {os.WSTOPSIG(status)}\n".encode())
-                    os.tcsetpgrp(0, os.getpgrp())
-                    os.read(from_test, 1)
-                    os.tcsetpgrp(0, job)
-                    os.killpg(job, signal.SIGCONT)
-                    os.write(to_test, b"continued\n")
-                else:
-                    code = os.waitstatus_to_exitcode(status)
-                    own = os.tcgetpgrp(0) in (job, os.getpgrp())
-                    os.write(to_test, f"ended {code} {own}\n".encode())
-                    os._exit(0)
-        os.close(to_test)
-        os.close(from_test)
-        self.seen = self.lines = b""
-
-    def type(self, keys):
-        os.write(self.terminal, keys)
-
-    def go_on(self):
-        """As `fg` does."""
-        os.write(self.orders, b"g")
-        check(self.said() == "continued")
-
-    def await_output(self, text, seconds=10):
-        until = time.monotonic() + seconds
-        while text not in self.seen:
-            ready, _, _ = select.select([self.terminal], [], [], max(0, until - time.monotonic()))
-            check(ready, "the terminal does not show", text, "but", self.seen)
-            self.seen += os.read(self.terminal, 4096)
-
-    def said(self, seconds=10):
-        """The leader's next line."""
-        while b"\n" not in self.lines:
-            ready, _, _ = select.select([self.report], [], [], seconds)
-            check(ready, "nothing happened on the terminal:", self.seen)
-            self.lines += os.read(self.report, 100)
-        line, _, self.lines = self.lines.partition(b"\n")
-        return line.decode()
-
-    def close(self):
-        os.close(self.terminal)
-        os.close(self.report)
-        os.close(self.orders)
-        os.waitpid(self.leader, 0)
 
 
 def test_ctrl_c(t):
@@ -407,9 +315,9 @@ def test_private_rack_loses_its_guardian(t):
     p.wait()
     await_end([d for d in daemons if d != p.pid], 4)
     await_end([p.program], 1)
-    check(len(os.listdir(t.base())) == 1)
+    check(len(os.listdir(t.base())) == 1, os.listdir(t.base()))
     run(t, "--memory-size", "64M", "/bin/true")
-    check(os.listdir(t.base()) == [])
+    check(os.listdir(t.base()) == [], os.listdir(t.base()))
 
 
 def test_private_rack_loses_a_daemon(t):
