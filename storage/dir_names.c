@@ -6,7 +6,7 @@
  * of these calls follows a last link. Where the parent may not be changed, the answer is that of a
  * file system mounted read-only.
  *
- * Four system calls (openat2, statx, readlink, the call itself); seven for a rename.
+ * Five system calls (openat2, statx, readlink, the call itself, close); nine for a rename.
  */
 #include "dir_volume.h"
 

@@ -1,8 +1,8 @@
 /*
  * The dir volume: what is asked of a path, and changes of attributes.
  *
- * Each is a place and one call on its descriptor: four system calls (openat2, statx, readlink, and
- * none, or the call), no copies of file content.
+ * Each is a place and at most one call on its descriptor: four or five system calls (openat2,
+ * statx, readlink, close, and the call), no copies of file content.
  */
 #include "dir_volume.h"
 

@@ -6,6 +6,8 @@
  * component, to find out whether and where the path left the volume: those three belong to the
  * pComponent, whatever the volume's root is, and the daemon's own /proc/self must not be seen.
  *
+ * A path that is plainly not there costs two calls, and four more for each link on its way.
+ *
  * The slow walk keeps a canonical path (no links, no ..) as text, and asks the host for one more
  * component at a time, never following; it gives out no descriptor, so a race can make it name a
  * wrong place to the client, but not open one.
@@ -169,6 +171,26 @@ static bool leaves(const char **rest)
     return false;
 }
 
+/* Whether a path says so itself: the first component, where no ".." can take it back. */
+static bool starts_elsewhere(const char *path)
+{
+    path += strspn(path, "/");
+    while (path[0] == '.' && path[1] == '/')
+        path += 1 + strspn(path + 1, "/");
+    return path_is_elsewhere(path - 1) && !strstr(path, "..");
+}
+
+/* Whether a path that failed has neither a link nor ".." on the way: nothing leads it away then. */
+static bool fails_plainly(struct dir_volume *v, const char *path, uint64_t flags, int error)
+{
+    if ((error != -ENOENT && error != -ENOTDIR) || strstr(path, ".."))
+        return false;
+    int fd = open_beneath(v->root, path, flags | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    if (fd >= 0)
+        close(fd);
+    return fd == error;
+}
+
 struct walk {
     char at[PATH_LIMIT];   /* canonical; "" is the root */
     char rest[PATH_LIMIT]; /* still to go */
@@ -219,6 +241,14 @@ static int step(struct dir_volume *v, struct walk *w, const char *rest, bool fol
     return rc;
 }
 
+/* The usual end of a walk: after a link has been put in place there is none left on the way. */
+static bool rest_fails_plainly(struct dir_volume *v, const struct walk *w, int error)
+{
+    char path[2 * PATH_LIMIT];
+    snprintf(path, sizeof path, "%s/%s", w->at, w->rest);
+    return !starts_elsewhere(path) && fails_plainly(v, path, 0, error);
+}
+
 /*
  * Finds where a path goes elsewhere: ASH_ELSEWHERE, with who->elsewhere filled, or `verdict` where
  * it does not.
@@ -257,22 +287,14 @@ static int find_crossing(struct dir_volume *v, struct caller *who, const char *p
             }
             if (rc == ASH_ELSEWHERE)
                 return say_elsewhere(who, w.at, rest);
-            if (rc < 0 || (rc == 1 && ++links > SYMLINK_MAX))
+            if (rc < 0 || (rc == 1 && ++links > SYMLINK_MAX) ||
+                (rc == 1 && rest_fails_plainly(v, &w, verdict)))
                 return verdict;
             if (rc == 1)
                 continue; /* w.rest is new */
         }
         memmove(w.rest, rest, strlen(rest) + 1);
     }
-}
-
-/* Whether a path says so itself: the first component, where no ".." can take it back. */
-static bool starts_elsewhere(const char *path)
-{
-    path += strspn(path, "/");
-    while (path[0] == '.' && path[1] == '/')
-        path += 1 + strspn(path + 1, "/");
-    return path_is_elsewhere(path - 1) && !strstr(path, "..");
 }
 
 /* Fills a place from its descriptor. ASH_ELSEWHERE without a path: the caller finds it. */
@@ -291,17 +313,6 @@ static int look_around(struct dir_volume *v, struct caller *who, struct place *o
     if (path_is_elsewhere(out->path) || (out->stat.stx_dev_major == 0 && fd_is_elsewhere(out->fd)))
         return ASH_ELSEWHERE;
     return 0;
-}
-
-/* Whether a path that failed has neither a link nor ".." on the way: nothing leads it away then. */
-static bool fails_plainly(struct dir_volume *v, const char *path, uint64_t flags, int error)
-{
-    if ((error != -ENOENT && error != -ENOTDIR) || strstr(path, ".."))
-        return false;
-    int fd = open_beneath(v->root, path, flags | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
-    if (fd >= 0)
-        close(fd);
-    return fd == error;
 }
 
 int place_resolve(struct dir_volume *v, struct caller *who, const char *path, unsigned flags,
