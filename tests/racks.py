@@ -258,6 +258,9 @@ def main(tests, argv):
         os.setuid(NOBODY)
         os.environ["HOME"] = "/tmp"
     ashlar, wanted = os.path.abspath(arguments[0]), arguments[1:]
+    if not os.access(ashlar, os.X_OK):
+        print(f"{ashlar} is out of this user's reach")
+        sys.exit(77)
     failed = 0
     for name, test in tests.items():
         if not name.startswith("test_") or (wanted and name not in wanted):

@@ -310,7 +310,7 @@ def test_private_rack_loses_its_guardian(t):
     daemons = t.daemons()
     guardian = [c for c in children(p.pid) if open(f"/proc/{c}/comm").read() == "ashlar-guardian\n"]
     check(len(guardian) == 1, guardian)
-    os.kill(guardian[0], signal.SIGKILL)
+    t.kill(guardian[0])
     p.kill()
     p.wait()
     await_end([d for d in daemons if d != p.pid], 4)
