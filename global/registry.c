@@ -270,7 +270,7 @@ void registry_session_closed(struct registry *r, const void *session)
     pthread_mutex_lock(&r->lock);
     for (unsigned i = 0; i < r->count; i++) {
         struct entry *e = &r->entries[i];
-        if (e->presence == LISTED && e->session == session) {
+        if (e->session == session) { /* so it is listed */
             e->session = NULL;
             declare(e, COMPONENT_DOWN, "its connection closed");
         }

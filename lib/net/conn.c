@@ -1,8 +1,9 @@
 /*
  * Frames over a stream socket.
  *
- * One buffer a connection, grown when a larger frame comes; a frame is parsed where it was received
- * and its payload is handed out in place. Costs of a request and its reply, both small:
+ * One buffer a connection, grown when a larger frame comes, shrunk after seconds of idleness; a
+ * frame is parsed where it was received and its payload is handed out in place. Costs of a request
+ * and its reply, both small:
  *
  *   each end    1 sendmsg, 1 recv (header and payload together); while spinning, a recv that finds
  *               nothing costs about 0.2 us
@@ -267,6 +268,14 @@ static int receive_more(struct net_conn *conn, size_t missing, const struct conn
         return lost((int)-n);
     if (wait->timeout_ms >= 0 || !first)
         return ASH_TIMEOUT;
+    /* Idle: it may stay so, and needs no large buffer for that. */
+    if (conn->capacity > BUFFER_SMALL) {
+        uint8_t *buffer = realloc(conn->buffer, BUFFER_SMALL);
+        if (buffer) {
+            conn->buffer = buffer;
+            conn->capacity = BUFFER_SMALL;
+        }
+    }
     struct pollfd p = {.fd = conn->fd, .events = POLLIN};
     return poll(&p, 1, -1) < 0 && errno != EINTR ? -errno : 0;
 }

@@ -108,9 +108,9 @@ int net_receive(struct net_conn *conn, int timeout_ms, struct net_frame *frame) 
 struct net_server;
 
 struct net_server_ops {
-    /* Handles one request on the connection's own thread and answers it with net_reply*. Returns 0,
-       or a negative error that closes the connection. Requests outside the peer's scope and
-       malformed ones are the handler's to refuse: net_refuse(). */
+    /* Handles one request on the connection's own thread (1 MiB of stack) and answers it with
+       net_reply*. Returns 0, or a negative error that closes the connection. Requests outside the
+       peer's scope and malformed ones are the handler's to refuse: net_refuse(). */
     int (*request)(void *self, struct net_conn *conn, const struct net_frame *frame);
     void (*opened)(void *self, struct net_conn *conn); /* after BIND; may be NULL */
     void (*closed)(void *self, struct net_conn *conn); /* after opened; may be NULL */
