@@ -65,7 +65,7 @@ void rig_start(struct rig *rig)
     char path[128];
     const char *tmp = getenv("TMPDIR");
 
-    snprintf(rig->base, sizeof rig->base, "%s/ashlar-XXXXXX",
+    snprintf(rig->base, sizeof rig->base, "%s/storage-test-XXXXXX",
              tmp && strlen(tmp) < 40 ? tmp : "/tmp");
     assert_non_null(mkdtemp(rig->base));
     if (rig->uid)
