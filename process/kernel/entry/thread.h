@@ -32,6 +32,15 @@ struct siginfo_bytes {
     uint64_t words[16];
 };
 
+/* Lines that a thread goes through in order, upwards or downwards; see excache/fill.c. */
+struct miss_stream {
+    uint64_t above; /* the line after the last run that was filled for it */
+    uint64_t below; /* the line before that run */
+    uint32_t run;   /* length of that run */
+    uint32_t used;  /* thread->stream_clock when it was last followed */
+};
+enum { MISS_STREAMS = 8 };
+
 struct process;
 struct mm;
 
@@ -57,8 +66,8 @@ struct thread {
     uint64_t robust_list;     /* application address, for get_robust_list only */
     uint8_t *bounce;          /* BOUNCE_SIZE bytes, made on first use: thread_bounce() */
     uint64_t start_flags, start_parent_tid, start_child_tid; /* of the clone that made it */
-    uint64_t miss_next; /* line after the last run that it filled */
-    uint32_t miss_run;  /* length of that run */
+    struct miss_stream streams[MISS_STREAMS];
+    uint32_t stream_clock;
 
     struct thread *next; /* in process->threads, protected by process->threads_lock */
 };

@@ -15,16 +15,18 @@
 enum {
     FILE_RUN = 16,     /* lines fetched at once of a mapped file */
     ZERO_RUN_MAX = 16, /* p-local lines made at once */
+    FILL_AGAIN = 1,    /* beside enum excache_result: the line itself did not come, repeat */
 };
 
 /* Zero lines to copy from: never written, so the host's own zero page is behind all of it. */
 static uint8_t zeros[ZERO_RUN_MAX * LINE_SIZE] __attribute__((aligned(LINE_SIZE)));
 
-/* The lines that one fill has claimed: `count` from `first`, all BUSY, each with a slot. */
+/* The lines that one fill has claimed, in one line table, all BUSY, each with a slot. */
 struct run {
     struct vpn first;
     uint32_t count;
-    uint32_t *words[FETCH_MAX_LINES];
+    uint32_t fault;  /* index of the line that was missed */
+    uint32_t *words; /* of the first line; the others' follow */
     uint32_t slots[FETCH_MAX_LINES];
 };
 
@@ -36,14 +38,14 @@ static void line_filled(struct run *run, uint32_t i, enum line_state state, bool
     mutex_lock(&ex.lock);
     ex.policy->filled(slot);
     mutex_unlock(&ex.lock);
-    line_release(run->words[i], state | (remote ? LINE_REMOTE : 0) | slot << LINE_SLOT_SHIFT);
+    line_release(&run->words[i], state | (remote ? LINE_REMOTE : 0) | slot << LINE_SLOT_SHIFT);
 }
 
 /* Ends BUSY for a line that is absent still. */
 static void line_not_filled(struct run *run, uint32_t i)
 {
     slot_free(run->slots[i]);
-    line_release(run->words[i], LINE_ABSENT | (*run->words[i] & LINE_REMOTE));
+    line_release(&run->words[i], LINE_ABSENT | (run->words[i] & LINE_REMOTE));
 }
 
 static uint32_t least(uint64_t a, uint64_t b)
@@ -51,11 +53,33 @@ static uint32_t least(uint64_t a, uint64_t b)
     return (uint32_t)(a < b ? a : b);
 }
 
-/* How many lines to ask for: grows while the thread goes through memory in order. */
-static uint32_t run_wanted(struct thread *t, struct vpn page, const struct vma *vma, uint32_t most)
+/*
+ * The stream that a miss continues, its run doubled, or the least recently followed one, started
+ * anew. A program goes through several arrays at once, so a thread has several.
+ */
+static struct miss_stream *stream_of(struct thread *t, struct vpn page, bool *down)
 {
-    t->miss_run = page.n == t->miss_next ? least(t->miss_run * 2ull, FETCH_MAX_LINES) : 1;
-    uint32_t n = t->miss_run;
+    struct miss_stream *oldest = &t->streams[0];
+    for (int i = 0; i < MISS_STREAMS; i++) {
+        struct miss_stream *s = &t->streams[i];
+        if (s->run && (s->above == page.n || s->below == page.n)) {
+            *down = s->below == page.n;
+            s->run = least(s->run * 2ull, FETCH_MAX_LINES);
+            s->used = ++t->stream_clock;
+            return s;
+        }
+        if (t->stream_clock - s->used > t->stream_clock - oldest->used)
+            oldest = s;
+    }
+    *down = false;
+    oldest->run = 1;
+    oldest->used = ++t->stream_clock;
+    return oldest;
+}
+
+/* How many lines to ask for, at most `most`. */
+static uint32_t run_wanted(uint32_t n, const struct vma *vma, uint32_t most)
+{
     if (vma->file && n < FILE_RUN)
         n = FILE_RUN;
     n = least(n, most);
@@ -63,30 +87,41 @@ static uint32_t run_wanted(struct thread *t, struct vpn page, const struct vma *
     return n ? n : 1;
 }
 
-/*
- * Extends the run, whose first word is claimed, by lines in the same condition (absent, and remote
- * or not), and gets a slot for each; the run is cut to the slots there are.
- */
-static void run_extend(struct run *run, const struct vma *vma, uint32_t wanted)
+/* Claims one more line for a run; it must be in the same condition: absent, and remote or not. */
+static bool claim_like(uint32_t *word, uint32_t remote)
 {
-    uint32_t remote = *run->words[0] & LINE_REMOTE;
-    uint64_t end = least(vma->end.n - run->first.n, VREGION_LINES - run->first.n % VREGION_LINES);
+    if ((__atomic_load_n(word, __ATOMIC_RELAXED) & LINE_REMOTE) != remote ||
+        !line_claim(word, LINE_ABSENT))
+        return false;
+    if ((*word & LINE_REMOTE) == remote)
+        return true;
+    line_release(word, LINE_ABSENT | (*word & LINE_REMOTE));
+    return false;
+}
+
+/*
+ * Extends the run, whose one line is claimed, upwards or downwards within the vma and the line
+ * table, and gets a slot for each line; the run is cut to the slots there are.
+ */
+static void run_extend(struct run *run, const struct vma *vma, uint32_t wanted, bool down)
+{
+    uint32_t remote = run->words[0] & LINE_REMOTE, in_table = run->first.n % VREGION_LINES;
+    uint64_t room = down ? least(run->first.n - vma->first.n, in_table) + 1ull
+                         : least(vma->end.n - run->first.n, VREGION_LINES - in_table);
     uint32_t got;
 
-    wanted = least(wanted, end);
+    wanted = least(wanted, room);
     evict_make_room(wanted);
     while ((got = slots_take(wanted, run->slots)) == 0)
         evict_make_room(1);
     for (run->count = 1; run->count < got; run->count++) {
-        uint32_t *word = run->words[0] + run->count;
-        if ((__atomic_load_n(word, __ATOMIC_RELAXED) & LINE_REMOTE) != remote ||
-            !line_claim(word, LINE_ABSENT))
+        if (!claim_like(down ? run->words - 1 : run->words + run->count, remote))
             break;
-        if ((*word & LINE_REMOTE) != remote) {
-            line_release(word, LINE_ABSENT | (*word & LINE_REMOTE));
-            break;
+        if (down) {
+            run->words--;
+            run->first.n--;
+            run->fault++;
         }
-        run->words[run->count] = word;
     }
     for (uint32_t i = run->count; i < got; i++)
         slot_free(run->slots[i]);
@@ -141,10 +176,10 @@ static int result_of(uint8_t kind)
 }
 
 /*
- * Installs what a LINE_FETCH brought. The line that was written to comes first in the run and is
- * installed writable; all others are write-protected.
+ * Installs what a LINE_FETCH brought: the line that is being written to writable, all others
+ * write-protected.
  */
-static int install(struct run *run, const struct msg_line_fetch_reply *reply, bool write, bool file)
+static int install(struct run *run, const struct msg_line_fetch_reply *reply, bool write)
 {
     const uint8_t *data = reply->data;
     uint32_t n = least(run->count, reply->kinds_size);
@@ -153,9 +188,10 @@ static int install(struct run *run, const struct msg_line_fetch_reply *reply, bo
     for (uint32_t i = 0; i < n && rc == 0;) {
         uint32_t same = 1;
         uint8_t kind = reply->kinds[i];
-        bool writable = write && i == 0;
+        bool writable = write && i == run->fault;
         uint64_t at = vpn_address(run->first) + ((uint64_t)i << LINE_SHIFT);
-        while (i + same < n && reply->kinds[i + same] == kind && !writable && kind == LINE_DATA)
+        while (i + same < n && reply->kinds[i + same] == kind && kind == LINE_DATA && !writable &&
+               !(write && i + same == run->fault))
             same++;
         if (kind == LINE_DATA) {
             rc = uffd_copy(at, data, (uint64_t)same << LINE_SHIFT, !writable);
@@ -168,7 +204,7 @@ static int install(struct run *run, const struct msg_line_fetch_reply *reply, bo
         for (uint32_t j = i; j < i + same; j++) {
             if (kind == LINE_DATA || kind == LINE_ZERO)
                 line_filled(run, j, writable ? LINE_DIRTY : LINE_CLEAN,
-                            *run->words[j] & LINE_REMOTE);
+                            run->words[j] & LINE_REMOTE);
             else
                 line_not_filled(run, j);
         }
@@ -176,8 +212,7 @@ static int install(struct run *run, const struct msg_line_fetch_reply *reply, bo
     }
     for (uint32_t i = n; i < run->count; i++)
         line_not_filled(run, i);
-    (void)file;
-    return n ? result_of(reply->kinds[0]) : EXCACHE_BUSERR;
+    return n > run->fault ? result_of(reply->kinds[run->fault]) : FILL_AGAIN;
 }
 
 static bool reply_is_whole(const struct msg_line_fetch_reply *reply)
@@ -188,7 +223,7 @@ static bool reply_is_whole(const struct msg_line_fetch_reply *reply)
     return reply->data_size == lines << LINE_SHIFT;
 }
 
-static int fill_fetch(struct run *run, const struct vma *vma, bool write)
+static int fill_fetch(struct run *run, bool write)
 {
     uint64_t since = host_now_ns();
     struct rpc rpc;
@@ -203,7 +238,7 @@ static int fill_fetch(struct run *run, const struct vma *vma, bool write)
         host_die("the mComponent did not deliver the line at %lx (error %d)",
                  vpn_address(run->first), -rc);
     STAT_ADD(lines_fetched, least(run->count, reply.kinds_size));
-    rc = install(run, &reply, write, vma->file != NULL);
+    rc = install(run, &reply, write);
     rpc_end(&rpc);
     note_miss(since);
     return rc;
@@ -212,17 +247,22 @@ static int fill_fetch(struct run *run, const struct vma *vma, bool write)
 static int fill(struct thread *t, const struct vma *vma, struct vpn page, uint32_t *word,
                 bool write)
 {
-    struct run run = {.first = page, .words = {word}};
-    bool fetch = vma->file || *word & LINE_REMOTE;
+    struct run run = {.first = page, .words = word};
+    bool fetch = vma->file || *word & LINE_REMOTE, down;
     int rc = EXCACHE_OK;
 
-    run_extend(&run, vma, run_wanted(t, page, vma, fetch ? FETCH_MAX_LINES : ZERO_RUN_MAX));
-    t->miss_next = page.n + run.count;
+    struct miss_stream *stream = stream_of(t, page, &down);
+    uint32_t most = fetch ? FETCH_MAX_LINES : ZERO_RUN_MAX;
+    run_extend(&run, vma, run_wanted(stream->run, vma, most), down);
+    stream->above = run.first.n + run.count;
+    stream->below = run.first.n - 1;
     if (fetch)
-        rc = fill_fetch(&run, vma, write);
+        rc = fill_fetch(&run, write);
     else
         fill_p_local(&run, write);
-    return rc;
+    if (rc == FILL_AGAIN) /* the run was answered in part: the next miss asks for this line first */
+        stream->run = 0;
+    return rc == FILL_AGAIN ? EXCACHE_OK : rc;
 }
 
 /* A first write to a line that was clean, or that a fork or a move protected again. */

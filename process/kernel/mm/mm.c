@@ -144,15 +144,27 @@ static int post_file(const struct vma *v)
 
 /* ---- changes ---- */
 
+static struct vpn later(struct vpn a, struct vpn b)
+{
+    return a.n > b.n ? a : b;
+}
+
+static struct vpn earlier(struct vpn a, struct vpn b)
+{
+    return a.n < b.n ? a : b;
+}
+
 static void unmap_locked(struct vpn first, struct vpn end, bool tell)
 {
     if (vmas_free(first, end))
         return;
     excache_forget(first, end);
     uffd_unmap(first, end);
+    for (uint32_t i = mm_find_index(first); tell && i < mm.vma_count && mm.vmas[i].first.n < end.n;
+         i++)
+        post(VM_OP_UNMAP, 0, later(mm.vmas[i].first, first), earlier(mm.vmas[i].end, end),
+             (struct vpn){0});
     vmas_remove(first, end);
-    if (tell)
-        post(VM_OP_UNMAP, 0, first, end, (struct vpn){0});
 }
 
 /* Where a new mapping goes: 0 with *first set, or a negative errno. */
@@ -327,8 +339,7 @@ long mm_discard(uint64_t address, uint64_t length)
     rwlock_write(&mm.lock);
     long rc = covered(first, end) ? 0 : -ENOMEM;
     for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
-        struct vpn low = {mm.vmas[i].first.n > first.n ? mm.vmas[i].first.n : first.n};
-        struct vpn high = {mm.vmas[i].end.n < end.n ? mm.vmas[i].end.n : end.n};
+        struct vpn low = later(mm.vmas[i].first, first), high = earlier(mm.vmas[i].end, end);
         excache_forget(low, high);
         uffd_drop(vpn_address(low), vpn_address(high) - vpn_address(low));
         post(VM_OP_DISCARD, 0, low, high, (struct vpn){0});

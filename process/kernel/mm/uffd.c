@@ -106,32 +106,50 @@ static int retried(unsigned long request, void *argument)
     return (int)rc;
 }
 
+/*
+ * A fill goes on where the host stopped half way (EAGAIN), and line by line where a run crosses a
+ * border between host mappings (ENOENT): what is one vma here may be several there.
+ */
+static bool fill_goes_on(int rc, uint64_t *step)
+{
+    if (rc == -ENOENT && *step > LINE_SIZE)
+        *step = LINE_SIZE;
+    else if (rc != 0 && rc != -EAGAIN && rc != -EINTR)
+        return false;
+    return true;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 int uffd_copy(uint64_t to, const void *from, uint64_t size, bool write_protect)
 {
-    uint64_t done = 0;
-    int rc;
-    do { /* a copy may stop half way with EAGAIN; `copy` then says how far it came */
+    uint64_t done = 0, step = size;
+    int rc = 0;
+    while (done < size && fill_goes_on(rc, &step)) {
         struct uffdio_copy c = {.dst = to + done,
                                 .src = (uint64_t)from + done,
-                                .len = size - done,
+                                .len = smaller(step, size - done),
                                 .mode = write_protect ? UFFDIO_COPY_MODE_WP : 0};
         rc = (int)host_call(__NR_ioctl, mm.uffd, UFFDIO_COPY, &c);
         if (c.copy > 0)
             done += (uint64_t)c.copy;
-    } while (done < size && (rc == 0 || rc == -EAGAIN || rc == -EINTR));
+    }
     return done == size ? 0 : rc;
 }
 
 int uffd_zero(uint64_t to, uint64_t size)
 {
-    uint64_t done = 0;
-    int rc;
-    do {
-        struct uffdio_zeropage z = {.range = {to + done, size - done}};
+    uint64_t done = 0, step = size;
+    int rc = 0;
+    while (done < size && fill_goes_on(rc, &step)) {
+        struct uffdio_zeropage z = {.range = {to + done, smaller(step, size - done)}};
         rc = (int)host_call(__NR_ioctl, mm.uffd, UFFDIO_ZEROPAGE, &z);
         if (z.zeropage > 0)
             done += (uint64_t)z.zeropage;
-    } while (done < size && (rc == 0 || rc == -EAGAIN || rc == -EINTR));
+    }
     return done == size ? 0 : rc;
 }
 
@@ -148,11 +166,17 @@ int uffd_move(uint64_t to, uint64_t from, uint64_t size)
     return (int)rc;
 }
 
+/* Hosts before 6.3 take one mapping at a time: halves, until each half is within one. */
 int uffd_write_protect(uint64_t address, uint64_t size, bool on)
 {
     struct uffdio_writeprotect w = {.range = {address, size},
                                     .mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
-    return retried(UFFDIO_WRITEPROTECT, &w);
+    int rc = retried(UFFDIO_WRITEPROTECT, &w);
+    if (rc != -ENOENT || size == LINE_SIZE)
+        return rc;
+    uint64_t half = (size / 2 + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    rc = uffd_write_protect(address, half, on);
+    return rc < 0 ? rc : uffd_write_protect(address + half, size - half, on);
 }
 
 void uffd_drop(uint64_t address, uint64_t size)

@@ -10,7 +10,6 @@ static long arg_bytes(const struct syscall_row *row, const uint64_t a[6], int i)
     switch (row->arg[i]) {
     case ARG_IN:
     case ARG_OUT:
-    case ARG_INOUT:
         return size;
     case ARG_TEXT:
         return PATH_LIMIT;
@@ -27,12 +26,11 @@ static long arg_bytes(const struct syscall_row *row, const uint64_t a[6], int i)
 
 static bool is_in(int kind)
 {
-    return kind == ARG_IN || kind == ARG_INOUT || kind == ARG_IN_COUNT;
+    return kind == ARG_IN || kind == ARG_IN_COUNT;
 }
 
 /*
- * Lays out the bounce memory and copies in. host[] gets the arguments for the host; a count that
- * would not fit is an error where the memory is read, and cut where it is written.
+ * Lays out the bounce memory and copies in. host[] gets the arguments for the host.
  */
 static long copy_in(struct thread *t, const struct syscall_row *row, const uint64_t a[6],
                     uint64_t host[6])
@@ -59,12 +57,11 @@ static long copy_in(struct thread *t, const struct syscall_row *row, const uint6
         }
         long bytes = arg_bytes(row, a, i);
         if (bytes < 0 || bytes > end - at) {
-            if (kind != ARG_OUT_RESULT)
+            /* A number of bytes is cut, for the call may return less; one of elements is wrong. */
+            if (kind != ARG_OUT_RESULT || (row->size[i] & 0xfff) != 1)
                 return -EINVAL;
-            uint32_t element = row->size[i] & 0xfff;
-            uint64_t count = (uint64_t)(end - at) / element;
-            host[row->size[i] >> 12] = count;
-            bytes = (long)(count * element);
+            bytes = end - at;
+            host[row->size[i] >> 12] = (uint64_t)bytes;
         }
         long rc = 0;
         if (kind == ARG_TEXT)
@@ -87,7 +84,7 @@ static long copy_out(const struct syscall_row *row, const uint64_t a[6], const u
         long bytes;
         if (!a[i])
             continue;
-        if (kind == ARG_OUT || kind == ARG_INOUT)
+        if (kind == ARG_OUT)
             bytes = row->size[i];
         else if (kind == ARG_OUT_COUNT)
             bytes = arg_bytes(row, a, i);

@@ -14,11 +14,10 @@
 #include "syscalls.h"
 
 enum arg_kind {
-    ARG_VALUE = 0, /* passed as it is */
-    ARG_FD,        /* a descriptor: EBADF where it is the monitor's own */
-    ARG_IN,        /* read by the host */
-    ARG_OUT,       /* written by the host */
-    ARG_INOUT,
+    ARG_VALUE = 0,  /* passed as it is */
+    ARG_FD,         /* a descriptor: EBADF where it is the monitor's own */
+    ARG_IN,         /* read by the host */
+    ARG_OUT,        /* written by the host */
     ARG_IN_COUNT,   /* COUNTED */
     ARG_OUT_COUNT,  /* COUNTED; all of it is copied out */
     ARG_OUT_RESULT, /* COUNTED; as many elements as the call's result are copied out */

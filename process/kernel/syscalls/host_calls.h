@@ -8,6 +8,8 @@
 syscall_fn sys_nanosleep, sys_clock_nanosleep, sys_adjtimex, sys_clock_adjtime;
 /* host_limits.c */
 syscall_fn sys_getrlimit, sys_setrlimit, sys_prlimit64;
+/* RLIMIT_NOFILE as the program sees it. */
+uint64_t limit_descriptors(struct thread *t);
 /* host_process.c */
 syscall_fn sys_prctl, sys_arch_prctl, sys_capget, sys_capset, sys_personality, sys_set_robust_list,
     sys_get_robust_list, sys_not_permitted, sys_sched_setattr;

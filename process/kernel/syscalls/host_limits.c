@@ -42,6 +42,12 @@ static long limit_get(struct thread *t, unsigned resource, struct limit *limit)
     return host_call(__NR_prlimit64, 0, resource, NULL, limit);
 }
 
+uint64_t limit_descriptors(struct thread *t)
+{
+    struct limit limit;
+    return limit_get(t, RLIMIT_NOFILE, &limit) < 0 ? 0 : limit.soft;
+}
+
 static long limit_set(unsigned resource, const struct limit *old, const struct limit *limit)
 {
     if (!is_remembered(resource))

@@ -171,8 +171,9 @@ static void check_received(struct thread *t, struct message *m)
     struct control_walk w = {.control = (uint8_t *)m->control, .size = m->control_size};
     int fd;
     while (control_next_fd(&w, &fd)) {
-        if (files_new_host(t->process->files, fd) >= 0)
+        if (!files_hidden(t->process->files, fd))
             continue;
+        host_call(__NR_close, fd);
         uint64_t size, cut = w.fd - w.head;
         memcpy(&size, w.control + w.head, sizeof size);
         for (uint64_t i = cut + sizeof fd; i + sizeof fd <= size; i += sizeof fd) {

@@ -24,7 +24,7 @@ struct poll_set {
 
 static long poll_set_read(struct thread *t, struct poll_set *set, uint64_t at, uint32_t count)
 {
-    if (count > (uint32_t)files_floor(t->process->files))
+    if (count > limit_descriptors(t))
         return -EINVAL;
     set->size = count * sizeof(struct pollfd);
     set->own = set->size > BOUNCE_SIZE;

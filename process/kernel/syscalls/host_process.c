@@ -113,7 +113,7 @@ static long capabilities(long call, const uint64_t a[6])
         return -EFAULT;
     long result = host_call(call, &head, a[1] ? data : NULL);
     /* The host puts the version that it prefers where it does not know the one given. */
-    if (result == -EINVAL && user_write(a[0], &head, sizeof head) < 0)
+    if ((result == 0 || result == -EINVAL) && user_write(a[0], &head, sizeof head) < 0)
         return -EFAULT;
     if (result == 0 && call == __NR_capget && a[1] && user_write(a[1], data, size) < 0)
         return -EFAULT;

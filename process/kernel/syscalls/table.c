@@ -303,15 +303,7 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     AS(acct, not_permitted),
 
     /* what an ordinary user may not do either */
-
-    AS(reboot, not_permitted),
-    AS(sethostname, not_permitted),
-    AS(setdomainname, not_permitted),
-    AS(settimeofday, not_permitted),
-    AS(syslog, not_permitted),
-    AS(init_module, not_permitted),
-    AS(delete_module, not_permitted),
-    AS(iopl, not_permitted),
-    AS(ioperm, not_permitted),
-    AS(vhangup, not_permitted),
+    AS(reboot, not_permitted), AS(sethostname, not_permitted), AS(setdomainname, not_permitted),
+    AS(init_module, not_permitted), AS(delete_module, not_permitted), AS(iopl, not_permitted),
+    AS(ioperm, not_permitted), AS(vhangup, not_permitted),
 };
