@@ -73,6 +73,8 @@ static long limit_own(struct thread *t, unsigned resource, uint64_t new_at, uint
     long result = limit_get(t, resource, &old);
     if (result == 0 && new_at)
         result = limit_set(resource, &old, &to);
+    if (result == 0 && new_at && resource == RLIMIT_NOFILE)
+        files_set_limit(t->process->files, to.soft);
     if (result == 0 && old_at && user_write(old_at, &old, sizeof old) < 0)
         return -EFAULT;
     return result;
