@@ -49,10 +49,13 @@ struct cli_command {
  */
 int cli_option(struct cli_command *command, int argc, char **argv, int *exit_code);
 /* Says that an option's value is wrong; returns CLI_USAGE. */
-int cli_wrong_value(const struct cli_command *command, const char *option, const char *value);
+int cli_wrong_value(const struct cli_command *command, int option, const char *value);
 /* Refuses arguments where a command takes none: CLI_USAGE, else CLI_OK. */
 int cli_no_arguments(const struct cli_command *command, int argc, char **argv);
 
+/* A size of at least that many bytes. Negative where text is none. */
+int cli_size_at_least(const char *text, uint64_t least_bytes, uint64_t *bytes)
+    __attribute__((warn_unused_result));
 /* A count of components, 1 to 32. Negative where text is none. */
 int cli_count(const char *text, unsigned *count) __attribute__((warn_unused_result));
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "size.h"
+
 static const struct {
     const char *name;
     int (*main)(int argc, char **argv);
@@ -56,10 +58,13 @@ int cli_option(struct cli_command *command, int argc, char **argv, int *exit_cod
     }
 }
 
-int cli_wrong_value(const struct cli_command *command, const char *option, const char *value)
+int cli_wrong_value(const struct cli_command *command, int option, const char *value)
 {
+    const struct option *o = command->options;
+    while (o->val != option)
+        o++;
     fprintf(stderr, "ashlar %s: --%s: '%s' will not do\nTry: ashlar %s --help\n", command->name,
-            option, value, command->name);
+            o->name, value, command->name);
     return CLI_USAGE;
 }
 
@@ -70,6 +75,12 @@ int cli_no_arguments(const struct cli_command *command, int argc, char **argv)
     fprintf(stderr, "ashlar %s: %s: takes no arguments\nTry: ashlar %s --help\n", command->name,
             argv[optind], command->name);
     return CLI_USAGE;
+}
+
+int cli_size_at_least(const char *text, uint64_t least_bytes, uint64_t *bytes)
+{
+    int rc = size_parse(text, bytes);
+    return rc < 0 ? rc : *bytes < least_bytes ? -ERANGE : 0;
 }
 
 int cli_count(const char *text, unsigned *count)

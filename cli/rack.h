@@ -24,7 +24,8 @@
 #define RACK_PRIVATE_PREFIX "run-" /* racks that a run started for itself: not for people */
 
 enum { RACK_DAEMONS_MAX = 128, RACK_DIR_MAX = 256 };
-#define RACK_MEMORY_LEAST (1ull << 20) /* of an mComponent */
+#define RACK_MEMORY_LEAST  (1ull << 20)   /* of an mComponent */
+#define RACK_EXCACHE_LEAST (256ull << 10) /* of a process: the node's smallest grant */
 
 struct daemon_record {
     char name[NAME_LIMIT];

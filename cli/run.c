@@ -15,7 +15,6 @@
 #include "lookup.h"
 #include "private_rack.h"
 #include "run_stats.h"
-#include "size.h"
 
 static const char help[] =
     "usage: ashlar run [OPTION...] [--] PROGRAM [ARG...]\n\n"
@@ -57,8 +56,6 @@ static const struct option options[] = {
     CLI_COMMON_OPTIONS,
 };
 
-enum { EXCACHE_LEAST = 256 << 10 }; /* as the node has it: its smallest grant */
-
 struct run {
     struct launch launch;
     struct rack rack;
@@ -71,39 +68,28 @@ struct run {
     char program[PATH_MAX];
 };
 
-static int set(const struct cli_command *command, int option, struct run *run)
+static int parse(int option, const char *value, struct run *run)
 {
     switch (option) {
     case OPT_EXCACHE:
-        if (size_parse(optarg, &run->launch.excache_bytes) < 0 ||
-            run->launch.excache_bytes < EXCACHE_LEAST)
-            return cli_wrong_value(command, "excache", optarg);
-        break;
+        return cli_size_at_least(value, RACK_EXCACHE_LEAST, &run->launch.excache_bytes);
     case OPT_POLICY:
-        if (strcmp(optarg, "fifo") != 0 && strcmp(optarg, "lru") != 0)
-            return cli_wrong_value(command, "policy", optarg);
-        run->launch.policy = *optarg == 'f' ? BOOT_POLICY_FIFO : BOOT_POLICY_LRU;
-        break;
+        run->launch.policy = strcmp(value, "fifo") == 0 ? BOOT_POLICY_FIFO : BOOT_POLICY_LRU;
+        return strcmp(value, "fifo") == 0 || strcmp(value, "lru") == 0 ? 0 : -EINVAL;
     case OPT_STATS:
-        run->stats_name = optarg;
-        break;
+        run->stats_name = value;
+        return 0;
     case OPT_TRACE:
         run->launch.flags |= BOOT_TRACE;
-        break;
+        return 0;
     case OPT_NO_MOVE:
         run->launch.flags |= BOOT_NO_MOVE;
-        break;
+        return 0;
     case OPT_MEMORY:
-        if (cli_count(optarg, &run->plan.memory) < 0)
-            return cli_wrong_value(command, "memory", optarg);
-        break;
-    case OPT_MEMORY_SIZE:
-        if (size_parse(optarg, &run->plan.memory_size_bytes) < 0 ||
-            run->plan.memory_size_bytes < RACK_MEMORY_LEAST)
-            return cli_wrong_value(command, "memory-size", optarg);
-        break;
+        return cli_count(value, &run->plan.memory);
+    default:
+        return cli_size_at_least(value, RACK_MEMORY_LEAST, &run->plan.memory_size_bytes);
     }
-    return CLI_OK;
 }
 
 static int find_program(struct run *run)
@@ -234,8 +220,8 @@ int cli_run(int argc, char **argv)
     run.launch.stats_fd = -1;
     int code, option;
     while ((option = cli_option(&command, argc, argv, &code)) >= 0) {
-        if ((code = set(&command, option, &run)) != CLI_OK)
-            return code;
+        if (parse(option, optarg, &run) < 0)
+            return cli_wrong_value(&command, option, optarg);
     }
     if (option == -2)
         return code;

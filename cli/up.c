@@ -6,7 +6,6 @@
 
 #include "cli.h"
 #include "daemons.h"
-#include "size.h"
 
 static const char help[] =
     "usage: ashlar up [OPTION...]\n\n"
@@ -16,40 +15,47 @@ static const char help[] =
     "  --memory-size SIZE memory of each (default: half of this machine's, over all)\n"
     "  --storage N        sComponents (default 1)\n"
     "  --process N        pComponents (default 1)\n"
+    "  --excache-total SIZE\n"
+    "                     local memory for all the programs of a pComponent together\n"
+    "                     (default: a quarter of this machine's)\n"
     "  --transport tcp    how the components talk\n"
     "  --rack NAME        the rack's name (default: ASHLAR_RACK, or \"default\")\n\n"
     "SIZE is a number of bytes, or one with K, M, G or T (powers of 1024).\n";
 
-enum { OPT_MEMORY = CLI_OPT_OWN, OPT_MEMORY_SIZE, OPT_STORAGE, OPT_PROCESS, OPT_TRANSPORT };
+enum {
+    OPT_MEMORY = CLI_OPT_OWN,
+    OPT_MEMORY_SIZE,
+    OPT_STORAGE,
+    OPT_PROCESS,
+    OPT_EXCACHE_TOTAL,
+    OPT_TRANSPORT
+};
 
 static const struct option options[] = {
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"memory-size", required_argument, NULL, OPT_MEMORY_SIZE},
     {"storage", required_argument, NULL, OPT_STORAGE},
     {"process", required_argument, NULL, OPT_PROCESS},
+    {"excache-total", required_argument, NULL, OPT_EXCACHE_TOTAL},
     {"transport", required_argument, NULL, OPT_TRANSPORT},
     CLI_COMMON_OPTIONS,
 };
 
-static int set(const struct cli_command *command, int option, struct rack_plan *plan)
+static int parse(int option, const char *value, struct rack_plan *plan)
 {
     switch (option) {
     case OPT_MEMORY:
-        return cli_count(optarg, &plan->memory) < 0 ? cli_wrong_value(command, "memory", optarg)
-                                                    : CLI_OK;
+        return cli_count(value, &plan->memory);
     case OPT_STORAGE:
-        return cli_count(optarg, &plan->storage) < 0 ? cli_wrong_value(command, "storage", optarg)
-                                                     : CLI_OK;
+        return cli_count(value, &plan->storage);
     case OPT_PROCESS:
-        return cli_count(optarg, &plan->process) < 0 ? cli_wrong_value(command, "process", optarg)
-                                                     : CLI_OK;
+        return cli_count(value, &plan->process);
     case OPT_MEMORY_SIZE:
-        return size_parse(optarg, &plan->memory_size_bytes) < 0 ||
-                       plan->memory_size_bytes < RACK_MEMORY_LEAST
-                   ? cli_wrong_value(command, "memory-size", optarg)
-                   : CLI_OK;
+        return cli_size_at_least(value, RACK_MEMORY_LEAST, &plan->memory_size_bytes);
+    case OPT_EXCACHE_TOTAL:
+        return cli_size_at_least(value, RACK_EXCACHE_LEAST, &plan->excache_total_bytes);
     default:
-        return strcmp(optarg, "tcp") != 0 ? cli_wrong_value(command, "transport", optarg) : CLI_OK;
+        return strcmp(value, "tcp") == 0 ? 0 : -EINVAL;
     }
 }
 
@@ -100,8 +106,8 @@ int cli_up(int argc, char **argv)
     struct rack_plan plan = {.memory = 2, .storage = 1, .process = 1, .lifeline_fd = -1};
     int code, option;
     while ((option = cli_option(&command, argc, argv, &code)) >= 0) {
-        if ((code = set(&command, option, &plan)) != CLI_OK)
-            return code;
+        if (parse(option, optarg, &plan) < 0)
+            return cli_wrong_value(&command, option, optarg);
     }
     if (option == -2)
         return code;

@@ -163,6 +163,25 @@ def test_a_terminal_is_a_terminal(t):
     t.call("down")
 
 
+def test_the_excache_is_shared_out(t):
+    up(t, "--excache-total", "40M")
+    p = start(t, "read x; exit $x", "--excache", "24M", stdin=subprocess.PIPE)
+    check(t.components()["p1"]["used_bytes"] == 24 << 20)
+    stats = os.path.join(t.work, "stats.json")
+    q = start(t, "read x; exit $x", "--stats", stats, stdin=subprocess.PIPE)
+    none = run(t, "/bin/true", code=125)
+    check("no ExCache left" in none.err, none.err)
+    q.stdin.write("7\n")
+    check(finish(q) == 7, q.err)
+    with open(stats) as f:
+        check(json.load(f)["excache_bytes"] == 16 << 20, "it got what was left")
+    run(t, "/bin/true")
+    p.stdin.write("5\n")
+    check(finish(p) == 5, p.err)
+    check(t.components()["p1"]["used_bytes"] == 0)
+    t.call("down")
+
+
 # ---- what is killed ----
 
 def test_leftover_processes_end(t):

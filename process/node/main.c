@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,7 +24,10 @@
 #include "error_text.h"
 #include "size.h"
 
-enum { LIST_MAX = FRAME_MAX / sizeof(struct process_info) - 1 };
+enum {
+    LIST_MAX = FRAME_MAX / sizeof(struct process_info) - 1,
+    RUN_ID_COUNTER = 0xffffff, /* the bits of a run id that count; the others are random */
+};
 
 /* ---- the UNIX socket ---- */
 
@@ -188,8 +192,11 @@ static int start(void *self, struct monitor *monitor)
     pthread_cond_init(&node->emptied, &monotonic);
     pthread_mutex_init(&node->lock, NULL);
     node->budget.total_bytes = node->asked_total_bytes ?: host_memory_bytes() / 4;
-    /* Run ids must not come again after a restart: a home may still know an older run's spaces. */
-    node->last_run_id = host_now_ms() << 20;
+    /* Run ids are no other node's, and do not come again after a restart: a home may still know
+       the spaces of an older run. */
+    if (getrandom(&node->last_run_id, sizeof node->last_run_id, 0) != sizeof node->last_run_id)
+        return -EIO;
+    node->last_run_id &= ~(uint64_t)RUN_ID_COUNTER;
     int rc = homes_init(node);
     if (rc == 0)
         rc = ended_start(node);
