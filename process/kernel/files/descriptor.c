@@ -55,7 +55,7 @@ static void end(struct files *f, const struct open_file *gone)
         unlock(gone, LOCK_KIND_FLOCK_NONE);
     if (gone->locked)
         unlock(gone, LOCK_KIND_NONE);
-    releases_put(f->releases, &gone->id);
+    releases_put(f->releases, &gone->id, gone->shared);
 }
 
 static void set(struct entry *e, enum entry_kind kind, struct open_file *file)

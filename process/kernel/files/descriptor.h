@@ -58,6 +58,7 @@ enum { ENTRIES_PER_CHUNK = 256 };
 struct files {
     struct mutex lock;
     int floor;            /* never changes */
+    uint32_t limit;       /* of new descriptors, at most floor; relaxed atomic */
     uint32_t umask;       /* relaxed atomic */
     char cwd[PATH_LIMIT]; /* protected by lock, as all that follows */
     struct open_file *open;

@@ -26,6 +26,7 @@ struct files *files_new(const char *cwd, uint32_t umask, int floor)
     }
     f->size = size;
     f->floor = floor;
+    f->limit = (uint32_t)floor;
     f->umask = umask & 0777;
     text_copy(f->cwd, sizeof f->cwd, cwd);
     return f;
@@ -39,6 +40,7 @@ struct files *files_copy(struct files *from)
         file->shared = true;
     mutex_unlock(&from->lock);
     if (f) {
+        f->limit = from->limit;
         releases_free(f->releases);
         f->releases = from->releases;
         releases_share(f->releases);
@@ -63,7 +65,7 @@ static void forget_all(struct files *f)
 void files_free(struct files *f)
 {
     for (struct open_file *file = f->open; file; file = file->next)
-        releases_put(f->releases, &file->id);
+        releases_put(f->releases, &file->id, true);
     forget_all(f);
     releases_free(f->releases);
     host_free(f, f->size);
@@ -152,11 +154,22 @@ int files_floor(const struct files *f)
     return f->floor;
 }
 
+bool files_beyond(const struct files *f, int fd)
+{
+    return (uint32_t)fd >= __atomic_load_n(&f->limit, __ATOMIC_RELAXED);
+}
+
+void files_set_limit(struct files *f, uint64_t limit)
+{
+    uint32_t most = (uint32_t)f->floor;
+    __atomic_store_n(&f->limit, limit < most ? (uint32_t)limit : most, __ATOMIC_RELAXED);
+}
+
 long files_new_host(struct files *f, long fd)
 {
     if (fd < 0)
         return fd;
-    if (files_hidden(f, (int)fd)) {
+    if (files_beyond(f, (int)fd)) {
         host_call(__NR_close, fd);
         return -EMFILE;
     }

@@ -48,8 +48,11 @@ uint32_t files_umask(const struct files *f);
 
 /* Whether fd is one of the monitor's own (hidden) descriptors. */
 bool files_hidden(const struct files *f, int fd);
-/* The lowest number of hidden descriptors: RLIMIT_NOFILE as the program sees it. */
+/* The lowest number of hidden descriptors: RLIMIT_NOFILE as the program sees it at first. */
 int files_floor(const struct files *f);
+/* The program's own RLIMIT_NOFILE: new descriptors lie below it; and whether one would not. */
+void files_set_limit(struct files *f, uint64_t limit);
+bool files_beyond(const struct files *f, int fd);
 
 /*
  * For calls that make a host descriptor (socket, accept, epoll_create...): passes its result on, or

@@ -45,21 +45,60 @@ static void send(const struct file_id *files, uint32_t count)
     rpc_end(&rpc);
 }
 
-void releases_put(struct releases *r, const struct file_id *file)
+/* Adds one to what waits. r->lock is held; there is room. */
+static void queue(struct releases *r, const struct file_id *file)
+{
+    r->files[r->count++] = *file;
+}
+
+/* Moves the oldest of the shared ones over where it is due, or where its place is wanted. */
+static bool shared_due(struct releases *r, uint64_t now)
+{
+    struct shared_release *oldest = &r->shared[r->shared_first];
+    if (!r->shared_count || r->count == RELEASE_BATCH ||
+        (oldest->due_ns > now && r->shared_count < RELEASE_SHARED))
+        return false;
+    queue(r, &oldest->file);
+    r->shared_first = (r->shared_first + 1) % RELEASE_SHARED;
+    r->shared_count--;
+    return true;
+}
+
+static void queue_shared(struct releases *r, const struct file_id *file, uint64_t now)
+{
+    uint32_t at = (r->shared_first + r->shared_count++) % RELEASE_SHARED;
+    r->shared[at] = (struct shared_release){*file, now + RELEASE_SHARED_MS * 1000000ull};
+}
+
+/* Takes what waits. r->lock is held. */
+static uint32_t take(struct releases *r, struct file_id files[RELEASE_BATCH])
+{
+    uint32_t count = r->count;
+    memcpy(files, r->files, count * sizeof *files);
+    r->count = 0;
+    return count;
+}
+
+void releases_put(struct releases *r, const struct file_id *file, bool shared)
 {
     struct file_id files[RELEASE_BATCH];
     uint32_t count = 0;
 
     mutex_lock(&r->lock);
     r->held--;
-    r->files[r->count++] = *file;
-    if (r->count == RELEASE_BATCH || r->at_once) {
-        if (r->at_once)
-            r->at_once--;
-        count = r->count;
-        memcpy(files, r->files, count * sizeof *files);
-        r->count = 0;
+    if (shared || r->shared_count) {
+        uint64_t now = host_now_ns();
+        while (shared_due(r, now))
+            ;
+        if (shared)
+            queue_shared(r, file, now);
     }
+    if (!shared && r->count < RELEASE_BATCH)
+        queue(r, file);
+    bool at_once = !shared && r->at_once;
+    r->at_once -= at_once;
+    if (r->count == RELEASE_BATCH || at_once)
+        count = take(r, files);
     mutex_unlock(&r->lock);
     if (count)
         send(files, count);
@@ -78,9 +117,7 @@ void releases_send(struct releases *r)
     struct file_id files[RELEASE_BATCH];
 
     mutex_lock(&r->lock);
-    uint32_t count = r->count;
-    memcpy(files, r->files, count * sizeof *files);
-    r->count = 0;
+    uint32_t count = take(r, files);
     mutex_unlock(&r->lock);
     if (count)
         send(files, count);

@@ -6,6 +6,9 @@
  * that may have been unlinked is to give its space back at once, so an unlink sends what waits, and
  * as many releases after it as files were open then are sent without waiting.
  *
+ * A file that another process may be about to hold for itself (a forked child that starts, a
+ * program after exec, the receiver of a message) is held RELEASE_SHARED_MS longer.
+ *
  * A vfork child shares its parent's queue, as it shares its connections.
  */
 #ifndef ASHLAR_KERNEL_RELEASE_H
@@ -14,7 +17,12 @@
 #include "../host/lock.h"
 #include "messages.h"
 
-enum { RELEASE_BATCH = 32 };
+enum { RELEASE_BATCH = 32, RELEASE_SHARED = 64, RELEASE_SHARED_MS = 5000 };
+
+struct shared_release {
+    struct file_id file;
+    uint64_t due_ns;
+};
 
 struct releases {
     struct mutex lock;
@@ -23,6 +31,8 @@ struct releases {
     uint32_t at_once; /* so many of the next releases are not put off */
     uint32_t count;
     struct file_id files[RELEASE_BATCH];
+    uint32_t shared_first, shared_count; /* of the ring below, oldest first */
+    struct shared_release shared[RELEASE_SHARED];
 };
 
 struct releases *releases_new(void); /* one user; NULL: out of memory */
@@ -31,8 +41,8 @@ void releases_free(struct releases *r); /* one user less */
 
 /* A hold was taken. */
 void releases_held(struct releases *r);
-/* A hold is no longer wanted; may send. */
-void releases_put(struct releases *r, const struct file_id *file);
+/* A hold is no longer wanted; may send. `shared`: see above. */
+void releases_put(struct releases *r, const struct file_id *file, bool shared);
 /* A name was taken from a file: see above. */
 void releases_unlinked(struct releases *r);
 /* Sends what waits. */

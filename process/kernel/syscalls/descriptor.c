@@ -62,7 +62,7 @@ long sys_close_range(struct thread *t, const uint64_t a[6])
 
 static long duplicate(struct files *f, struct descriptor *d, long fd)
 {
-    if (fd >= 0 && files_hidden(f, (int)fd)) {
+    if (fd >= 0 && files_beyond(f, (int)fd)) {
         host_call(__NR_close, fd);
         return -EMFILE;
     }
@@ -90,7 +90,7 @@ static long duplicate_onto(struct thread *t, int from, int to, uint32_t flags)
     long rc = descriptor_get(f, from, &d);
     if (rc < 0)
         return rc;
-    if (to < 0 || to >= f->floor) {
+    if (to < 0 || files_beyond(f, to)) {
         rc = -EBADF;
     } else {
         let_go(f, to);
@@ -122,7 +122,7 @@ long sys_dup3(struct thread *t, const uint64_t a[6])
 
 static long duplicate_from(struct files *f, struct descriptor *d, uint32_t command, uint64_t lowest)
 {
-    if (lowest >= (uint64_t)f->floor)
+    if (lowest > INT32_MAX || files_beyond(f, (int)lowest))
         return -EINVAL;
     return duplicate(f, d, host_call(__NR_fcntl, d->fd, command, lowest));
 }

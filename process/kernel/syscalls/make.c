@@ -16,7 +16,7 @@ static long make_pipe(struct thread *t, uint64_t out, uint32_t flags)
     long first = files_new_host(f, pair[0]), second = files_new_host(f, pair[1]);
     rc = first < 0 ? first : second < 0 ? second : user_write(out, pair, sizeof pair);
     for (int i = 0; rc < 0 && i < 2; i++) {
-        if (files_hidden(f, pair[i]))
+        if (files_beyond(f, pair[i]))
             continue;
         descriptor_forget(f, pair[i]);
         host_call(__NR_close, pair[i]);

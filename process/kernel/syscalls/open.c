@@ -44,7 +44,7 @@ static int make(struct opening *o)
     if (o->fd >= 0)
         return 0;
     int fd = placeholder_make(o->where.path, o->flags & O_CLOEXEC);
-    if (fd >= 0 && files_hidden(o->files, fd)) {
+    if (fd >= 0 && files_beyond(o->files, fd)) {
         host_call(__NR_close, fd);
         return -EMFILE;
     }
@@ -70,7 +70,7 @@ static long finish(struct opening *o, const struct file_attr *attr)
         rc = descriptor_install(o->files, o->fd, &p);
     if (rc < 0) {
         releases_held(o->files->releases);
-        releases_put(o->files->releases, &attr->id);
+        releases_put(o->files->releases, &attr->id, false);
         return rc;
     }
     int fd = o->fd;

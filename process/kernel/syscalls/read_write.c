@@ -212,7 +212,7 @@ long sys_truncate(struct thread *t, const uint64_t a[6])
     rc = rpc_errno(RPC_CALL(&rpc, STORAGE, FILE_TRUNCATE, file_truncate, &cut, &cut_reply));
     rpc_end(&rpc);
     releases_held(t->process->files->releases);
-    releases_put(t->process->files->releases, &reply.attr.id);
+    releases_put(t->process->files->releases, &reply.attr.id, false);
     return rc;
 }
 
