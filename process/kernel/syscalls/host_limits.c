@@ -48,7 +48,8 @@ uint64_t limit_descriptors(struct thread *t)
     return limit_get(t, RLIMIT_NOFILE, &limit) < 0 ? 0 : limit.soft;
 }
 
-static long limit_set(unsigned resource, const struct limit *old, const struct limit *limit)
+static long limit_set(struct thread *t, unsigned resource, const struct limit *old,
+                      const struct limit *limit)
 {
     if (!is_remembered(resource))
         return host_call(__NR_prlimit64, 0, resource, limit, NULL);
@@ -59,6 +60,8 @@ static long limit_set(unsigned resource, const struct limit *old, const struct l
     __atomic_store_n(&remembered[resource].soft, limit->soft, __ATOMIC_RELAXED);
     __atomic_store_n(&remembered[resource].hard, limit->hard, __ATOMIC_RELAXED);
     __atomic_store_n(&remembered_set[resource], true, __ATOMIC_RELEASE);
+    if (resource == RLIMIT_NOFILE)
+        files_set_limit(t->process->files, limit->soft);
     return 0;
 }
 
@@ -72,7 +75,7 @@ static long limit_own(struct thread *t, unsigned resource, uint64_t new_at, uint
         return -EFAULT;
     long result = limit_get(t, resource, &old);
     if (result == 0 && new_at)
-        result = limit_set(resource, &old, &to);
+        result = limit_set(t, resource, &old, &to);
     if (result == 0 && new_at && resource == RLIMIT_NOFILE)
         files_set_limit(t->process->files, to.soft);
     if (result == 0 && old_at && user_write(old_at, &old, sizeof old) < 0)
