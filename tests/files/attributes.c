@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <utime.h>
 
 static void stats(void)
@@ -56,7 +57,8 @@ static void stats(void)
     R(statx(pair[0], "", AT_EMPTY_PATH, STATX_BASIC_STATS, &x));
     SHOW("type %o", x.stx_mode & S_IFMT);
     R(stat("/", &st));
-    SHOW("mode %o inode same %d", st.st_mode, stat("/..", &other) == 0 && st.st_ino == other.st_ino);
+    SHOW("mode %o inode same %d", st.st_mode,
+         stat("/..", &other) == 0 && st.st_ino == other.st_ino);
     R(close(fd));
 }
 

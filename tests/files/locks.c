@@ -6,7 +6,8 @@
 
 static int lock(int fd, int command, int type, off_t start, off_t length)
 {
-    struct flock l = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+    struct flock l = {
+        .l_type = (short)type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
     return fcntl(fd, command, &l);
 }
 
@@ -34,8 +35,7 @@ static void probe(const char *name, off_t start, off_t length)
 static void records(void)
 {
     make_file("p", "0123456789");
-    int fd = R(open("p", O_RDWR)), reader = R(open("p", O_RDONLY)),
-        writer = R(open("p", O_WRONLY));
+    int fd = R(open("p", O_RDWR)), reader = R(open("p", O_RDONLY)), writer = R(open("p", O_WRONLY));
     R(lock(fd, F_SETLK, F_WRLCK, 0, 10));
     probe("p", 5, 1);
     probe("p", 10, 0);

@@ -1,7 +1,7 @@
 /*
- * For the programs of tests/files: each does calls on files and prints what came of them, nothing that
- * may differ from run to run. They run natively and inside, each in an empty directory, and the two
- * outputs are compared (compare.py).
+ * For the programs of tests/files: each does calls on files and prints what came of them, nothing
+ * that may differ from run to run. They run natively and inside, each in an empty directory, and
+ * the two outputs are compared (compare.py).
  */
 #ifndef ASHLAR_TESTS_FILES_SHOW_H
 #define ASHLAR_TESTS_FILES_SHOW_H
