@@ -28,11 +28,16 @@ static int touch(uint64_t address, bool write)
     return user_touch_write(address);
 }
 
-static bool writes(int op)
+/*
+ * A shared futex, too, wants its page writable: the host looks the page up to learn that it is
+ * anonymous, and refuses one that it may only read.
+ */
+static bool writes(uint64_t flags)
 {
-    return op == FUTEX_WAKE_OP || op == FUTEX_LOCK_PI || op == FUTEX_UNLOCK_PI ||
-           op == FUTEX_TRYLOCK_PI || op == FUTEX_LOCK_PI2 || op == FUTEX_CMP_REQUEUE_PI ||
-           op == FUTEX_WAIT_REQUEUE_PI;
+    int op = (int)flags & FUTEX_CMD_MASK;
+    return !(flags & FUTEX_PRIVATE_FLAG) || op == FUTEX_WAKE_OP || op == FUTEX_LOCK_PI ||
+           op == FUTEX_UNLOCK_PI || op == FUTEX_TRYLOCK_PI || op == FUTEX_LOCK_PI2 ||
+           op == FUTEX_CMP_REQUEUE_PI || op == FUTEX_WAIT_REQUEUE_PI;
 }
 
 static bool has_timeout(int op)
@@ -61,7 +66,7 @@ static long wait_for(const uint64_t a[6], int op, const struct __kernel_timespec
         ts = &end;
     }
     for (int i = 0; i < TRIES; i++) {
-        int rc = touch(a[0], false);
+        int rc = touch(a[0], writes(a[1]));
         if (rc < 0)
             return rc;
         long n = host_call_intr(__NR_futex, a[0], FUTEX_WAIT_BITSET | flags, a[2], ts, 0, bitset);
@@ -91,9 +96,9 @@ long sys_futex(struct thread *t, const uint64_t a[6])
         long n = host_call_intr(__NR_futex, a[0], a[1], a[2], fourth, a[4], a[5]);
         if (n != -EFAULT)
             return restartable(n);
-        int rc = touch(a[0], writes(op));
+        int rc = touch(a[0], writes(a[1]));
         if (rc == 0 && has_second(op))
-            rc = touch(a[4], writes(op));
+            rc = touch(a[4], writes(a[1]));
         if (rc < 0)
             return rc;
     }

@@ -36,8 +36,9 @@ struct rpc_connection {
 
 static struct rpc_connection memory[CONNECTIONS], storage[CONNECTIONS];
 static struct process *owner;
-static uint64_t serials;   /* descriptors ever made; relaxed */
-static uint32_t next_wait; /* spreads waiters over the pool; relaxed */
+static uint64_t serials; /* descriptors ever made; relaxed */
+/* Counts connections given back; takers_waiting: who sleeps on it. Partners, both SEQ_CST. */
+static uint32_t given_back, takers_waiting;
 
 static struct rpc_connection *pool_of(int kind)
 {
@@ -100,14 +101,19 @@ static void lost(struct rpc_connection *c, int why)
                  info->name, info->pid, why == ASH_TIMEOUT ? "no answer" : ash_error_text(why));
 }
 
-/* A vfork child may use only the connections that its copy of the descriptors has. */
+/*
+ * A vfork child may use only the connections that its copy of the descriptors has. Where storage was
+ * lost it gets the first one, without a descriptor, and its call fails.
+ */
 static bool usable(const struct rpc_connection *c)
 {
     const struct process *p = current()->process;
-    return !p->vforked || (c->fd >= 0 && c->serial <= p->rpc_limit);
+    if (!p->vforked)
+        return true;
+    return c->fd < 0 ? c == &storage[0] : c->serial <= p->rpc_limit;
 }
 
-static struct rpc_connection *take(struct rpc_connection *pool)
+static struct rpc_connection *try_take(struct rpc_connection *pool)
 {
     for (int i = 0; i < CONNECTIONS; i++) {
         if (!mutex_trylock(&pool[i].lock))
@@ -116,12 +122,24 @@ static struct rpc_connection *take(struct rpc_connection *pool)
             return &pool[i];
         mutex_unlock(&pool[i].lock);
     }
-    for (;;) { /* wait for one, not always the same; a vfork child may find that all are lost */
-        uint32_t i = __atomic_fetch_add(&next_wait, 1, __ATOMIC_RELAXED) % CONNECTIONS;
-        mutex_lock(&pool[i].lock);
-        if (usable(&pool[i]) || pool[i].fd < 0)
-            return &pool[i];
-        mutex_unlock(&pool[i].lock);
+    return NULL;
+}
+
+/*
+ * Any free connection, or a sleep until one is given back: never a wait for a certain one, since a
+ * write-back in flight keeps its own until the next eviction.
+ */
+static struct rpc_connection *take(struct rpc_connection *pool)
+{
+    for (;;) {
+        uint32_t before = __atomic_load_n(&given_back, __ATOMIC_SEQ_CST);
+        struct rpc_connection *c = try_take(pool);
+        if (c)
+            return c;
+        __atomic_add_fetch(&takers_waiting, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&given_back, __ATOMIC_SEQ_CST) == before)
+            futex_wait(&given_back, before, 0);
+        __atomic_sub_fetch(&takers_waiting, 1, __ATOMIC_SEQ_CST);
     }
 }
 
@@ -170,9 +188,13 @@ int rpc_begin(struct rpc *rpc, int kind)
 
 void rpc_end(struct rpc *rpc)
 {
-    if (rpc->connection)
-        mutex_unlock(&rpc->connection->lock);
+    if (!rpc->connection)
+        return;
+    mutex_unlock(&rpc->connection->lock);
     rpc->connection = NULL;
+    __atomic_add_fetch(&given_back, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&takers_waiting, __ATOMIC_SEQ_CST))
+        futex_wake(&given_back, INT32_MAX);
 }
 
 static unsigned timeout_ms(const struct rpc_connection *c)
