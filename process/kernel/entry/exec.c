@@ -91,6 +91,14 @@ static long examine(struct texts *x)
 {
     const char *prefix[PREFIX_MAX + 1];
     struct arguments a = {.prefix = prefix, .text = x->prefix_text, .text_size = 8 * PATH_LIMIT};
+
+    /* A way through /proc (/proc/self/exe) means another file in the next image: the file itself. */
+    if (text_begins(x->path, "/proc/")) {
+        int rc = files_open_exec(x->path, &x->program->file);
+        if (rc < 0)
+            return rc;
+        text_copy(x->path, sizeof x->path, x->program->file.path);
+    }
     return program_examine(x->path, x->program, &a);
 }
 
