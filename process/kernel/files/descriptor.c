@@ -34,14 +34,22 @@ static bool drop(struct files *f, struct open_file *file, struct open_file *gone
     return true;
 }
 
-static void unlock(const struct open_file *file, uint8_t kind)
+static void unlock(const struct file_id *id, uint64_t owner, uint8_t kind)
 {
-    struct msg_file_lock request = {
-        .file = file->id, .owner = description_owner(file), .kind = kind};
+    struct msg_file_lock request = {.file = *id, .owner = owner, .kind = kind};
     struct msg_file_lock_reply reply;
     struct rpc rpc;
     (void)!RPC_CALL(&rpc, STORAGE, FILE_LOCK, file_lock, &request, &reply);
     rpc_end(&rpc);
+}
+
+/* The locks that this process took for a description. */
+static void unlock_description(const struct open_file *file)
+{
+    if (file->flocked)
+        unlock(&file->id, description_owner(file), LOCK_KIND_FLOCK_NONE);
+    if (file->locked)
+        unlock(&file->id, description_owner(file), LOCK_KIND_NONE);
 }
 
 /*
@@ -51,10 +59,7 @@ static void unlock(const struct open_file *file, uint8_t kind)
  */
 static void end(struct files *f, const struct open_file *gone)
 {
-    if (gone->flocked)
-        unlock(gone, LOCK_KIND_FLOCK_NONE);
-    if (gone->locked)
-        unlock(gone, LOCK_KIND_NONE);
+    unlock_description(gone);
     releases_put(f->releases, &gone->id, gone->shared);
 }
 
@@ -282,4 +287,41 @@ bool descriptor_take_lock_note(struct files *f, const struct file_id *id)
     }
     mutex_unlock(&f->lock);
     return found;
+}
+
+static bool take_locked_file(struct files *f, struct file_id *id)
+{
+    mutex_lock(&f->lock);
+    struct locked_file *l = f->locked;
+    if (l) {
+        f->locked = l->next;
+        *id = l->id;
+        pool_put(&f->locked_pool, l);
+    }
+    mutex_unlock(&f->lock);
+    return l != NULL;
+}
+
+static bool take_locked_description(struct files *f, struct open_file *out)
+{
+    mutex_lock(&f->lock);
+    struct open_file *file = f->open;
+    while (file && !file->flocked && !file->locked)
+        file = file->next;
+    if (file) {
+        *out = *file;
+        file->flocked = file->locked = false;
+    }
+    mutex_unlock(&f->lock);
+    return file != NULL;
+}
+
+void descriptor_end_locks(struct files *f, int pid)
+{
+    struct open_file file;
+    struct file_id id;
+    while (take_locked_file(f, &id))
+        unlock(&id, (uint32_t)pid, LOCK_KIND_NONE);
+    while (take_locked_description(f, &file))
+        unlock_description(&file);
 }

@@ -112,5 +112,7 @@ void descriptor_forget(struct files *f, int fd);
 /* POSIX locks end when any descriptor of their file is closed. */
 bool descriptor_note_lock(struct files *f, const struct file_id *id);
 bool descriptor_take_lock_note(struct files *f, const struct file_id *id);
+/* Gives back every lock that this process took. */
+void descriptor_end_locks(struct files *f, int pid);
 
 #endif

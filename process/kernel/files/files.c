@@ -134,6 +134,11 @@ void files_exec(struct files *f)
     releases_send(f->releases);
 }
 
+void files_exit(struct files *f, int pid)
+{
+    descriptor_end_locks(f, pid);
+}
+
 const char *files_cwd(const struct files *f)
 {
     return f->cwd;

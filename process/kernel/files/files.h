@@ -43,6 +43,12 @@ void files_hold_all(struct files *f);
  */
 void files_exec(struct files *f);
 
+/*
+ * When a process ends of its own accord: gives its locks back before anyone can see that it ended.
+ * (They end with its connections in any case, a moment later.)
+ */
+void files_exit(struct files *f, int pid);
+
 const char *files_cwd(const struct files *f);
 uint32_t files_umask(const struct files *f);
 
