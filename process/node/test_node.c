@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -180,6 +181,7 @@ static void child_main(int seat_fd, int to_test, uint32_t claimed_pid)
 {
     struct join_result result = {0};
     struct net_conn *seat;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test does not leave it behind */
     int fds[2] = {-1, -1};
     if (net_adopt(seat_fd, &seat) < 0)
         _exit(1);
@@ -565,6 +567,9 @@ static void strangers_are_refused(void **state)
     conn = connect_local(SCOPE_PROCESS);
     assert_int_equal(NET_CALL(conn, RUN_OPEN, run_open, &request, &reply, NODE_TIMEOUT_MS),
                      ASH_FORBIDDEN);
+    struct msg_process_join_reply joined;
+    int fds[2];
+    assert_int_equal(join(conn, (uint32_t)getpid(), &joined, fds), ASH_FORBIDDEN);
     net_close(conn);
     /* A run is its own command's to close. */
     uint64_t id;
