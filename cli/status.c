@@ -130,10 +130,10 @@ static bool is_up(const struct component_status *c)
     return c->rc == 0;
 }
 
-/* Its own answer, else what it last said of itself. */
+/* Its own answer where it gives figures in one, else what it last said of itself. */
 static uint64_t pick(const struct component_status *c, uint64_t answered, uint64_t heard)
 {
-    return is_up(c) && (answered || c->record->kind == COMPONENT_MEMORY) ? answered : heard;
+    return is_up(c) && c->answer.size_bytes ? answered : heard;
 }
 
 static uint64_t used_bytes(const struct component_status *c)
