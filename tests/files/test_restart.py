@@ -1,0 +1,80 @@
+#!/usr/bin/python3
+"""Open files over the death and the return of their sComponent's monitor.
+
+Usage: test_restart.py ASHLAR PROGRAM (restart.c)
+"""
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from racks import check, main  # noqa: E402
+
+PROGRAM = os.path.abspath(sys.argv.pop(2))
+
+
+def start(t):
+    """Runs the program until it is ready; returns it and its first half's output."""
+    t.call("up", "--memory-size", "256M")
+    p = t.popen("run", "--", PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, text=True)
+    lines = []
+    while not lines or lines[-1] != "ready":
+        line = p.stdout.readline()
+        check(line, "it ended:", lines)
+        lines.append(line.strip())
+    return p, lines
+
+
+def finish(p):
+    out, _ = p.communicate("x", timeout=30)
+    check(p.returncode == 0, "exit code", p.returncode, out)
+    return [line.partition(": ")[2] for line in out.splitlines()]
+
+
+def storage_of(t):
+    """The monitor's pid, and the command that starts it again at its address."""
+    component = next(c for c in t.components().values() if c["kind"] == "storage")
+    with open(f"/proc/{component['pid']}/cmdline", "rb") as f:
+        command = f.read().decode().split("\0")[:-1]
+    command[command.index("--listen") + 1] = component["address"]
+    ready = command.index("--ready-fd")
+    del command[ready:ready + 2]
+    return component["pid"], command
+
+
+def test_files_are_opened_again(t):
+    p, before = start(t)
+    pid, command = storage_of(t)
+    t.kill(pid)
+    with subprocess.Popen(command, env=t.env, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as storage:
+        after = finish(p)
+        storage.terminate()
+        check(storage.wait(timeout=5) == 0, "ashlar-storage ended with", storage.returncode)
+    check("pread(file, b, 5, 0) = 5" in after and "hello" in after, after)
+    check("pread(unlinked, b, 5, 0): ESTALE" in after, after)
+    check("write(file, \"more\", 4) = 4" in after and "size 13" in after, after)
+    check("fstat(directory, &st) = 0" in after, after)
+    check("openat(directory, \"missing\", O_RDONLY): ENOENT" in after, after)
+    t.call("down")
+
+
+def test_a_lost_one_is_eio(t):
+    p, _ = start(t)
+    pid, _ = storage_of(t)
+    t.kill(pid)
+    began = time.monotonic()
+    p.stdin.write("x")
+    p.stdin.flush()
+    check("pread(file, b, 5, 0): EIO" in p.stdout.readline())
+    check(4 < time.monotonic() - began < 10, "EIO after", time.monotonic() - began)
+    p.kill() # its next call waits as long
+    p.communicate()
+    t.call("down", code=None)
+
+
+if __name__ == "__main__":
+    main(globals(), sys.argv)
