@@ -13,8 +13,8 @@
  * A frame larger than what has arrived takes one further recv (MSG_WAITALL), straight to its place.
  * Timeouts are the socket's own (SO_RCVTIMEO, SO_SNDTIMEO), set only when they change: no poll.
  *
- * Spinning: a woken CPU costs 20 to 30 us, so a wait whose answer is near begins with up to SPIN_US
- * of trying. Where that did not pay the next 1, 3, 7, ... 255 waits of the connection sleep at
+ * Spinning: a woken CPU costs tens of microseconds, so a wait whose answer is near begins with up to SPIN_US
+ * of trying. Where that did not pay the next 1, 3, 7, ... 63 waits of the connection sleep at
  * once; and at most half of the CPUs spin at a time in one process, none where there is only one.
  */
 #include "conn.h"
@@ -34,7 +34,7 @@ enum {
     BUFFER_SMALL = 8 * 1024, /* one line and its description */
     BUFFER_MIDDLE = 80 * 1024,
     BUFFER_FULL = WIRE_HEADER_SIZE + FRAME_MAX,
-    SPIN_BACKOFF_MAX = 255,
+    SPIN_BACKOFF_MAX = 63,
     CLOCK_SLACK_MS = 10, /* a socket's timeout may end a tick early */
     EVENTS_MAX = 64,     /* unsolicited messages kept for net_receive() */
 };

@@ -150,7 +150,7 @@ static void fill_p_local(struct run *run, bool write)
 
 static void note_miss(uint64_t since_ns)
 {
-    uint64_t ns = host_now_ns() - since_ns;
+    uint64_t ns = host_ticks_ns() - since_ns;
     unsigned bucket = 0;
     if (ns >= 8) { /* eight buckets to an octave */
         unsigned octave = 63 - (unsigned)__builtin_clzll(ns);
@@ -225,7 +225,7 @@ static bool reply_is_whole(const struct msg_line_fetch_reply *reply)
 
 static int fill_fetch(struct run *run, bool write)
 {
-    uint64_t since = host_now_ns();
+    uint64_t since = host_ticks_ns();
     struct rpc rpc;
     struct msg_line_fetch request = {.asid = mm.asid, .first = run->first, .count = run->count};
     struct msg_line_fetch_reply reply;
@@ -306,7 +306,7 @@ static int serve(struct thread *t, struct vpn page, bool write)
             break;
         case LINE_STAGED:
             if (line_claim(word, LINE_STAGED)) {
-                uint64_t since = host_now_ns();
+                uint64_t since = host_ticks_ns();
                 evict_rescue(word, *word >> LINE_SLOT_SHIFT, write);
                 note_miss(since);
                 return EXCACHE_OK;

@@ -16,6 +16,71 @@ uint64_t host_now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/*
+ * The time stamp counter's rate is learnt from the host's clock, between the first use and the
+ * first one at least CALIBRATE_NS later; until then the host's clock answers. vDSO code could be
+ * called instead, but nothing promises that it keeps off the application's vector registers.
+ */
+enum {
+    CALIBRATE_NS = 2000000,
+    CALIBRATE_TICKS_MAX = 20000, /* a clock call that took longer was interrupted: not used */
+};
+enum ticks_state { TICKS_NEW, TICKS_BUSY, TICKS_BEGUN, TICKS_KNOWN, TICKS_NONE };
+
+static struct {
+    uint32_t state;           /* enum ticks_state; released by who changed the rest */
+    uint64_t begin, begin_ns; /* counter and clock at the same time; never change once BEGUN */
+    uint64_t scale;           /* nanoseconds of a tick, times 2^32; never changes once KNOWN */
+} ticks;
+
+static bool ticks_invariant(void)
+{
+    uint32_t a = 0x80000000, b, c, d;
+    asm("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+    if (a < 0x80000007)
+        return false;
+    a = 0x80000007;
+    asm("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+    return d & 1u << 8;
+}
+
+/* Nanoseconds of a tick, times 2^32. */
+static uint64_t ticks_scale(uint64_t ns, uint64_t counted)
+{
+    for (; ns >> 32; ns >>= 1)
+        counted >>= 1;
+    return counted ? (ns << 32) / counted : 0;
+}
+
+static uint64_t ticks_learn(uint32_t state)
+{
+    uint64_t before = __builtin_ia32_rdtsc(), now = host_now_ns(), counter = __builtin_ia32_rdtsc();
+    if (state == TICKS_NONE || state == TICKS_BUSY || counter - before > CALIBRATE_TICKS_MAX ||
+        (state == TICKS_BEGUN && now - ticks.begin_ns < CALIBRATE_NS) ||
+        !__atomic_compare_exchange_n(&ticks.state, &state, TICKS_BUSY, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
+        return now;
+    if (state == TICKS_NEW) {
+        ticks.begin = counter;
+        ticks.begin_ns = now;
+        state = ticks_invariant() ? TICKS_BEGUN : TICKS_NONE;
+    } else {
+        ticks.scale = ticks_scale(now - ticks.begin_ns, counter - ticks.begin);
+        state = ticks.scale ? TICKS_KNOWN : TICKS_NONE;
+    }
+    __atomic_store_n(&ticks.state, state, __ATOMIC_RELEASE);
+    return now;
+}
+
+uint64_t host_ticks_ns(void)
+{
+    uint32_t state = __atomic_load_n(&ticks.state, __ATOMIC_ACQUIRE);
+    if (state != TICKS_KNOWN)
+        return ticks_learn(state);
+    unsigned __int128 gone = __builtin_ia32_rdtsc() - ticks.begin;
+    return ticks.begin_ns + (uint64_t)(gone * ticks.scale >> 32);
+}
+
 void *host_alloc(size_t size)
 {
     long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE,

@@ -1,10 +1,10 @@
 /*
  * Requests to the monitors; see rpc.h.
  *
- * Per exchange: one sendmsg (header, body and bulk together), one recv where the reply is there
- * within the spin or after one poll, more only for replies beyond the socket's buffer.
+ * Per exchange: one sendto (sendmsg where there is bulk: header, body and bulk together) and one
+ * recv, which sleeps; or recvs that find nothing while spinning; more only for replies beyond the
+ * socket's buffer. No clock call: timeouts are the socket's own, spinning reads the counter.
  */
-#include <linux/futex.h>
 #include <linux/time_types.h>
 
 #include "../entry/process.h"
@@ -17,10 +17,19 @@
 
 #define MSG_NOSIGNAL 0x4000
 #define MSG_DONTWAIT 0x40
-#define POLLIN       1
-#define POLLOUT      4
+#define SOL_SOCKET   1
+#define SO_RCVTIMEO  20
+#define SO_SNDTIMEO  21
 
-enum { CONNECTIONS = 4, PIECES_MAX = WRITE_MAX_LINES + 2, RETRY_MS = 20 };
+enum {
+    CONNECTIONS = 4,
+    PIECES_MAX = WRITE_MAX_LINES + 1,
+    RETRY_MS = 20,
+    REPLY_AT = WIRE_HEADER_SIZE + RPC_REQUEST_MAX,
+    BUFFER_SIZE = REPLY_AT + WIRE_HEADER_SIZE + FRAME_MAX,
+    SPIN_BACKOFF_MAX = 63,
+    CPU_WORDS = 128, /* of a CPU mask: 8192 CPUs, the most that Linux has */
+};
 
 struct rpc_connection {
     struct mutex lock; /* held from rpc_begin to rpc_end; protects the rest */
@@ -30,8 +39,9 @@ struct rpc_connection {
     uint16_t op; /* of the request under way */
     uint64_t request_id;
     uint32_t sent_size;
-    uint8_t *buffer; /* request body, then the reply: RPC_REQUEST_MAX, header, FRAME_MAX */
-    uint32_t spin_skip, spin_misses; /* spinning that does not pay is left out for a while */
+    /* Request, then reply, each a header and a body: REPLY_AT bytes, header, FRAME_MAX. */
+    uint8_t *buffer;
+    uint32_t spin_skip, spin_backoff; /* waits not to spin at; see receive_some() */
 };
 
 static struct rpc_connection memory[CONNECTIONS], storage[CONNECTIONS];
@@ -39,6 +49,11 @@ static struct process *owner;
 static uint64_t serials; /* descriptors ever made; relaxed */
 /* Counts connections given back; takers_waiting: who sleeps on it. Partners, both SEQ_CST. */
 static uint32_t given_back, takers_waiting;
+
+static unsigned timeout_ms(const struct rpc_connection *c)
+{
+    return c->kind == COMPONENT_MEMORY ? MEMORY_TIMEOUT_MS : STORAGE_TIMEOUT_MS;
+}
 
 static struct rpc_connection *pool_of(int kind)
 {
@@ -48,6 +63,15 @@ static struct rpc_connection *pool_of(int kind)
 static const struct component_info *component_of(int kind)
 {
     return kind == COMPONENT_MEMORY ? &owner->memory : &owner->storage;
+}
+
+/* Bounds every wait of the connection, so that waiting takes one system call. */
+static void set_timeouts(const struct rpc_connection *c)
+{
+    unsigned ms = timeout_ms(c);
+    struct __kernel_old_timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    host_call(__NR_setsockopt, c->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+    host_call(__NR_setsockopt, c->fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
 }
 
 void rpc_init(struct process *p, int memory_fd, int storage_fd)
@@ -60,6 +84,8 @@ void rpc_init(struct process *p, int memory_fd, int storage_fd)
         memory[i].fd = i == 0 ? memory_fd : -1;
         storage[i].fd = i == 0 ? storage_fd : -1;
     }
+    set_timeouts(&memory[0]);
+    set_timeouts(&storage[0]);
 }
 
 void rpc_fork_child(struct process *p, int memory_fd, int storage_fd)
@@ -146,6 +172,7 @@ static struct rpc_connection *take(struct rpc_connection *pool)
 static void set_descriptor(struct rpc_connection *c, int fd)
 {
     c->fd = fd;
+    set_timeouts(c);
     c->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
 }
 
@@ -170,10 +197,10 @@ int rpc_begin(struct rpc *rpc, int kind)
     struct rpc_connection *c = take(pool_of(kind));
     rpc->connection = c;
     if (!c->buffer)
-        c->buffer = host_alloc(RPC_REQUEST_MAX + WIRE_HEADER_SIZE + FRAME_MAX);
+        c->buffer = host_alloc(BUFFER_SIZE);
     if (!c->buffer)
         return -ENOMEM;
-    rpc->request = c->buffer;
+    rpc->request = c->buffer + WIRE_HEADER_SIZE;
     if (c->fd < 0 && !current()->process->vforked) {
         int fd = node_connect(owner, component_of(kind)->id);
         if (fd >= 0)
@@ -197,32 +224,6 @@ void rpc_end(struct rpc *rpc)
         futex_wake(&given_back, INT32_MAX);
 }
 
-static unsigned timeout_ms(const struct rpc_connection *c)
-{
-    return c->kind == COMPONENT_MEMORY ? MEMORY_TIMEOUT_MS : STORAGE_TIMEOUT_MS;
-}
-
-/* Waits until fd is ready; 0, or ASH_TIMEOUT. */
-static int wait_ready(int fd, short events, uint64_t deadline_ns)
-{
-    struct {
-        int fd;
-        short events, revents;
-    } p = {fd, events, 0};
-    for (;;) {
-        uint64_t now = host_now_ns();
-        if (now >= deadline_ns)
-            return ASH_TIMEOUT;
-        uint64_t left = deadline_ns - now;
-        struct __kernel_timespec ts = {(long)(left / 1000000000), (long)(left % 1000000000)};
-        long n = host_call(__NR_ppoll, &p, 1, &ts, NULL, 8);
-        if (n > 0)
-            return 0;
-        if (n < 0 && n != -EINTR)
-            return ASH_LOST;
-    }
-}
-
 struct io_vector {
     const void *base;
     size_t size;
@@ -238,23 +239,30 @@ struct io_message {
     uint64_t flags;
 };
 
-/* One sendmsg, and more only where the socket's buffer is full. */
+/*
+ * A call that the host's own timeout bounds was interrupted: whether to go on. The bound is of the
+ * whole wait from the first interruption.
+ */
+static bool goes_on(const struct rpc_connection *c, uint64_t *deadline)
+{
+    uint64_t now = host_now_ns();
+    if (!*deadline)
+        *deadline = now + timeout_ms(c) * 1000000ull;
+    return now < *deadline;
+}
+
+/* One system call, and more only where the socket's buffer stays full or a signal comes. */
 static int send_pieces(struct rpc_connection *c, struct io_vector *v, int count)
 {
     uint64_t deadline = 0;
     while (count) {
         struct io_message m = {.pieces = v, .piece_count = (size_t)count};
-        long n = host_call(__NR_sendmsg, c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        long n = count == 1 ? host_call(__NR_sendto, c->fd, v->base, v->size, MSG_NOSIGNAL, NULL, 0)
+                            : host_call(__NR_sendmsg, c->fd, &m, MSG_NOSIGNAL);
+        if (n == -EAGAIN || (n == -EINTR && !goes_on(c, &deadline)))
+            return ASH_TIMEOUT;
         if (n == -EINTR)
             continue;
-        if (n == -EAGAIN) {
-            if (!deadline)
-                deadline = host_now_ns() + timeout_ms(c) * 1000000ull;
-            int rc = wait_ready(c->fd, POLLOUT, deadline);
-            if (rc < 0)
-                return rc;
-            continue;
-        }
         if (n < 0)
             return ASH_LOST;
         while (count && (size_t)n >= v->size) {
@@ -273,68 +281,105 @@ static int send_pieces(struct rpc_connection *c, struct io_vector *v, int count)
 static int send_request(struct rpc_connection *c, const struct rpc_piece *bulk, int bulk_count)
 {
     struct io_vector v[PIECES_MAX];
-    uint8_t bytes[WIRE_HEADER_SIZE];
-    struct wire_header h = {
-        .version = PROTOCOL_VERSION, .op = c->op, .request_id = ++c->request_id};
+    struct wire_header h = {.version = PROTOCOL_VERSION,
+                            .op = c->op,
+                            .length = c->sent_size,
+                            .request_id = ++c->request_id};
 
-    if (bulk_count > PIECES_MAX - 2)
+    if (bulk_count > PIECES_MAX - 1)
         return ASH_TOO_BIG;
-    v[0] = (struct io_vector){bytes, sizeof bytes};
-    v[1] = (struct io_vector){c->buffer, c->sent_size};
-    h.length = c->sent_size;
+    v[0] = (struct io_vector){c->buffer, WIRE_HEADER_SIZE + c->sent_size};
     for (int i = 0; i < bulk_count; i++) {
-        v[i + 2] = (struct io_vector){bulk[i].base, bulk[i].size};
+        v[i + 1] = (struct io_vector){bulk[i].base, bulk[i].size};
         h.length += (uint32_t)bulk[i].size;
     }
-    uint32_t crc = wire_header_crc(&h);
-    for (int i = 0; i <= bulk_count; i++)
-        crc = wire_crc(crc, v[i + 1].base, v[i + 1].size);
+    uint32_t crc = wire_crc(wire_header_crc(&h), c->buffer + WIRE_HEADER_SIZE, c->sent_size);
+    for (int i = 1; i <= bulk_count; i++)
+        crc = wire_crc(crc, v[i].base, v[i].size);
     h.crc = crc;
-    wire_header_encode(&h, bytes);
-    return send_pieces(c, v, bulk_count + 2);
+    wire_header_encode(&h, c->buffer);
+    return send_pieces(c, v, bulk_count + 1);
 }
 
-/* Receives some bytes: spins first where that has paid lately, then sleeps. */
+/*
+ * Spinning, as lib/net does it: a sleep and its wake-up cost tens of microseconds, so a wait begins
+ * with up to SPIN_US of trying, which is longer than the other end takes to wake up; where that did
+ * not pay the next 1, 3, 7, ... SPIN_BACKOFF_MAX waits of the connection sleep at once. At most
+ * half of the CPUs that this process may use spin at a time; one where it may use only one, for the
+ * other end may be on another.
+ */
+static uint32_t spinners;
+
+static uint32_t spinners_most(void)
+{
+    static uint32_t most = UINT32_MAX; /* relaxed: every thread finds the same */
+    uint32_t n = __atomic_load_n(&most, __ATOMIC_RELAXED);
+    if (n == UINT32_MAX) {
+        uint64_t cpus[CPU_WORDS];
+        long size = host_call(__NR_sched_getaffinity, 0, sizeof cpus, cpus);
+        n = 0;
+        for (long i = 0; i < size / (long)sizeof cpus[0]; i++)
+            for (uint64_t bits = cpus[i]; bits; bits &= bits - 1)
+                n++;
+        n = n < 4 ? 1 : n / 2;
+        __atomic_store_n(&most, n, __ATOMIC_RELAXED);
+    }
+    return n;
+}
+
+static bool spin_begin(struct rpc_connection *c)
+{
+    if (c->spin_skip) {
+        c->spin_skip--;
+        return false;
+    }
+    if (__atomic_fetch_add(&spinners, 1, __ATOMIC_RELAXED) < spinners_most())
+        return true;
+    __atomic_fetch_sub(&spinners, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+static void spin_end(struct rpc_connection *c, bool paid)
+{
+    __atomic_fetch_sub(&spinners, 1, __ATOMIC_RELAXED);
+    if (!paid && c->spin_backoff < SPIN_BACKOFF_MAX)
+        c->spin_backoff = c->spin_backoff * 2 + 1;
+    if (paid)
+        c->spin_backoff = 0;
+    c->spin_skip = c->spin_backoff;
+}
+
+/* -EAGAIN: nothing came, or this is no time to spin. */
+static long receive_spinning(struct rpc_connection *c, uint8_t *to, size_t room)
+{
+    if (!spin_begin(c))
+        return -EAGAIN;
+    uint64_t until = host_ticks_ns() + SPIN_US * 1000;
+    long n;
+    do
+        n = host_call(__NR_recvfrom, c->fd, to, room, MSG_DONTWAIT, NULL, 0);
+    while (n == -EAGAIN && host_ticks_ns() < until);
+    spin_end(c, n != -EAGAIN);
+    return n;
+}
+
+/* Receives some bytes, spinning or asleep. */
 static long receive_some(struct rpc_connection *c, uint8_t *to, size_t room, uint64_t *deadline)
 {
-    uint64_t until = 0;
-    bool spin = c->spin_skip == 0;
-    if (!spin)
-        c->spin_skip--;
-    for (;;) {
-        long n = host_call(__NR_recvfrom, c->fd, to, room, MSG_DONTWAIT, 0, 0);
-        if (n > 0) {
-            if (spin)
-                c->spin_misses = 0;
-            return n;
-        }
-        if (n == 0 || (n != -EAGAIN && n != -EINTR))
-            return ASH_LOST;
-        uint64_t now = host_now_ns();
-        if (!until)
-            until = now + SPIN_US * 1000;
-        if (spin && now < until) {
-            __builtin_ia32_pause();
-            continue;
-        }
-        if (spin) { /* it did not pay: leave it out for a while, longer each time */
-            if (c->spin_misses < 6)
-                c->spin_misses++;
-            c->spin_skip = 1u << c->spin_misses;
-            spin = false;
-        }
-        if (!*deadline)
-            *deadline = now + timeout_ms(c) * 1000000ull;
-        int rc = wait_ready(c->fd, POLLIN, *deadline);
-        if (rc < 0)
-            return rc;
-    }
+    long n = receive_spinning(c, to, room);
+    if (n == -EAGAIN)
+        n = host_call(__NR_recvfrom, c->fd, to, room, 0, NULL, 0);
+    while (n == -EINTR && goes_on(c, deadline))
+        n = host_call(__NR_recvfrom, c->fd, to, room, 0, NULL, 0);
+    if (n > 0)
+        return n;
+    return n == -EAGAIN || n == -EINTR ? ASH_TIMEOUT : ASH_LOST;
 }
 
 /* The whole reply into the buffer; its status, or an ASH_ code of the connection. */
 static int receive_reply(struct rpc_connection *c, struct rpc *rpc)
 {
-    uint8_t *base = c->buffer + RPC_REQUEST_MAX;
+    uint8_t *base = c->buffer + REPLY_AT;
     size_t have = 0, want = WIRE_HEADER_SIZE;
     struct wire_header h;
     uint64_t deadline = 0;

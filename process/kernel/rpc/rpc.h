@@ -4,7 +4,8 @@
  * A connection comes authenticated and bound from the node (process/node); it is taken for one
  * exchange and given back. A lost memory connection ends the process (its memory is gone); a lost
  * storage connection is renewed through the node until STORAGE_TIMEOUT_MS is over, then -EIO.
- * Receives spin for SPIN_US before they sleep. Per exchange: one sendmsg, one or two recvs.
+ * Receives spin for SPIN_US before they sleep. Per exchange: one send and
+ * one recv, more of these while spinning.
  */
 #ifndef ASHLAR_KERNEL_RPC_H
 #define ASHLAR_KERNEL_RPC_H
