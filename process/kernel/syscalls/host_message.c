@@ -171,7 +171,7 @@ static void check_received(struct thread *t, struct message *m)
     struct control_walk w = {.control = (uint8_t *)m->control, .size = m->control_size};
     int fd;
     while (control_next_fd(&w, &fd)) {
-        if (!files_hidden(t->process->files, fd))
+        if (!files_beyond(t->process->files, fd))
             continue;
         host_call(__NR_close, fd);
         uint64_t size, cut = w.fd - w.head;

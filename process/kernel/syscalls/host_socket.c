@@ -20,8 +20,8 @@ enum {
     UNIX_PATH_MAX_ = 108,
     OPTION_MAX = 64 * 1024,
     TCP_ZEROCOPY_RECEIVE_ = 35,
-    NETFILTER_FIRST = 64, /* IPT_*, IP6T_*: structures with pointers in them */
-    NETFILTER_LAST = 101,
+    TABLE_REPLACE = 64, /* IPT_SO_SET_REPLACE and IP6T's: the host would write behind a pointer */
+    ARP_TABLE_REPLACE = 96,
 };
 
 int socket_check(struct thread *t, int fd)
@@ -269,12 +269,6 @@ long sys_getpeername(struct thread *t, const uint64_t a[6])
 
 /* ---- options ---- */
 
-static bool is_netfilter(int level, int option)
-{
-    return (level == LEVEL_IP || level == LEVEL_IPV6) && option >= NETFILTER_FIRST &&
-           option <= NETFILTER_LAST;
-}
-
 /* A packet filter: its instructions lie behind a pointer. */
 static long attach_filter(struct thread *t, int fd, int option, uint64_t at, uint32_t size)
 {
@@ -310,7 +304,8 @@ long sys_setsockopt(struct thread *t, const uint64_t a[6])
     /* The host would go on reading bounce memory after the call. */
     if (level == SOL_SOCKET && option == SO_ZEROCOPY)
         return -EOPNOTSUPP;
-    if (is_netfilter(level, option))
+    if ((level == LEVEL_IP || level == LEVEL_IPV6) &&
+        (option == TABLE_REPLACE || option == ARP_TABLE_REPLACE))
         return -ENOPROTOOPT;
     if (size > OPTION_MAX)
         return -EINVAL;
@@ -333,7 +328,7 @@ long sys_getsockopt(struct thread *t, const uint64_t a[6])
         return -EFAULT;
     if (size < 0)
         return -EINVAL;
-    if (is_netfilter(level, option) || (level == PROTOCOL_TCP && option == TCP_ZEROCOPY_RECEIVE_) ||
+    if ((level == PROTOCOL_TCP && option == TCP_ZEROCOPY_RECEIVE_) ||
         (level == SOL_SOCKET && option == SO_GET_FILTER))
         return -ENOPROTOOPT;
     if (size > OPTION_MAX)
