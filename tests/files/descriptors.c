@@ -261,6 +261,7 @@ static void sockets(void)
     R(sendmsg(pair[0], &m, 0));
     R(unlink("s"));
     R(close(fd));
+    make_file("other", "closed between the sending and the receiving");
     b[0] = 0;
     R(recvmsg(pair[1], &m, 0));
     memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof fd);
