@@ -27,8 +27,9 @@ bench: all
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
-# The reference pages that are generated from the tables in proto/.
+# The reference pages that are generated from the tables of messages and of system calls.
 docs:
+	@python3 docs/generate_abi.py process/kernel > docs/abi.md
 	@python3 proto/generate.py reference proto/messages.def proto/errors.def > docs/wire.md
 
 # Every decoder for FUZZ_SECONDS each.
