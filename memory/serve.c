@@ -313,8 +313,9 @@ static int serve_request(void *self, struct net_conn *conn, const struct net_fra
 static void serve_opened(void *self, struct net_conn *conn)
 {
     struct memory *memory = self;
+    const struct msg_bind *scope = net_conn_scope(conn);
     *net_conn_state(conn) =
-        is_process(conn) ? spaces_bind(&memory->spaces, net_conn_scope(conn)->asid) : NULL;
+        is_process(conn) ? spaces_bind(&memory->spaces, scope->asid, scope->run_id) : NULL;
 }
 
 static void serve_closed(void *self, struct net_conn *conn)

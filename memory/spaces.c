@@ -68,10 +68,12 @@ struct space *spaces_find(struct spaces *spaces, struct asid asid)
     return space;
 }
 
-struct space *spaces_bind(struct spaces *spaces, struct asid asid)
+struct space *spaces_bind(struct spaces *spaces, struct asid asid, uint64_t run_id)
 {
     pthread_mutex_lock(&spaces->lock);
     struct space *space = find_locked(spaces, asid);
+    if (space && space->run_id != run_id)
+        space = NULL;
     if (space) {
         space_ref(space);
         space->connections++;

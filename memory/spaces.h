@@ -33,8 +33,11 @@ int spaces_create(struct spaces *spaces, struct component home, uint64_t run_id,
 /* With a reference, or NULL. */
 struct space *spaces_find(struct spaces *spaces, struct asid asid);
 
-/* The same, and counts a connection to it until spaces_unbind(), which drops the reference too. */
-struct space *spaces_bind(struct spaces *spaces, struct asid asid);
+/*
+ * The same for a space of run run_id (NULL: it is another run's), and counts a connection to it until
+ * spaces_unbind(), which drops the reference too.
+ */
+struct space *spaces_bind(struct spaces *spaces, struct asid asid, uint64_t run_id);
 void spaces_unbind(struct spaces *spaces, struct space *space);
 
 /* Takes it out and frees all that is in it; the caller's reference stays. */

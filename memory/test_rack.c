@@ -117,7 +117,7 @@ struct net_conn *rack_component(struct rack *rack)
 struct net_conn *rack_process(struct rack *rack, struct asid asid)
 {
     return connect_to(rack, rack->memory,
-                      &(struct msg_bind){.scope = SCOPE_PROCESS, .asid = asid, .writable = ""});
+                      &(struct msg_bind){.scope = SCOPE_PROCESS, .asid = asid, .run_id = 1, .writable = ""});
 }
 
 struct net_conn *rack_storage(struct rack *rack)

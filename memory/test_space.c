@@ -391,9 +391,10 @@ static void a_space_nobody_comes_to_goes(void **state)
     struct asid asid = w->spaces[0]->asid;
     assert_int_equal(asid.n >> 48, home.n);
     assert_int_not_equal(asid.n, w->spaces[1]->asid.n);
-    struct space *bound = spaces_bind(&w->registry, asid);
+    struct space *bound = spaces_bind(&w->registry, asid, w->spaces[0]->run_id);
     assert_ptr_equal(bound, w->spaces[0]);
-    assert_null(spaces_bind(&w->registry, (struct asid){0}));
+    assert_null(spaces_bind(&w->registry, (struct asid){0}, w->spaces[0]->run_id));
+    assert_null(spaces_bind(&w->registry, asid, w->spaces[0]->run_id + 1));
     spaces_expire(&w->registry, clock_ms() + 100000, 3000);
     assert_int_equal(spaces_count(&w->registry), 1);
     struct space *found = spaces_find(&w->registry, asid);

@@ -42,6 +42,7 @@ struct run {
     unsigned processes;      /* lock: seats that exist */
     unsigned events;         /* lock: sent so far */
     bool ending;             /* lock: no new seats */
+    bool unreached;          /* lock: its user was told that a component gives no connection */
 };
 
 struct process {

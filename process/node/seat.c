@@ -147,6 +147,18 @@ void seat_closed(struct node *node, struct net_conn *conn)
 
 /* ---- a process's connections ---- */
 
+/* Tells the run's user that a component cannot be reached, once until it can be again. */
+static void note_reach(struct node *node, struct run *run, const struct component_info *to, int rc)
+{
+    pthread_mutex_lock(&node->lock);
+    bool told = run->unreached;
+    run->unreached = rc < 0;
+    pthread_mutex_unlock(&node->lock);
+    if (rc < 0 && !told)
+        run_event(node, run, "%s at %s gave no connection: %s", to->name, to->address,
+                  error_text(rc));
+}
+
 /*
  * Connects on the process's behalf, bound to one space and the run. Returns the descriptor, with
  * no state of this side left in it.
@@ -162,11 +174,9 @@ static int connect_as(struct node *node, struct process *p, struct asid asid,
     };
     struct net_conn *conn;
     int rc = net_connect(to->address, &node->monitor->key, &bind, CONNECT_TIMEOUT_MS, &conn, NULL);
-    if (rc < 0) {
-        run_event(node, p->run, "%s at %s gave no connection: %s", to->name, to->address,
-                  error_text(rc));
+    note_reach(node, p->run, to, rc);
+    if (rc < 0)
         return rc;
-    }
     if (to->kind == COMPONENT_MEMORY) {
         /* Asked on the very connection: the mComponent knows whose the space is. */
         struct msg_space_stat request = {.asid = asid};

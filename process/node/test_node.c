@@ -474,6 +474,7 @@ static void what_is_not_its_own_is_refused(void **state)
     /* Spaces: its own, another process's, one that does not exist. */
     assert_int_equal(fork_process(&p, p.joined.asid, fds, &count, &budget), ASH_FORBIDDEN);
     assert_true(fork_process(&p, q.joined.asid, fds, &count, &budget) < 0);
+    assert_true(fork_process(&p, clone_space(&q), fds, &count, &budget) < 0);
     assert_true(fork_process(&p, (struct asid){12345}, fds, &count, &budget) < 0);
 
     /* Requests that are a command's, or no process's. */

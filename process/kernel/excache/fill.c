@@ -6,6 +6,7 @@
  * to FETCH_MAX_LINES) or the vma maps a file, so that one message brings them all.
  */
 #include <linux/mman.h>
+#include <linux/time_types.h>
 
 #include "../entry/process.h"
 #include "../entry/thread.h"
@@ -16,6 +17,8 @@ enum {
     FILE_RUN = 16,     /* lines fetched at once of a mapped file */
     ZERO_RUN_MAX = 16, /* p-local lines made at once */
     FILL_AGAIN = 1,    /* beside enum excache_result: the line itself did not come, repeat */
+    FILL_AWAY = 2,     /* the sComponent behind a mapped file did not answer */
+    RETRY_MS = 20,
 };
 
 /* Zero lines to copy from: never written, so the host's own zero page is behind all of it. */
@@ -171,6 +174,8 @@ static int result_of(uint8_t kind)
         return EXCACHE_OK;
     case LINE_UNMAPPED:
         return EXCACHE_MAPERR;
+    case LINE_IO_ERROR:
+        return FILL_AWAY;
     }
     return EXCACHE_BUSERR;
 }
@@ -319,6 +324,24 @@ static int serve(struct thread *t, struct vpn page, bool write)
     }
 }
 
+/*
+ * A mapped file whose sComponent is away is waited for as long as a read would be, then it is an
+ * error of the mapping. No lock is held meanwhile, and the access is simply repeated.
+ */
+static int wait_for_storage(struct thread *t)
+{
+    static const struct __kernel_timespec pause = {.tv_nsec = RETRY_MS * 1000000};
+    uint64_t now = host_now_ns();
+    if (!t->away_since_ns)
+        t->away_since_ns = now;
+    if (now - t->away_since_ns >= STORAGE_TIMEOUT_MS * 1000000ull) {
+        t->away_since_ns = 0;
+        return EXCACHE_BUSERR;
+    }
+    host_call(__NR_nanosleep, &pause, NULL);
+    return EXCACHE_OK;
+}
+
 int excache_fault(uint64_t address, bool write, struct thread *t)
 {
     if (address < WINDOW_START || address >= WINDOW_END)
@@ -326,5 +349,8 @@ int excache_fault(uint64_t address, bool write, struct thread *t)
     rwlock_read(&mm.lock);
     int rc = serve(t, vpn_of(address), write);
     rwlock_read_end(&mm.lock);
+    if (rc == FILL_AWAY)
+        return wait_for_storage(t);
+    t->away_since_ns = 0;
     return rc;
 }

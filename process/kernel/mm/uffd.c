@@ -86,9 +86,20 @@ long uffd_protect(struct vpn first, struct vpn end, int prot)
                      host_prot(prot));
 }
 
-long uffd_relocate(uint64_t from, uint64_t size, uint64_t to)
+/* The host moves one mapping at a time, and what is one vma here may be several there: halves. */
+static long relocate(uint64_t from, uint64_t size, uint64_t to)
 {
     long rc = host_call(__NR_mremap, from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+    if (rc != -EFAULT || size == LINE_SIZE)
+        return rc < 0 ? rc : 0;
+    uint64_t half = (size / 2 + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    rc = relocate(from, half, to);
+    return rc < 0 ? rc : relocate(from + half, size - half, to + half);
+}
+
+long uffd_relocate(uint64_t from, uint64_t size, uint64_t to)
+{
+    long rc = relocate(from, size, to);
     if (rc < 0)
         return rc;
     uffd_register(to, size);
