@@ -11,8 +11,6 @@ static long arg_bytes(const struct syscall_row *row, const uint64_t a[6], int i)
     case ARG_IN:
     case ARG_OUT:
         return size;
-    case ARG_TEXT:
-        return PATH_LIMIT;
     case ARG_IN_COUNT:
     case ARG_OUT_COUNT:
     case ARG_OUT_RESULT: {
@@ -64,9 +62,7 @@ static long copy_in(struct thread *t, const struct syscall_row *row, const uint6
             host[row->size[i] >> 12] = (uint64_t)bytes;
         }
         long rc = 0;
-        if (kind == ARG_TEXT)
-            rc = user_read_text((char *)at, a[i], PATH_LIMIT);
-        else if (is_in(kind))
+        if (is_in(kind))
             rc = user_read(at, a[i], (size_t)bytes);
         if (rc < 0)
             return rc;

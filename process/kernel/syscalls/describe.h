@@ -21,7 +21,6 @@ enum arg_kind {
     ARG_IN_COUNT,   /* COUNTED */
     ARG_OUT_COUNT,  /* COUNTED; all of it is copied out */
     ARG_OUT_RESULT, /* COUNTED; as many elements as the call's result are copied out */
-    ARG_TEXT,       /* a NUL-terminated string */
 };
 
 #define COUNTED(index, element) ((index) << 12 | (element))

@@ -21,7 +21,6 @@
 #define FD(i)                  .arg[i] = ARG_FD
 #define IN(i, bytes)           .arg[i] = ARG_IN, .size[i] = (bytes)
 #define OUT(i, bytes)          .arg[i] = ARG_OUT, .size[i] = (bytes)
-#define TEXT(i)                .arg[i] = ARG_TEXT
 #define IN_COUNT(i, n, each)   .arg[i] = ARG_IN_COUNT, .size[i] = COUNTED(n, each)
 #define OUT_COUNT(i, n, each)  .arg[i] = ARG_OUT_COUNT, .size[i] = COUNTED(n, each)
 #define OUT_RESULT(i, n, each) .arg[i] = ARG_OUT_RESULT, .size[i] = COUNTED(n, each)
