@@ -6,6 +6,9 @@
  * dirty ones in one LINE_WRITE, and leave its answer for the next round. A line is BUSY until its
  * content is sent and STAGED after; so a rescue never takes a page away under a send.
  *
+ * Rounds are done in steps while fetches are under way (evict_ahead), when this CPU would only
+ * wait; where that does not keep up, by who finds no free slot (evict_make_room).
+ *
  * Why the content is safe: a staged page is dropped only after the batch's LINE_WRITE was answered,
  * and a rescued one that is written to again is sent again later, on the same connection or after
  * the first answer.
@@ -83,12 +86,12 @@ static void send_lines(uint32_t count)
 
 /* ---- out: victims ---- */
 
-/* Claims up to batch_lines victims from the head of the resident list. */
-static uint32_t claim_victims(void)
+/* Claims up to `most` victims from the head of the resident list. */
+static uint32_t claim_victims(uint32_t most)
 {
     uint32_t n = 0;
     mutex_lock(&ex.lock);
-    for (uint32_t tries = 2 * ex.batch_lines; tries && n < ex.batch_lines; tries--) {
+    for (uint32_t tries = 2 * most; tries && n < most; tries--) {
         uint32_t slot = resident_first();
         if (!slot)
             break;
@@ -154,10 +157,10 @@ static bool to_be_sent(uint32_t j)
            !page_is_zero((const void *)staged_at(round.slots[j]));
 }
 
-static void stage(void)
+static void stage(uint32_t most)
 {
     uint32_t batch = (ex.oldest + ex.staged) % (ex.batches_limit + 1);
-    uint32_t n = claim_victims(), count = 0;
+    uint32_t n = claim_victims(most), count = 0;
     if (!n)
         return;
     for (uint32_t i = 0; i < n; i++) {
@@ -194,6 +197,7 @@ static void stage(void)
         line_release(round.words[i], LINE_STAGED | remote | round.slots[i] << LINE_SLOT_SHIFT);
     }
     ex.staged++;
+    ex.staged_lines += n;
 }
 
 /* ---- gone: the oldest batch ---- */
@@ -251,26 +255,51 @@ static void reclaim(void)
     }
     ex.oldest = (ex.oldest + 1) % (ex.batches_limit + 1);
     ex.staged--;
+    ex.staged_lines -= b->count;
     STAT_ADD(evictions, n);
+}
+
+/* Whether a batch has to go before `more` lines can be staged. */
+static bool staged_full(uint32_t more)
+{
+    return ex.staged && (ex.staged >= ex.batches_limit || ex.staged_lines + more > ex.staged_limit);
 }
 
 void evict_make_room(uint32_t wanted)
 {
-    if (count_free() >= wanted + ex.batch_lines / 2)
+    if (count_free() >= wanted)
         return;
     mutex_lock(&ex.evict_lock);
     while (count_free() < wanted + ex.batch_lines / 2) {
         evict_reap();
-        /* Ahead of demand: with free slots left, the newest batch's answer may come later. */
-        if (ex.staged && (ex.staged >= ex.batches_limit || count_free() < wanted))
+        if (ex.staged && (staged_full(ex.batch_lines) || count_free() < wanted))
             reclaim();
         uint32_t before = ex.staged;
-        if (ex.staged < ex.batches_limit)
-            stage();
+        if (!staged_full(ex.batch_lines))
+            stage(ex.batch_lines);
         if (count_free() >= wanted)
             break;
         if (ex.staged == before && !ex.staged)
             host_call(__NR_sched_yield); /* all lines are in other threads' hands just now */
+    }
+    mutex_unlock(&ex.evict_lock);
+}
+
+void evict_ahead(uint32_t wanted)
+{
+    uint32_t lines = wanted > STEP_LINES ? wanted : STEP_LINES;
+    if (lines > ex.batch_lines)
+        lines = ex.batch_lines;
+    if (count_free() >= wanted + ex.batch_lines / 2 || !mutex_trylock(&ex.evict_lock))
+        return;
+    if (!ex.in_flight || rpc_answered(&ex.writing)) {
+        evict_reap();
+        bool full = staged_full(lines);
+        if (full)
+            reclaim();
+        /* One half of a round for one line; the other half is the next fetch's. */
+        if ((!full || wanted > 1) && !staged_full(lines))
+            stage(lines);
     }
     mutex_unlock(&ex.evict_lock);
 }

@@ -17,7 +17,8 @@ void excache_init(uint64_t budget_bytes, int policy)
     ex.budget = (uint32_t)lines;
     ex.policy = policy == BOOT_POLICY_FIFO ? &excache_fifo : &excache_lru;
     ex.batch_lines = ex.budget / 32 < BATCH_MAX ? ex.budget / 32 : BATCH_MAX;
-    ex.batches_limit = ex.policy->staged_lines(ex.budget) / ex.batch_lines;
+    ex.staged_limit = ex.policy->staged_lines(ex.budget);
+    ex.batches_limit = ex.staged_limit / STEP_LINES;
     if (ex.batches_limit < 1)
         ex.batches_limit = 1;
     if (ex.batches_limit > BATCHES_MAX)

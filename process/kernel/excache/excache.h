@@ -12,15 +12,15 @@
  *   STAGED  on its way out, in a batch: content sent, page still here, can be rescued
  *
  * Miss: p-local zero line where nothing was ever written back (no message), else one LINE_FETCH for
- * a run of lines; sequential misses double the run. Eviction: when fewer than a batch of slots is
- * free, a batch of victims is moved (UFFDIO_MOVE) to a staging region, its dirty lines are sent in
- * one LINE_WRITE whose answer is awaited only when the next batch leaves; the oldest batch is
- * dropped when there are more than the policy keeps. A line touched while staged is rescued: that
- * is the second chance by which recency is learnt, for user space has no accessed bits. Lines that
- * cannot be moved (read-only or executable ranges, pages shared with a fork child, hosts before
- * Linux 6.8) are staged in place, write-protected.
+ * a run of lines; sequential misses double the run. Eviction: when slots run short, and
+ * while a fetch is under way, a batch of victims is moved (UFFDIO_MOVE) to a staging region, its
+ * dirty lines are sent in one LINE_WRITE whose answer is awaited only when the next batch leaves;
+ * the oldest batch is dropped when there is more than the policy keeps. A line touched while staged
+ * is rescued: that is the second chance by which recency is learnt, for user space has no accessed
+ * bits. Lines that cannot be moved (read-only or executable ranges, pages shared with a fork child,
+ * hosts before Linux 6.8) are staged in place, write-protected.
  *
- * Messages per miss: 1 (amortised over the run). System calls per single miss: sendmsg, recv, one
+ * Messages per miss: 1 (amortised over the run). System calls per single miss: sendto, recv, one
  * ioctl, the signal's return. Copies of the data: socket to buffer, buffer to page.
  */
 #ifndef ASHLAR_KERNEL_EXCACHE_H

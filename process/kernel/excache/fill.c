@@ -236,7 +236,17 @@ static int fill_fetch(struct run *run, bool write)
     struct msg_line_fetch_reply reply;
 
     mm_flush();
-    int rc = RPC_CALL(&rpc, MEMORY, LINE_FETCH, line_fetch, &request, &reply);
+    int rc = rpc_begin(&rpc, COMPONENT_MEMORY);
+    if (rc == 0)
+        rc = msg_line_fetch_encode(&request, rpc.request, RPC_REQUEST_MAX);
+    if (rc >= 0)
+        rc = rpc_post(&rpc, OP_LINE_FETCH, rc, NULL, 0);
+    if (rc == 0) {
+        evict_ahead(run->count);
+        rc = rpc_wait(&rpc);
+    }
+    if (rc == 0)
+        rc = msg_line_fetch_reply_decode(&reply, rpc.reply, rpc.reply_size);
     if (rc == 0 && !reply_is_whole(&reply))
         rc = ASH_MALFORMED;
     if (rc < 0)

@@ -11,7 +11,11 @@
 #include "excache.h"
 #include "lines.h"
 
-enum { BATCH_MAX = WRITE_MAX_LINES, BATCHES_MAX = 1024 };
+enum {
+    BATCH_MAX = WRITE_MAX_LINES,
+    BATCHES_MAX = 1024,
+    STEP_LINES = 16, /* leave while one line is fetched: about as long as its answer takes */
+};
 
 struct slot {
     struct vpn page;
@@ -45,8 +49,9 @@ extern const struct excache_policy excache_lru, excache_fifo;
 
 struct excache {
     uint32_t budget;        /* slots; never changes */
-    uint32_t batch_lines;   /* lines that leave together; never changes */
-    uint32_t batches_limit; /* staged batches that the policy keeps; never changes */
+    uint32_t batch_lines;   /* most lines that leave together; never changes */
+    uint32_t staged_limit;  /* staged lines that the policy keeps; never changes */
+    uint32_t batches_limit; /* batches at most; never changes */
     uint8_t *staging;       /* batches_limit + 1 regions of batch_lines lines */
     const struct excache_policy *policy;
 
@@ -58,6 +63,7 @@ struct excache {
     struct mutex evict_lock; /* order: after mm.lock, before ops_lock */
     struct batch *batches;   /* a ring of batches_limit + 1; protected by evict_lock */
     uint32_t oldest, staged; /* the ring's first batch and their number */
+    uint32_t staged_lines;   /* that these batches began with; protected by evict_lock */
     struct rpc writing;      /* the write-back in flight; protected by evict_lock */
     bool in_flight;
 };
@@ -75,6 +81,11 @@ uint32_t resident_first(void);
 /* evict.c: mm.lock is held for reading or writing. */
 /* Sees to it that at least `wanted` (at most a quarter of the budget) slots are free. */
 void evict_make_room(uint32_t wanted);
+/*
+ * Makes some room ahead of demand, without waiting for anything: to be called while the answer to a
+ * fetch of `wanted` lines is under way. The caller may hold one connection and its run's lines.
+ */
+void evict_ahead(uint32_t wanted);
 /* Takes back a staged line whose word the caller has claimed; releases the word. */
 void evict_rescue(uint32_t *word, uint32_t slot, bool write);
 /* A staged line that is to be forgotten: leaves its batch. mm.lock is held for writing. */

@@ -16,6 +16,7 @@
 #include "wire.h"
 
 #define MSG_NOSIGNAL 0x4000
+#define MSG_PEEK     0x02
 #define MSG_DONTWAIT 0x40
 #define SOL_SOCKET   1
 #define SO_RCVTIMEO  20
@@ -128,8 +129,8 @@ static void lost(struct rpc_connection *c, int why)
 }
 
 /*
- * A vfork child may use only the connections that its copy of the descriptors has. Where storage was
- * lost it gets the first one, without a descriptor, and its call fails.
+ * A vfork child may use only the connections that its copy of the descriptors has. Where storage
+ * was lost it gets the first one, without a descriptor, and its call fails.
  */
 static bool usable(const struct rpc_connection *c)
 {
@@ -420,6 +421,13 @@ int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bul
     if (rc == ASH_LOST || rc == ASH_TIMEOUT)
         lost(c, rc);
     return rc;
+}
+
+bool rpc_answered(const struct rpc *rpc)
+{
+    uint8_t byte;
+    return host_call(__NR_recvfrom, rpc->connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL,
+                     0) != -EAGAIN;
 }
 
 int rpc_wait(struct rpc *rpc)

@@ -10,6 +10,7 @@
 #ifndef ASHLAR_KERNEL_RPC_H
 #define ASHLAR_KERNEL_RPC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,8 @@ int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece 
 int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
     __attribute__((warn_unused_result));
 int rpc_wait(struct rpc *rpc) __attribute__((warn_unused_result));
+/* Whether the answer to what was posted has begun to come. */
+bool rpc_answered(const struct rpc *rpc);
 void rpc_end(struct rpc *rpc);
 
 /*
