@@ -44,6 +44,8 @@ static size_t receive_some(int fd, uint8_t *to, size_t room)
             }
             if (errno != EAGAIN && errno != EINTR)
                 fail("recv");
+            for (unsigned i = 0; i < SPIN_PAUSES; i++)
+                __builtin_ia32_pause();
         } while (bench_ns() < until);
         backoff = backoff < BACKOFF_MAX ? backoff * 2 + 1 : BACKOFF_MAX;
         skip = backoff;

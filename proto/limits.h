@@ -59,7 +59,10 @@
 #define SPACE_GRACE_MS 3000u /* an address space without any connection is freed after this */
 
 /* Spinning before sleeping, where another CPU is idle: about twice what waking an idle CPU takes
-   (measured: 40 to 50 us in a virtual machine), so that who spins outlasts the other end's waking. */
+   (measured: 40 to 50 us in a virtual machine), so that who spins outlasts the other's waking. */
 #define SPIN_US 100u
+/* Between two tries, about half a microsecond: a try takes the socket's lock, which the arriving
+   data needs too. */
+#define SPIN_PAUSES 20u
 
 #endif

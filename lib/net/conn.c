@@ -13,9 +13,10 @@
  * A frame larger than what has arrived takes one further recv (MSG_WAITALL), straight to its place.
  * Timeouts are the socket's own (SO_RCVTIMEO, SO_SNDTIMEO), set only when they change: no poll.
  *
- * Spinning: a woken CPU costs tens of microseconds, so a wait whose answer is near begins with up to SPIN_US
- * of trying. Where that did not pay the next 1, 3, 7, ... 63 waits of the connection sleep at
- * once; and at most half of the CPUs spin at a time in one process, none where there is only one.
+ * Spinning: a woken CPU costs tens of microseconds, so a wait whose answer is near begins with up
+ * to SPIN_US of trying. Where that did not pay the next 1, 3, 7, ... 63 waits of the connection
+ * sleep at once; and at most half of the CPUs spin at a time in one process, none where there is
+ * only one.
  */
 #include "conn.h"
 
@@ -209,9 +210,9 @@ static ssize_t spin(struct net_conn *conn, size_t size, struct conn_descriptors 
         return -EAGAIN;
     ssize_t n;
     uint64_t until = clock_ns() + SPIN_US * 1000;
-    do {
-        n = receive(conn, size, MSG_DONTWAIT, descriptors);
-    } while (n == -EAGAIN && clock_ns() < until);
+    while ((n = receive(conn, size, MSG_DONTWAIT, descriptors)) == -EAGAIN && clock_ns() < until)
+        for (unsigned i = 0; i < SPIN_PAUSES; i++)
+            __builtin_ia32_pause();
     atomic_fetch_sub_explicit(&spinning, 1, memory_order_relaxed);
     if (n == -EAGAIN) {
         unsigned more = conn->spin_backoff * 2 + 1;

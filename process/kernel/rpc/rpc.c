@@ -357,9 +357,10 @@ static long receive_spinning(struct rpc_connection *c, uint8_t *to, size_t room)
         return -EAGAIN;
     uint64_t until = host_ticks_ns() + SPIN_US * 1000;
     long n;
-    do
-        n = host_call(__NR_recvfrom, c->fd, to, room, MSG_DONTWAIT, NULL, 0);
-    while (n == -EAGAIN && host_ticks_ns() < until);
+    while ((n = host_call(__NR_recvfrom, c->fd, to, room, MSG_DONTWAIT, NULL, 0)) == -EAGAIN &&
+           host_ticks_ns() < until)
+        for (unsigned i = 0; i < SPIN_PAUSES; i++)
+            __builtin_ia32_pause();
     spin_end(c, n != -EAGAIN);
     return n;
 }
