@@ -39,6 +39,18 @@ static uint32_t minor(uint64_t device)
     return (uint32_t)((device & 0xff) | (device >> 12 & ~0xffull));
 }
 
+/*
+ * The size of requests that serves a regular file best. stdio and its kin take it for their
+ * buffers, and each request is a round trip: as network file systems do, larger than the disk's own
+ * blocks.
+ */
+static uint32_t preferred_size(const struct file_attr *attr)
+{
+    const uint32_t remote = 64 * 1024;
+    bool regular = (attr->mode & S_IFMT) == S_IFREG;
+    return regular && attr->block_size < remote ? remote : attr->block_size;
+}
+
 static void to_stat(const struct file_attr *attr, struct stat *st)
 {
     *st = (struct stat){
@@ -50,7 +62,7 @@ static void to_stat(const struct file_attr *attr, struct stat *st)
         .st_gid = attr->gid,
         .st_rdev = attr->rdev,
         .st_size = (long)attr->size_bytes,
-        .st_blksize = attr->block_size,
+        .st_blksize = preferred_size(attr),
         .st_blocks = (long)attr->blocks,
         .st_atime = (unsigned long)attr->atime_s,
         .st_atime_nsec = attr->atime_ns,
@@ -65,7 +77,7 @@ static void to_statx(const struct file_attr *attr, struct statx *st)
 {
     *st = (struct statx){
         .stx_mask = STATX_BASIC_STATS | STATX_BTIME,
-        .stx_blksize = attr->block_size,
+        .stx_blksize = preferred_size(attr),
         .stx_nlink = attr->nlink,
         .stx_uid = attr->uid,
         .stx_gid = attr->gid,
