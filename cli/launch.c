@@ -264,6 +264,7 @@ int launch_start(struct launch *launch, const sigset_t *mask)
     writable_dirs(launch->cwd, writable, sizeof writable);
     struct boot_strings strings = {
         .program = launch->program,
+        .named = strchr(launch->argv[0], '/') ? launch->argv[0] : launch->program,
         .cwd = launch->cwd,
         .writable = writable,
         .argv = launch->argv,

@@ -6,7 +6,8 @@
  * The writer and the reader come from one build: `magic` changes with the layout.
  *
  * Layout: struct boot, then the strings, each with its NUL, in this order: program (absolute path
- * in the vNode), cwd, writable (':' between directories), argc arguments, envc environment strings.
+ * in the vNode), named (the path by which it was called), cwd, writable (':' between directories),
+ * argc arguments, envc environment strings.
  */
 #ifndef ASHLAR_PROCESS_BOOT_H
 #define ASHLAR_PROCESS_BOOT_H
@@ -15,7 +16,7 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x33746f6f42687341ull /* "AshBoot3" */
+#define BOOT_MAGIC 0x34746f6f42687341ull /* "AshBoot4" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
@@ -36,11 +37,11 @@ struct boot {
     uint32_t flags;  /* enum boot_flags */
     uint32_t policy; /* enum boot_policy */
     /* Host descriptors, inherited; -1 where there is none. */
-    int32_t node_fd;    /* UNIX socket to the node, ready for PROCESS_JOIN (or joined: memory_fd) */
-    int32_t stats_fd;   /* struct run_stats, shared by the run */
-    int32_t exec_fd;    /* ashlar-exec itself, opened O_PATH or O_RDONLY, for execve */
-    int32_t trace_fd;   /* where --trace prints */
-    int32_t memory_fd;  /* -1 at a run's start: ask the node */
+    int32_t node_fd;   /* UNIX socket to the node, ready for PROCESS_JOIN (or joined: memory_fd) */
+    int32_t stats_fd;  /* struct run_stats, shared by the run */
+    int32_t exec_fd;   /* ashlar-exec itself, opened O_PATH or O_RDONLY, for execve */
+    int32_t trace_fd;  /* where --trace prints */
+    int32_t memory_fd; /* -1 at a run's start: ask the node */
     int32_t storage_fd;
     uint32_t argc, envc;
     uint64_t sigmask; /* of the program; bit n-1 is signal n */

@@ -12,6 +12,7 @@
 
 struct boot_strings {
     const char *program; /* absolute path in the vNode */
+    const char *named;   /* the path by which it was called: what a script gets to see */
     const char *cwd;
     const char *writable; /* directories, ':' between them */
     char *const *argv;    /* both ended by NULL */
@@ -30,7 +31,8 @@ static inline uint64_t boot_text_size(const char *text)
 static inline uint64_t boot_size(const struct boot_strings *s)
 {
     uint64_t size = sizeof(struct boot);
-    size += boot_text_size(s->program) + boot_text_size(s->cwd) + boot_text_size(s->writable);
+    size += boot_text_size(s->program) + boot_text_size(s->named) + boot_text_size(s->cwd);
+    size += boot_text_size(s->writable);
     for (char *const *a = s->argv; *a; a++)
         size += boot_text_size(*a);
     for (char *const *e = s->envp; *e; e++)
@@ -51,6 +53,7 @@ static inline void boot_fill(void *out, const struct boot *head, const struct bo
 {
     struct boot *boot = out;
     char *at = boot_put_text((char *)(boot + 1), s->program);
+    at = boot_put_text(at, s->named);
     at = boot_put_text(at, s->cwd);
     at = boot_put_text(at, s->writable);
     uint32_t argc = 0, envc = 0;

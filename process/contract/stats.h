@@ -17,16 +17,16 @@ enum {
 };
 
 struct run_stats {
-    uint64_t size_bytes; /* of this structure: the reader's check */
-    uint64_t misses;             /* faults that needed a line from elsewhere, fetched or staged */
-    uint64_t p_local_fills;      /* lines that began as zero, without a message */
+    uint64_t size_bytes;    /* of this structure: the reader's check */
+    uint64_t misses;        /* faults that needed a line from elsewhere, fetched or staged */
+    uint64_t p_local_fills; /* lines that began as zero, without a message */
     uint64_t lines_fetched;
     uint64_t lines_written_back;
-    uint64_t evictions;          /* lines that left the ExCache */
-    uint64_t rescued;            /* lines taken back on their way out */
+    uint64_t evictions;            /* lines that left the ExCache */
+    uint64_t rescued;              /* lines taken back on their way out */
     uint64_t write_protect_faults; /* first writes to a clean line */
-    uint64_t peak_lines;         /* most lines resident in one process at a time */
-    uint64_t processes;          /* ever started in the run */
+    uint64_t peak_lines;           /* most lines resident in one process at a time */
+    uint64_t processes;            /* ever started in the run */
     uint64_t miss_ns[STATS_MISS_BUCKETS];
     uint64_t messages[OP_COUNT]; /* requests sent by the processes, by wire_op_index() */
     uint64_t syscalls[STATS_SYSCALLS];

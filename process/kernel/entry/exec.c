@@ -33,7 +33,7 @@ struct texts {
     const char **argv, **envp;
     struct program *program;
     char *prefix_text;
-    char path[PATH_LIMIT];
+    char path[PATH_LIMIT], named[PATH_LIMIT];
 };
 
 static void texts_free(struct texts *x)
@@ -92,19 +92,21 @@ static long examine(struct texts *x)
     const char *prefix[PREFIX_MAX + 1];
     struct arguments a = {.prefix = prefix, .text = x->prefix_text, .text_size = 8 * PATH_LIMIT};
 
-    /* A way through /proc (/proc/self/exe) means another file in the next image: the file itself. */
+    /* A way through /proc (/proc/self/exe) means another file in the next image: the file itself.
+     */
     if (text_begins(x->path, "/proc/")) {
         int rc = files_open_exec(x->path, &x->program->file);
         if (rc < 0)
             return rc;
         text_copy(x->path, sizeof x->path, x->program->file.path);
     }
-    return program_examine(x->path, x->program, &a);
+    return program_examine(x->path, x->named, x->program, &a);
 }
 
 static int write_boot(struct process *p, struct thread *t, const struct texts *x)
 {
     struct boot_strings strings = {.program = x->path,
+                                   .named = x->named,
                                    .cwd = files_cwd(p->files),
                                    .writable = p->writable,
                                    .argv = (char *const *)x->argv,
@@ -232,12 +234,16 @@ static long exec_path(struct thread *t, int dirfd, uint64_t path, uint64_t argv,
         return -ENOMEM;
     char *given = (char *)thread_bounce(t);
     long rc = given ? user_read_text(given, path, PATH_LIMIT) : -ENOMEM;
+    if (rc > 0)
+        text_copy(x->named, sizeof x->named, given);
     if (rc == 0 && flags & AT_EMPTY_PATH)
         rc = path_of(t->process->files, dirfd, x->path);
     else if (rc == 0)
         rc = -ENOENT;
     else if (rc > 0)
         rc = files_absolute(t->process->files, dirfd, given, x->path);
+    if (!x->named[0])
+        text_copy(x->named, sizeof x->named, x->path);
     if (rc >= 0)
         rc = read_vector(x, argv);
     size_t argc = x->count;

@@ -31,7 +31,7 @@ struct run_stats *stats;
 
 static struct {
     const struct boot *boot;
-    const char *program, *cwd, *writable;
+    const char *program, *named, *cwd, *writable;
     const char **argv, **envp;
 } given;
 
@@ -67,14 +67,14 @@ static void usage(void)
 static bool split_strings(const struct boot *b)
 {
     const char *at = (const char *)(b + 1), *end = (const char *)b + b->size_bytes;
-    uint64_t total = 3ull + b->argc + b->envc;
+    uint64_t total = 4ull + b->argc + b->envc;
     const char **table = host_alloc((total + 2) * sizeof *table);
     uint64_t n = 0, out = 0;
 
     if (!table || end[-1] != 0)
         return false;
     for (; n < total && at < end; n++) {
-        if (n == 3ull + b->argc)
+        if (n == 4ull + b->argc)
             table[out++] = NULL;
         table[out++] = at;
         at += strlen(at) + 1;
@@ -86,10 +86,11 @@ static bool split_strings(const struct boot *b)
     table[out] = NULL;
     given.boot = b;
     given.program = table[0];
-    given.cwd = table[1];
-    given.writable = table[2];
-    given.argv = table + 3;
-    given.envp = table + 3 + b->argc + 1;
+    given.named = table[1];
+    given.cwd = table[2];
+    given.writable = table[3];
+    given.argv = table + 4;
+    given.envp = table + 4 + b->argc + 1;
     return true;
 }
 
@@ -255,7 +256,7 @@ static void start_program(struct thread *t)
     signals_init(p);
     if (b->memory_fd < 0)
         files_hold_all(p->files);
-    int rc = program_examine(given.program, program, &arguments);
+    int rc = program_examine(given.program, given.named, program, &arguments);
     if (rc < 0) {
         host_message("%s: %s", given.program, reason(rc));
         host_call(__NR_exit_group, rc == -ENOENT ? 127 : 126);
@@ -268,7 +269,7 @@ static void start_program(struct thread *t)
         memcpy(argv, prefix, (size_t)arguments.prefix_count * sizeof *argv);
         memcpy(argv + arguments.prefix_count, given.argv + 1, rest * sizeof *argv);
     }
-    program_load(t, program, argv, given.envp);
+    program_load(t, program, given.named, argv, given.envp);
     host_free(arguments.text, arguments.text_size);
     host_free(program, sizeof *program);
     t->sigmask = b->sigmask;

@@ -63,7 +63,8 @@ static int split_script(char *line, size_t size, char **interpreter, char **argu
     return 0;
 }
 
-int program_examine(const char *path, struct program *program, struct arguments *arguments)
+int program_examine(const char *path, const char *named, struct program *program,
+                    struct arguments *arguments)
 {
     char line[257]; /* as much as Linux looks at, and a NUL */
 
@@ -86,7 +87,7 @@ int program_examine(const char *path, struct program *program, struct arguments 
         if (arguments->prefix_count)
             memmove(arguments->prefix, arguments->prefix + 1,
                     (size_t)--arguments->prefix_count * sizeof *arguments->prefix);
-        rc = prepend(arguments, path);
+        rc = prepend(arguments, depth == 0 ? named : path);
         if (rc == 0 && argument)
             rc = prepend(arguments, argument);
         if (rc == 0)

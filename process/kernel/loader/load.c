@@ -17,8 +17,9 @@
 
 #define MAP_FIXED     0x10
 #define MAP_NORESERVE 0x4000
-#define PIE_BASE      0x155555554000ull /* a third of the window, as Linux takes two thirds of its own \
-                                         */
+#define PIE_BASE                                                                                   \
+    0x155555554000ull /* a third of the window, as Linux takes two thirds of its own               \
+                       */
 #define STACK_BYTES (8ull << 20)
 #define STACK_GUARD (1ull << 20)
 
@@ -93,9 +94,9 @@ static uint32_t make_auxv(struct process *p, const struct elf_image *image, uint
     return n;
 }
 
-static uint64_t build_stack(struct thread *t, const struct program *program,
-                            const struct elf_image *image, uint64_t interpreter, uint64_t top,
-                            const char *const *argv, const char *const *envp)
+static uint64_t build_stack(struct thread *t, const char *named, const struct elf_image *image,
+                            uint64_t interpreter, uint64_t top, const char *const *argv,
+                            const char *const *envp)
 {
     uint32_t argc = count(argv), envc = count(envp);
     uint64_t zero = 0, sp = top, random_bytes[2];
@@ -106,7 +107,7 @@ static uint64_t build_stack(struct thread *t, const struct program *program,
 
     host_call(__NR_getrandom, random_bytes, sizeof random_bytes, 0);
     push(&sp, &zero, sizeof zero);
-    uint64_t name = push(&sp, program->file.path, strlen(program->file.path) + 1);
+    uint64_t name = push(&sp, named, strlen(named) + 1);
     push_texts(&sp, envp, envc, table + argc + 1);
     push_texts(&sp, argv, argc, table);
     uint64_t platform = push(&sp, "x86_64", 7);
@@ -126,8 +127,8 @@ static uint64_t build_stack(struct thread *t, const struct program *program,
     return sp;
 }
 
-void program_load(struct thread *t, const struct program *program, const char *const *argv,
-                  const char *const *envp)
+void program_load(struct thread *t, const struct program *program, const char *named,
+                  const char *const *argv, const char *const *envp)
 {
     struct elf_image image, interpreter = {0};
     uint64_t stack_top = WINDOW_END - LINE_SIZE - random_lines(18);
@@ -144,7 +145,7 @@ void program_load(struct thread *t, const struct program *program, const char *c
     if (program->has_interpreter)
         check(elf_map(&program->interpreter, 0, &interpreter), "its interpreter", program);
     text_copy(t->process->program, sizeof t->process->program, program->file.path);
-    uint64_t sp = build_stack(t, program, &image, interpreter.base, stack_top, argv, envp);
+    uint64_t sp = build_stack(t, named, &image, interpreter.base, stack_top, argv, envp);
     t->regs = (struct regs){.orig_rax = (uint64_t)-1,
                             .rflags = 0x202,
                             .rsp = sp,

@@ -18,9 +18,10 @@ struct program {
 };
 
 /*
- * Looks at the file at `path` (absolute, vNode) and, for scripts, at the interpreters it names, and
- * fills the arguments that scripts put in front. Nothing is changed yet: this is where exec fails.
- * Returns 0 or a negative errno: -ENOENT, -EACCES, -ENOEXEC, -ELOOP (nested too deep), -ELIBBAD...
+ * Looks at the file at `path` (absolute, vNode; `named`: by what path it was called) and, for
+ * scripts, at the interpreters it names, and fills the arguments that scripts put in front. Nothing
+ * is changed yet: this is where exec fails. Returns 0 or a negative errno: -ENOENT, -EACCES,
+ * -ENOEXEC, -ELOOP (nested too deep), -ELIBBAD...
  */
 struct arguments {
     const char **prefix; /* what replaces argv[0]: interpreter, its argument, script path */
@@ -29,14 +30,14 @@ struct arguments {
     size_t text_size, text_used;
 };
 enum { SCRIPT_DEPTH = 5, PREFIX_MAX = 3 * SCRIPT_DEPTH };
-int program_examine(const char *path, struct program *program, struct arguments *arguments)
-    __attribute__((warn_unused_result));
+int program_examine(const char *path, const char *named, struct program *program,
+                    struct arguments *arguments) __attribute__((warn_unused_result));
 
 /*
  * Maps it into the empty window, builds the stack, and points t->regs at its first instruction.
  * Dies where the home has no memory for it. argv and envp are monitor memory, NULL-terminated.
  */
-void program_load(struct thread *t, const struct program *program, const char *const *argv,
-                  const char *const *envp);
+void program_load(struct thread *t, const struct program *program, const char *named,
+                  const char *const *argv, const char *const *envp);
 
 #endif
