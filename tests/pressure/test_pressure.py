@@ -174,7 +174,7 @@ def test_gzip(t):
 
 
 def test_perl(t):
-    pressure(t, ["/usr/bin/perl", f"{HERE}/table.pl", "150000"])
+    pressure(t, ["/usr/bin/perl", f"{HERE}/table.pl", "80000"])
 
 
 def test_gawk(t):
