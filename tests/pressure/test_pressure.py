@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Real programs in an ExCache much smaller than what they need: their answers, and the bound.
 
-usage: test_pressure.py ASHLAR HAMMER [--user] [CASE...]
+usage: test_pressure.py ASHLAR HAMMER [--drop] [CASE...]
 
 Every case runs natively once and then on a rack, with both policies and with and without
 UFFDIO_MOVE. Output, messages and exit code must be the native ones. All the while the host's
