@@ -39,13 +39,35 @@ struct clone_request {
 
 /* ---- threads ---- */
 
+enum { TID_TO_WRITE, TID_BEING_WRITTEN, TID_WRITTEN };
+
+/*
+ * CLONE_PARENT_SETTID: the tid is there before clone returns in the parent and before the child
+ * runs. Whoever comes first writes it and the other waits for that, so that none of them writes
+ * when the child has ended and zeroed the same word (glibc has one for both).
+ */
+static void write_parent_tid(struct thread *n, uint64_t address, int tid)
+{
+    uint32_t state = TID_TO_WRITE;
+    if (__atomic_compare_exchange_n(&n->tid_state, &state, TID_BEING_WRITTEN, false,
+                                    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        /* As on Linux, the thread runs even where this address is wrong. */
+        (void)user_write_some(address, &tid, sizeof tid);
+        __atomic_store_n(&n->tid_state, TID_WRITTEN, __ATOMIC_RELEASE);
+        futex_wake(&n->tid_state, 1);
+        return;
+    }
+    while (__atomic_load_n(&n->tid_state, __ATOMIC_ACQUIRE) != TID_WRITTEN)
+        futex_wait(&n->tid_state, TID_BEING_WRITTEN, 0);
+}
+
 void thread_begin(struct thread *t)
 {
     int tid = (int)host_call(__NR_gettid);
     t->tid = tid;
     thread_arm(t);
-    if (t->start_flags & CLONE_PARENT_SETTID && user_write(t->start_parent_tid, &tid, 4) < 0)
-        t->start_flags &= ~(uint64_t)CLONE_PARENT_SETTID;
+    if (t->start_flags & CLONE_PARENT_SETTID)
+        write_parent_tid(t, t->start_parent_tid, tid);
     if (t->start_flags & CLONE_CHILD_SETTID && user_write(t->start_child_tid, &tid, 4) < 0)
         t->start_flags &= ~(uint64_t)CLONE_CHILD_SETTID;
     if (t->start_flags & CLONE_VFORK) {
@@ -85,6 +107,7 @@ static long clone_thread(struct thread *t, const struct clone_request *r)
         return -EAGAIN;
     /* Set by the host in the child as well; here so that nobody takes the block for a dead one. */
     n->alive = 1;
+    n->held = 1;
     thread_link(n);
     uint64_t flags = (r->flags & ~(uint64_t)(CLONE_CHILD_SETTID | CLONE_PARENT_SETTID |
                                              CLONE_DETACHED | CLONE_PTRACE)) |
@@ -95,9 +118,9 @@ static long clone_thread(struct thread *t, const struct clone_request *r)
         thread_free(n);
         return tid;
     }
-    int tid32 = (int)tid;
-    if (r->flags & CLONE_PARENT_SETTID && user_write(r->parent_tid, &tid32, 4) < 0)
-        return tid; /* as Linux: the thread runs all the same */
+    if (r->flags & CLONE_PARENT_SETTID)
+        write_parent_tid(n, r->parent_tid, (int)tid);
+    __atomic_store_n(&n->held, 0, __ATOMIC_RELEASE);
     return tid;
 }
 
@@ -293,7 +316,8 @@ void threads_reap(struct process *p)
     mutex_lock(&p->threads_lock);
     for (struct thread **at = &p->dead; *at;) {
         struct thread *t = *at;
-        if (__atomic_load_n(&t->alive, __ATOMIC_ACQUIRE)) {
+        if (__atomic_load_n(&t->alive, __ATOMIC_ACQUIRE) ||
+            __atomic_load_n(&t->held, __ATOMIC_ACQUIRE)) {
             at = &t->next;
             continue;
         }
@@ -315,8 +339,12 @@ long sys_exit(struct thread *t, const uint64_t a[6])
         host_call(__NR_exit_group, a[0]);
     if (t->clear_child_tid) {
         int zero = 0;
+        /* The host looks at the line for a shared futex, which may have left since. Only touched
+           then: the word may be another's by now. */
         if (user_write(t->clear_child_tid, &zero, 4) == 0)
-            host_call(__NR_futex, t->clear_child_tid, FUTEX_WAKE, 1);
+            while (host_call(__NR_futex, t->clear_child_tid, FUTEX_WAKE, 1) == -EFAULT &&
+                   user_touch_write(t->clear_child_tid) == 0)
+                ;
     }
     signals_thread_end(t);
     thread_unlink(t);

@@ -65,6 +65,8 @@ struct thread {
     uint64_t clear_child_tid; /* application address: zeroed and woken at the thread's end */
     uint64_t robust_list;     /* application address, for get_robust_list only */
     uint8_t *bounce;          /* BOUNCE_SIZE bytes, made on first use: thread_bounce() */
+    uint32_t tid_state; /* whether its tid is where CLONE_PARENT_SETTID wants it; clone.c */
+    uint32_t held;      /* by the thread that made it: not to be freed yet; release, acquire */
     uint64_t start_flags, start_parent_tid, start_child_tid; /* of the clone that made it */
     struct miss_stream streams[MISS_STREAMS];
     uint32_t stream_clock;
