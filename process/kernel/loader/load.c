@@ -144,7 +144,9 @@ void program_load(struct thread *t, const struct program *program, const char *n
         ((image.end + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1)) + random_lines(10);
     if (program->has_interpreter)
         check(elf_map(&program->interpreter, 0, &interpreter), "its interpreter", program);
-    text_copy(t->process->program, sizeof t->process->program, program->file.path);
+    /* /proc/self/exe names the file itself, without links on the way. */
+    if (program->file.host || files_real_path(program->file.path, t->process->program) < 0)
+        text_copy(t->process->program, sizeof t->process->program, program->file.path);
     uint64_t sp = build_stack(t, named, &image, interpreter.base, stack_top, argv, envp);
     t->regs = (struct regs){.orig_rax = (uint64_t)-1,
                             .rflags = 0x202,
