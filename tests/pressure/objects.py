@@ -1,5 +1,8 @@
 """Builds MEBIBYTES of small objects, then sums them. usage: objects.py MEBIBYTES"""
+import gc
 import sys
+
+gc.disable()  # or all that there is would be looked at again and again, natively too
 
 COUNT = (int(sys.argv[1]) << 20) // (32 + 8)  # an int of up to 60 bits, and the list's pointer
 numbers = [n * 2654435761 % 1000000007 + (1 << 40) for n in range(COUNT)]
