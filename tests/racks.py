@@ -154,7 +154,10 @@ class Tester:
 
     def close(self):
         for pid in self.daemons():
-            os.kill(pid, signal.SIGKILL)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         shutil.rmtree(self.runtime, ignore_errors=True)
 
 
@@ -265,6 +268,12 @@ def drop_root():
     os.environ["HOME"] = "/tmp"
 
 
+def give_up(*_):
+    """Who ends a test leaves no rack behind either, even by saying so twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit("ended by SIGTERM")
+
+
 def main(tests, argv):
     """argv: ASHLAR [--user] [--drop] [NAME...]; root as nobody: --user always, --drop if it can.
 
@@ -279,8 +288,7 @@ def main(tests, argv):
             print(f"{ashlar} is out of an ordinary user's reach", flush=True)
             if "--user" in argv:
                 sys.exit(77)
-    # Who gives up on a test leaves no rack behind either.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    signal.signal(signal.SIGTERM, give_up)
     failed = 0
     for name, test in tests.items():
         if not name.startswith("test_") or (wanted and name not in wanted):
