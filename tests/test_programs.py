@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 
-from racks import SH, Terminal, alive, check, finish, main, memory_is_free, up
+from racks import PYTHON, SH, Terminal, alive, check, finish, main, memory_is_free, up
 
-PYTHON = "/usr/bin/python3"
 STATS_NUMBERS = ("misses", "p_local_fills", "lines_fetched", "lines_written_back", "evictions",
                  "rescued", "miss_ns_p50", "miss_ns_p99", "excache_bytes", "peak_resident_bytes")
 
@@ -152,14 +151,6 @@ for n in range(20):
     if os.fork() == 0:
         os._exit(n)
 print(sorted(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(20)))
-""")
-    python(t, """
-import multiprocessing
-def square(n):
-    return n * n
-if __name__ == "__main__":
-    with multiprocessing.Pool(3) as pool:
-        print(sum(pool.map(square, range(1000))))
 """)
     memory_is_free(t)
     t.call("down")

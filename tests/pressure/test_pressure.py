@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import random
-import resource  # noqa: F401  os.wait4 needs it, perhaps from where nobody may read
 import signal
 import subprocess
 import sys
