@@ -62,7 +62,7 @@ def test_scripts_and_search(t):
     write("plain", "#!/bin/sh\necho plain \"$0\" \"$@\"\n")
     write("option", "#!/bin/sh -e\nfalse\necho not here\n")
     write("spaces", "#!  /usr/bin/env   python3\nimport sys; print(sys.argv)\n")
-    write("outer", "#!./inner with words\nnothing\n")
+    write("outer", f"#!{t.work}/inner with words\nnothing\n")
     write("inner", "#!/usr/bin/python3\nimport sys; print(sys.argv)\n")
     write("missing", "#!/nowhere/interpreter\n")
     write("bare", "echo no line about an interpreter $0\n")
