@@ -1,22 +1,24 @@
 /*
- * The other part of a line miss's baseline: what the host takes for a fault that the program itself
- * serves. userfaultfd in SIGBUS mode, a handler that does nothing but one UFFDIO_COPY of 4 KiB, in
- * random order over memory of the same size as the line_miss benchmark's.
+ * A line miss's baseline: what the host takes for a fault that the program itself serves.
+ * userfaultfd in SIGBUS mode, a handler that does nothing but one UFFDIO_COPY of 4 KiB, in random
+ * order over memory of the same size as the line_miss benchmark's. With `fetch` those 4 KiB come
+ * from another process by the bare exchange of exchange.h: the least that a miss over TCP can do.
  *
- *   fault_floor [MIB] [COUNT]
+ *   fault_floor [MIB] [COUNT] [fetch]
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
-#include "bench.h"
-#include "limits.h"
+#include "exchange.h"
 
 static int uffd;
+static bool fetch;
+static struct exchange other;
 static _Alignas(LINE_SIZE) uint8_t source[LINE_SIZE];
 
 static void on_fault(int signal, siginfo_t *info, void *context)
@@ -25,6 +27,8 @@ static void on_fault(int signal, siginfo_t *info, void *context)
                                .src = (uint64_t)source,
                                .len = LINE_SIZE,
                                .mode = UFFDIO_COPY_MODE_WP};
+    if (fetch)
+        exchange_once(&other, source);
     if (ioctl(uffd, UFFDIO_COPY, &copy) < 0)
         _exit(1);
 }
@@ -33,6 +37,9 @@ int main(int argc, char **argv)
 {
     size_t bytes = bench_argument(argc, argv, 1, 128) << 20;
     size_t count = bench_argument(argc, argv, 2, 20000), lines = bytes / LINE_SIZE;
+    fetch = argc > 3 && strcmp(argv[3], "fetch") == 0;
+    if (fetch)
+        exchange_begin(&other, true);
     uint32_t *ns = malloc(count * sizeof *ns);
     volatile uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -56,6 +63,8 @@ int main(int argc, char **argv)
         (void)memory[at];
         ns[i] = (uint32_t)(bench_ns() - since);
     }
+    if (fetch)
+        exchange_end(&other);
     printf("{");
     bench_print(ns, count);
     printf("}\n");
