@@ -68,7 +68,6 @@ static void duplicates(void)
     R(fcntl(copy, F_GETFL) == fcntl(21, F_GETFL));
     R(fcntl(copy, 9999));
     R(fcntl(copy, F_GETPIPE_SZ));
-    R(fcntl(copy, F_GET_SEALS));
     R(fcntl(copy, F_GETOWN));
     R(fcntl(copy, F_GETLEASE));
     R(syscall(SYS_close_range, 10, 30, 0));

@@ -16,7 +16,7 @@ static void on_child(int signal, siginfo_t *info, void *context)
     children++;
 }
 
-/* The signal may come before or after the end of the wait. */
+/* To be awaited before the wait: Linux fills si_status from what a wait takes away. */
 static void await_notice(int n)
 {
     while (children < n)
@@ -153,14 +153,12 @@ int main(int argc, char **argv)
             pause();
     int status;
     kill(child, SIGSTOP);
-    while (waitpid(child, &status, WUNTRACED) < 0)
-        CHECK(errno == EINTR);
     await_notice(1);
+    CHECK(waitpid(child, &status, WUNTRACED) == child);
     SHOW("stopped %d by %d", WIFSTOPPED(status), WSTOPSIG(status));
     kill(child, SIGCONT);
-    while (waitpid(child, &status, WCONTINUED) < 0)
-        CHECK(errno == EINTR);
     await_notice(2);
+    CHECK(waitpid(child, &status, WCONTINUED) == child);
     SHOW("continued %d", WIFCONTINUED(status));
     kill(child, SIGTERM);
     while (waitpid(child, &status, 0) < 0)
