@@ -71,7 +71,7 @@ int dir_rename(struct volume *volume, struct caller *who, const char *from, cons
     if (old.name[0] == 0 || new.name[0] == 0)
         rc = -EBUSY;
     else if (!old.directory.writable || !new.directory.writable)
-        rc = -EROFS;
+        rc = faccessat(old.directory.fd, old.name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : -EROFS;
     else if (renameat2(old.directory.fd, old.name, new.directory.fd, new.name, flags) < 0)
         rc = -errno;
     place_close(&new.directory);

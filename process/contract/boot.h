@@ -16,7 +16,7 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x34746f6f42687341ull /* "AshBoot4" */
+#define BOOT_MAGIC 0x35746f6f42687341ull /* "AshBoot5" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
@@ -27,6 +27,19 @@ enum boot_flags {
 enum boot_policy {
     BOOT_POLICY_LRU = 0,
     BOOT_POLICY_FIFO = 1,
+};
+
+/* The resource limits that ashlar-exec keeps itself, for the host's would bind the monitor too. */
+enum kept_limit {
+    KEPT_NOFILE,
+    KEPT_FSIZE,
+    KEPT_AS,
+    KEPT_DATA,
+    KEPT_LIMITS,
+};
+
+struct limit {
+    uint64_t soft, hard;
 };
 
 struct boot {
@@ -51,7 +64,8 @@ struct boot {
     struct asid asid;
     uint64_t memory_bytes;
     int32_t fd_floor; /* the first descriptor number hidden from the program; 0: to be chosen */
-    int32_t reserved;
+    uint32_t limits_known; /* 1: limits[] is filled; 0: they are the host's */
+    struct limit limits[KEPT_LIMITS];
     struct component_info memory, storage;
 };
 

@@ -127,8 +127,10 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
                         .fd_floor = fd_floor,
                         .asid = mm.asid,
                         .memory_bytes = mm.memory_bytes,
+                        .limits_known = 1,
                         .memory = p->memory,
                         .storage = p->storage};
+    memcpy(head.limits, p->limits, sizeof head.limits);
     if (!p->vforked)
         rpc_descriptors(&head.memory_fd, &head.storage_fd);
     if (head.storage_fd < 0)

@@ -39,6 +39,8 @@ struct process {
     uint32_t boot_flags, policy;
     struct component_info memory, storage;
 
+    struct limit limits[KEPT_LIMITS]; /* values are relaxed atomics; host_limits.c */
+
     char program[PATH_LIMIT];  /* absolute path of the ELF file that runs; see /proc/self/exe */
     char name[16];             /* comm */
     char writable[PATH_LIMIT]; /* of the run; handed on at exec */

@@ -19,12 +19,17 @@
 #include "../rpc/rpc.h"
 #include "../rpc/rpc_pool.h"
 #include "../signals/signals.h"
+#include "../syscalls/host_calls.h"
 #include "life.h"
 #include "process.h"
 #include "sigsys.h"
 #include "thread.h"
 
-enum { HIDDEN_DESCRIPTORS = 64, DESCRIPTORS_MOST = 65536 };
+/*
+ * Numbers that the program may use: as many as its limit can be raised to, but the host copies its
+ * table up to the highest one at each fork, and the monitor's lie above.
+ */
+enum { HIDDEN_DESCRIPTORS = 64, DESCRIPTORS_USUAL = 16384, DESCRIPTORS_MOST = 65536 };
 
 uint64_t host_auxv[64];
 struct run_stats *stats;
@@ -132,7 +137,11 @@ static void choose_floor(const struct boot *b)
     if (fd_floor)
         return;
     host_call(__NR_prlimit64, 0, RLIMIT_NOFILE, NULL, &l);
-    uint64_t floor = l.rlim_cur < DESCRIPTORS_MOST ? l.rlim_cur : DESCRIPTORS_MOST;
+    uint64_t floor = l.rlim_cur > DESCRIPTORS_USUAL ? l.rlim_cur : DESCRIPTORS_USUAL;
+    if (floor > DESCRIPTORS_MOST)
+        floor = DESCRIPTORS_MOST;
+    if (floor > l.rlim_max && l.rlim_max > 2 * HIDDEN_DESCRIPTORS)
+        floor = l.rlim_max - HIDDEN_DESCRIPTORS;
     if (l.rlim_max >= floor + HIDDEN_DESCRIPTORS) {
         l.rlim_cur = floor + HIDDEN_DESCRIPTORS;
         host_call(__NR_prlimit64, 0, RLIMIT_NOFILE, &l, NULL);
@@ -161,6 +170,7 @@ static void map_stats(int fd)
 static struct process *make_process(const struct boot *b)
 {
     struct process *p = &first_process;
+    limits_begin(p, b);
     choose_floor(b);
     p->pid = (int)host_call(__NR_getpid);
     p->node_fd = hidden(b->node_fd);
@@ -253,6 +263,7 @@ static void start_program(struct thread *t)
     arguments.text = host_alloc(arguments.text_size);
     if (!program || !arguments.text || !p->files || !p->actions)
         host_die("out of memory");
+    limits_apply(p);
     signals_init(p);
     if (b->memory_fd < 0)
         files_hold_all(p->files);

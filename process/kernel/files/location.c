@@ -240,6 +240,7 @@ static int locate_descriptor(struct thread *t, int fd, struct location *l)
 
 int locate(struct thread *t, uint64_t dirfd, uint64_t path, unsigned flags, struct location *l)
 {
+    l->empty = true;
     if (!path && flags & LOCATE_EMPTY)
         return locate_descriptor(t, (int)dirfd, l);
     long length = user_read_text(l->path, path, PATH_LIMIT);
@@ -247,6 +248,7 @@ int locate(struct thread *t, uint64_t dirfd, uint64_t path, unsigned flags, stru
         return (int)length;
     if (length == 0)
         return flags & LOCATE_EMPTY ? locate_descriptor(t, (int)dirfd, l) : -ENOENT;
+    l->empty = false;
     if (l->path[0] != '/') {
         int rc = location_put_base(t->process->files, (int)dirfd, l->path);
         if (rc < 0)

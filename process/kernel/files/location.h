@@ -21,6 +21,7 @@ enum locate_flags {
 struct location {
     bool local; /* the host's: path is for host calls */
     bool nofollow;
+    bool empty;    /* the path was "", or none: dirfd itself */
     uint8_t moves; /* how often it moved between the two */
     int fd;        /* >= 0: the path stands for the file of this descriptor of the program */
     char path[PATH_LIMIT]; /* absolute */

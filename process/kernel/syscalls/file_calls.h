@@ -12,7 +12,8 @@
 /* read_write.c */
 syscall_fn sys_read, sys_write, sys_pread64, sys_pwrite64, sys_readv, sys_writev, sys_preadv,
     sys_pwritev, sys_preadv2, sys_pwritev2, sys_lseek, sys_truncate, sys_ftruncate, sys_fallocate,
-    sys_fsync, sys_fdatasync, sys_sync, sys_syncfs, sys_fadvise64, sys_readahead;
+    sys_fsync, sys_fdatasync, sys_sync, sys_syncfs, sys_fadvise64, sys_readahead,
+    sys_sync_file_range;
 /* open.c */
 syscall_fn sys_open, sys_openat, sys_openat2, sys_creat;
 /* descriptor.c, file_lock.c, ioctl.c */

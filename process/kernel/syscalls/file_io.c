@@ -8,6 +8,7 @@
 
 #include "../files/remote.h"
 #include "../host/host.h"
+#include "host_calls.h"
 
 /* ---- host descriptors ---- */
 
@@ -63,6 +64,14 @@ static long host_read(struct thread *t, int fd, struct user_iov *v, int64_t offs
     }
 }
 
+/* A pipe takes a page's worth at a time, whole or not at all. */
+enum { PIPE_PIECE = 4096 };
+
+static bool is_pipe(int fd)
+{
+    return host_call(__NR_fcntl, fd, F_GETPIPE_SZ) >= 0;
+}
+
 static long host_write(struct thread *t, int fd, struct user_iov *v, int64_t offset, uint32_t flags)
 {
     uint8_t *bounce = thread_bounce(t);
@@ -73,6 +82,8 @@ static long host_write(struct thread *t, int fd, struct user_iov *v, int64_t off
     do {
         size_t want = v->total < BOUNCE_SIZE ? v->total : BOUNCE_SIZE;
         size_t got = user_iov_get(v, bounce, want);
+        if (got < want && is_pipe(fd))
+            got &= ~(size_t)(PIPE_PIECE - 1);
         if (got == 0 && want)
             return done ? done : -EFAULT;
         long put = host_io(true, fd, bounce, got, offset, flags);
@@ -89,16 +100,36 @@ static long host_write(struct thread *t, int fd, struct user_iov *v, int64_t off
 
 /* ---- placeholders ---- */
 
+/* Opened with both bits of the access mode, a file is for neither (ioctl alone). */
 static int may_read(const struct open_file *file)
 {
-    if (file->flags & O_PATH || (file->flags & O_ACCMODE) == O_WRONLY)
+    uint32_t access = file->flags & O_ACCMODE;
+    if (file->flags & O_PATH || (access != O_RDONLY && access != O_RDWR))
         return -EBADF;
     return S_ISDIR(file->type) ? -EISDIR : 0;
 }
 
 static int may_write(const struct open_file *file)
 {
-    return file->flags & O_PATH || (file->flags & O_ACCMODE) == O_RDONLY ? -EBADF : 0;
+    uint32_t access = file->flags & O_ACCMODE;
+    return file->flags & O_PATH || (access != O_WRONLY && access != O_RDWR) ? -EBADF : 0;
+}
+
+/* How many of `size` bytes RLIMIT_FSIZE lets be written, or a negative errno. */
+static int64_t limited(struct descriptor *d, int64_t offset, bool append, uint64_t size)
+{
+    struct thread *t = current();
+    struct file_attr attr;
+    if (!limit_file_size_set(t))
+        return (int64_t)size;
+    if (append) {
+        int rc = remote_stat(d, &attr);
+        if (rc < 0)
+            return rc;
+        offset = (int64_t)attr.size_bytes;
+    }
+    uint64_t room = limit_file_size(t, (uint64_t)offset, size);
+    return room ? (int64_t)room : -EFBIG;
 }
 
 /*
@@ -169,7 +200,12 @@ static long remote_write_user(struct thread *t, struct descriptor *d, struct use
         return -ENOMEM;
     if (own && (offset = offset_begin(d)) < 0)
         return offset;
-    while (v->total) {
+    int64_t room = limited(d, offset, how.append, v->total);
+    if (room < 0)
+        done = room;
+    else
+        v->total = (uint64_t)room;
+    while (room > 0 && v->total) {
         size_t want = v->total < BOUNCE_SIZE ? v->total : BOUNCE_SIZE;
         size_t got = user_iov_get(v, bounce, want);
         long put = got ? remote_write(d, (uint64_t)offset, how.append, how.sync, bounce,
@@ -235,7 +271,9 @@ long file_write_kernel(struct descriptor *d, const void *from, uint32_t size, in
         return rc;
     if (own && (offset = offset_begin(d)) < 0)
         return offset;
-    rc = remote_write(d, (uint64_t)offset, how.append, how.sync, from, size, &end);
+    rc = limited(d, offset, how.append, size);
+    if (rc > 0)
+        rc = remote_write(d, (uint64_t)offset, how.append, how.sync, from, (uint32_t)rc, &end);
     if (own)
         offset_end(d, rc > 0 ? (int64_t)end : -1);
     return rc;

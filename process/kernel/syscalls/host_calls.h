@@ -8,8 +8,18 @@
 syscall_fn sys_nanosleep, sys_clock_nanosleep, sys_adjtimex, sys_clock_adjtime;
 /* host_limits.c */
 syscall_fn sys_getrlimit, sys_setrlimit, sys_prlimit64;
+/* Of a program's start: before files are, and when they are. */
+void limits_begin(struct process *p, const struct boot *b);
+void limits_apply(struct process *p);
 /* RLIMIT_NOFILE as the program sees it. */
 uint64_t limit_descriptors(struct thread *t);
+/*
+ * How many of `size` bytes at `offset` RLIMIT_FSIZE lets a file have; where it is none of several,
+ * SIGXFSZ is under way and the call's answer is EFBIG.
+ */
+uint64_t limit_file_size(struct thread *t, uint64_t offset, uint64_t size);
+/* Whether there is such a limit at all. */
+bool limit_file_size_set(struct thread *t);
 /* host_process.c */
 syscall_fn sys_prctl, sys_arch_prctl, sys_capget, sys_capset, sys_personality, sys_set_robust_list,
     sys_get_robust_list, sys_not_permitted, sys_sched_setattr;

@@ -1,67 +1,97 @@
 /*
  * Resource limits. Those on what the host alone does (CPU time, core files, processes, the stack a
  * next program gets) are the host's. Those that would starve the monitor rather than bind the
- * program are remembered and answered, and nothing more: address space, data, file size. That of
- * descriptors ends where the monitor's own begin (files_floor).
- *
- * What is remembered is the process's: a fork child has it, a new program (execve) begins anew.
+ * program are kept here (process->limits): descriptors and file sizes, which are enforced, up to
+ * where the monitor's own descriptors begin (files_floor); address space and data, which are only
+ * answered. What is kept goes on to a fork child and over execve.
  */
 #include <linux/resource.h>
+#include <linux/signal.h>
 
 #include "../files/files.h"
 #include "host_calls.h"
 
 enum { LIMITS = 16 };
 
-struct limit {
-    uint64_t soft, hard;
+static const int resource_of[KEPT_LIMITS] = {
+    [KEPT_NOFILE] = RLIMIT_NOFILE,
+    [KEPT_FSIZE] = RLIMIT_FSIZE,
+    [KEPT_AS] = RLIMIT_AS,
+    [KEPT_DATA] = RLIMIT_DATA,
 };
 
-/* Of the remembered ones; `set` is released after the values. Single values are read whole; a
-   reader that races a writer may see one old and one new, as two calls would. */
-static struct limit remembered[LIMITS];
-static bool remembered_set[LIMITS];
-
-static bool is_remembered(unsigned resource)
+/* NULL: the host's. */
+static struct limit *kept(struct process *p, unsigned resource)
 {
-    return resource == RLIMIT_NOFILE || resource == RLIMIT_AS || resource == RLIMIT_DATA ||
-           resource == RLIMIT_FSIZE;
+    for (int i = 0; i < KEPT_LIMITS; i++)
+        if (resource_of[i] == (int)resource)
+            return &p->limits[i];
+    return NULL;
 }
 
+void limits_begin(struct process *p, const struct boot *b)
+{
+    memcpy(p->limits, b->limits, sizeof p->limits);
+    if (b->limits_known)
+        return;
+    for (int i = 0; i < KEPT_LIMITS; i++)
+        host_call(__NR_prlimit64, 0, resource_of[i], NULL, &p->limits[i]);
+    /* The placeholders are files too. */
+    struct limit free = {p->limits[KEPT_FSIZE].hard, p->limits[KEPT_FSIZE].hard};
+    host_call(__NR_prlimit64, 0, RLIMIT_FSIZE, &free, NULL);
+}
+
+void limits_apply(struct process *p)
+{
+    files_set_limit(p->files, p->limits[KEPT_NOFILE].soft);
+}
+
+/* A reader that races a writer may see one old and one new value, as two calls would. */
 static long limit_get(struct thread *t, unsigned resource, struct limit *limit)
 {
-    if (is_remembered(resource) && __atomic_load_n(&remembered_set[resource], __ATOMIC_ACQUIRE)) {
-        limit->soft = __atomic_load_n(&remembered[resource].soft, __ATOMIC_RELAXED);
-        limit->hard = __atomic_load_n(&remembered[resource].hard, __ATOMIC_RELAXED);
-        return 0;
-    }
-    if (resource == RLIMIT_NOFILE) {
-        limit->soft = limit->hard = (uint64_t)files_floor(t->process->files);
-        return 0;
-    }
-    return host_call(__NR_prlimit64, 0, resource, NULL, limit);
+    struct limit *own = kept(t->process, resource);
+    if (!own)
+        return host_call(__NR_prlimit64, 0, resource, NULL, limit);
+    limit->soft = __atomic_load_n(&own->soft, __ATOMIC_RELAXED);
+    limit->hard = __atomic_load_n(&own->hard, __ATOMIC_RELAXED);
+    return 0;
 }
 
 uint64_t limit_descriptors(struct thread *t)
 {
-    struct limit limit;
-    return limit_get(t, RLIMIT_NOFILE, &limit) < 0 ? 0 : limit.soft;
+    return __atomic_load_n(&t->process->limits[KEPT_NOFILE].soft, __ATOMIC_RELAXED);
 }
 
 static long limit_set(struct thread *t, unsigned resource, const struct limit *old,
                       const struct limit *limit)
 {
-    if (!is_remembered(resource))
+    struct limit *own = kept(t->process, resource);
+    if (!own)
         return host_call(__NR_prlimit64, 0, resource, limit, NULL);
     if (limit->soft > limit->hard)
         return -EINVAL;
     if (limit->hard > old->hard)
         return -EPERM;
-    __atomic_store_n(&remembered[resource].soft, limit->soft, __ATOMIC_RELAXED);
-    __atomic_store_n(&remembered[resource].hard, limit->hard, __ATOMIC_RELAXED);
-    __atomic_store_n(&remembered_set[resource], true, __ATOMIC_RELEASE);
+    __atomic_store_n(&own->soft, limit->soft, __ATOMIC_RELAXED);
+    __atomic_store_n(&own->hard, limit->hard, __ATOMIC_RELAXED);
     if (resource == RLIMIT_NOFILE)
-        files_set_limit(t->process->files, limit->soft);
+        limits_apply(t->process);
+    return 0;
+}
+
+bool limit_file_size_set(struct thread *t)
+{
+    return __atomic_load_n(&t->process->limits[KEPT_FSIZE].soft, __ATOMIC_RELAXED) !=
+           RLIM64_INFINITY;
+}
+
+uint64_t limit_file_size(struct thread *t, uint64_t offset, uint64_t size)
+{
+    uint64_t most = __atomic_load_n(&t->process->limits[KEPT_FSIZE].soft, __ATOMIC_RELAXED);
+    if (offset < most)
+        return size < most - offset ? size : most - offset;
+    if (size)
+        host_call(__NR_tgkill, t->process->pid, t->tid, SIGXFSZ);
     return 0;
 }
 
@@ -76,8 +106,6 @@ static long limit_own(struct thread *t, unsigned resource, uint64_t new_at, uint
     long result = limit_get(t, resource, &old);
     if (result == 0 && new_at)
         result = limit_set(t, resource, &old, &to);
-    if (result == 0 && new_at && resource == RLIMIT_NOFILE)
-        files_set_limit(t->process->files, to.soft);
     if (result == 0 && old_at && user_write(old_at, &old, sizeof old) < 0)
         return -EFAULT;
     return result;

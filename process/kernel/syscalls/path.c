@@ -329,10 +329,14 @@ static long read_symlink(struct thread *t, uint64_t dirfd, uint64_t path, uint64
     long rc = locate(t, dirfd, path, LOCATE_NOFOLLOW | LOCATE_EMPTY, &l);
     if (rc < 0)
         return rc;
-    if (l.fd >= 0 && l.local)
-        return -ENOENT; /* an empty path, and no symbolic link */
+    /* An empty path: only a symbolic link itself, opened by O_PATH, is one. */
+    bool empty = l.empty;
+    if (empty && l.local)
+        return -ENOENT;
     rc = LOCATION_CALL(t, &l, read_local_link(t, &l), PATH_READLINK, path_readlink, &request,
                        &reply, text_copy(l.path, PATH_LIMIT, reply.target));
+    if (rc == -EINVAL && empty)
+        return -ENOENT;
     if (rc < 0)
         return rc;
     size_t length = strlen(l.path);

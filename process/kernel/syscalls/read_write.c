@@ -9,6 +9,7 @@
 #include "../files/remote.h"
 #include "file_calls.h"
 #include "file_io.h"
+#include "host_calls.h"
 
 /* ---- read and write ---- */
 
@@ -171,6 +172,12 @@ static bool writable(const struct descriptor *d)
     return !(d->file->flags & O_PATH) && (d->file->flags & O_ACCMODE) != O_RDONLY;
 }
 
+/* Whether RLIMIT_FSIZE lets a file be that long. */
+static bool fits(struct thread *t, uint64_t size)
+{
+    return !size || limit_file_size(t, size - 1, 1);
+}
+
 long sys_ftruncate(struct thread *t, const uint64_t a[6])
 {
     struct descriptor d;
@@ -183,8 +190,10 @@ long sys_ftruncate(struct thread *t, const uint64_t a[6])
         rc = host_call(__NR_ftruncate, d.fd, a[1]);
     else if (d.file->flags & O_PATH)
         rc = -EBADF;
+    else if (!writable(&d) || !S_ISREG(d.file->type))
+        rc = -EINVAL;
     else
-        rc = writable(&d) && S_ISREG(d.file->type) ? truncate_file(&d, a[1]) : -EINVAL;
+        rc = fits(t, a[1]) ? truncate_file(&d, a[1]) : -EFBIG;
     descriptor_put(&d);
     return rc;
 }
@@ -209,8 +218,12 @@ long sys_truncate(struct thread *t, const uint64_t a[6])
     struct msg_file_truncate cut = {.file = reply.attr.id, .size_bytes = a[1]};
     struct msg_file_truncate_reply cut_reply;
     struct rpc rpc;
-    rc = rpc_errno(RPC_CALL(&rpc, STORAGE, FILE_TRUNCATE, file_truncate, &cut, &cut_reply));
-    rpc_end(&rpc);
+    if (fits(t, a[1])) {
+        rc = rpc_errno(RPC_CALL(&rpc, STORAGE, FILE_TRUNCATE, file_truncate, &cut, &cut_reply));
+        rpc_end(&rpc);
+    } else {
+        rc = -EFBIG;
+    }
     releases_held(t->process->files->releases);
     releases_put(t->process->files->releases, &reply.attr.id, false);
     return rc;
@@ -237,6 +250,8 @@ static long allocate(const struct descriptor *d, uint32_t mode, int64_t offset, 
     if (!S_ISREG(d->file->type))
         return -ENODEV;
     if (__builtin_add_overflow(offset, length, &end))
+        return -EFBIG;
+    if (!(mode & FALLOC_FL_KEEP_SIZE) && !fits(current(), (uint64_t)end))
         return -EFBIG;
     int rc = REMOTE_CALL(d, &rpc, FILE_ALLOCATE, file_allocate, &request, &reply);
     rpc_end(&rpc);
@@ -303,36 +318,68 @@ long sys_sync(struct thread *t, const uint64_t a[6])
 
 /* ---- advice ---- */
 
-/* Whether a descriptor is there and what it is; 0 for a file of an sComponent. */
-static long file_here(struct thread *t, int fd, bool *host)
+/* What is advised about: its descriptor's flags and type. Linux's own errors for others. */
+struct advised {
+    bool host;
+    uint32_t flags, type;
+};
+
+static long advised(struct thread *t, int fd, struct advised *out)
 {
     struct descriptor d;
     long rc = descriptor_get(t->process->files, fd, &d);
     if (rc < 0)
         return rc;
-    *host = !d.file;
-    if (d.file && d.file->flags & O_PATH)
-        rc = -EBADF;
+    out->host = !d.file;
+    if (d.file) {
+        out->flags = d.file->flags;
+        out->type = d.file->type;
+        if (out->flags & O_PATH)
+            rc = -EBADF;
+    }
     descriptor_put(&d);
     return rc;
 }
 
 long sys_fadvise64(struct thread *t, const uint64_t a[6])
 {
-    bool host;
-    long rc = file_here(t, (int)a[0], &host);
+    struct advised what;
+    long rc = advised(t, (int)a[0], &what);
     if (rc < 0)
         return rc;
-    if (host)
+    if (what.host)
         return host_call(__NR_fadvise64, a[0], a[1], a[2], a[3]);
     return (int64_t)a[2] < 0 || (unsigned)a[3] > POSIX_FADV_NOREUSE ? -EINVAL : 0;
 }
 
 long sys_readahead(struct thread *t, const uint64_t a[6])
 {
-    bool host;
-    long rc = file_here(t, (int)a[0], &host);
+    struct advised what;
+    long rc = advised(t, (int)a[0], &what);
     if (rc < 0)
         return rc;
-    return host ? host_call(__NR_readahead, a[0], a[1], a[2]) : 0;
+    if (what.host)
+        return host_call(__NR_readahead, a[0], a[1], a[2]);
+    if ((what.flags & O_ACCMODE) == O_WRONLY)
+        return -EBADF;
+    return S_ISREG(what.type) ? 0 : -EINVAL;
+}
+
+/* All of the file is made durable: a promise larger than what was asked for. */
+long sys_sync_file_range(struct thread *t, const uint64_t a[6])
+{
+    struct advised what;
+    int64_t from = (int64_t)a[1], size = (int64_t)a[2], end;
+    long rc = advised(t, (int)a[0], &what);
+    if (rc < 0)
+        return rc;
+    if (what.host)
+        return host_call(__NR_sync_file_range, a[0], a[1], a[2], a[3]);
+    if (a[3] & ~(uint64_t)(SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                           SYNC_FILE_RANGE_WAIT_AFTER) ||
+        from < 0 || __builtin_add_overflow(from, size, &end) || end < from)
+        return -EINVAL;
+    if (!S_ISREG(what.type) && !S_ISDIR(what.type))
+        return -ESPIPE;
+    return a[3] ? synchronise(t, (int)a[0], __NR_fdatasync, true) : 0;
 }

@@ -212,7 +212,7 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     CALL(syncfs),
     CALL(fadvise64),
     CALL(readahead),
-    AS(sync_file_range, fdatasync),
+    CALL(sync_file_range),
     CALL(open),
     CALL(openat),
     CALL(openat2),
