@@ -529,6 +529,8 @@ int space_stat(struct space *space, struct msg_space_stat_reply *stat)
     vregion_each(&space->vregions, add_to_stat, stat);
     pthread_mutex_unlock(&space->lock);
     stat->bytes = stat->frames * LINE_SIZE;
+    uint32_t used = frames_used(space->frames), count = space->frames->count;
+    stat->free_bytes = used < count ? (uint64_t)(count - used) * LINE_SIZE : 0;
     return 0;
 }
 

@@ -102,6 +102,21 @@ bool excache_has(struct vpn page)
     return word && *word & LINE_STATE_MASK;
 }
 
+void excache_count(struct vpn first, struct vpn end, struct line_counts *out)
+{
+    *out = (struct line_counts){0};
+    for (uint64_t n = first.n; n < end.n; n++) {
+        const uint32_t *word = line_word_if_any((struct vpn){n});
+        if (!word) {
+            n |= VREGION_LINES - 1;
+            continue;
+        }
+        uint32_t w = __atomic_load_n(word, __ATOMIC_RELAXED);
+        out->present += (w & (LINE_STATE_MASK | LINE_REMOTE)) != 0;
+        out->own += w & LINE_REMOTE || (w & LINE_STATE_MASK) == LINE_DIRTY;
+    }
+}
+
 uint32_t excache_resident(void)
 {
     return ex.budget - __atomic_load_n(&ex.free_count, __ATOMIC_RELAXED);

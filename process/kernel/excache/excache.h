@@ -57,6 +57,12 @@ void excache_quiesce(void);
 void excache_fork_child(void);
 /* Whether a line is resident now. */
 bool excache_has(struct vpn page);
+/* Of [first, end): lines with content, here or at the owner; among them those that are not just a
+   file's. mm.lock is held. */
+struct line_counts {
+    uint64_t present, own;
+};
+void excache_count(struct vpn first, struct vpn end, struct line_counts *out);
 /* Lines resident now, staged ones included. */
 uint32_t excache_resident(void);
 

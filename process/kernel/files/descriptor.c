@@ -4,6 +4,7 @@
 #include <linux/fcntl.h>
 
 #include "../host/host.h"
+#include "../proc/proc.h"
 #include "../rpc/rpc.h"
 
 static bool same_file(const struct file_id *a, const struct file_id *b)
@@ -115,13 +116,15 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
 
     if (rc < 0)
         return rc;
+    enum entry_kind host = rc == 0 ? proc_kind(fd) : ENTRY_HOST;
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
     bool current = e->changes == changes;
     if (rc == 0) {
-        d->kind = ENTRY_HOST;
+        d->kind = host;
         if (current)
-            set(e, ENTRY_HOST, NULL);
+            set(e, host, NULL);
+        d->changes = e->changes;
     } else {
         d->kind = ENTRY_PLACEHOLDER;
         d->file = find_or_make(f, &p, &fresh);
@@ -152,6 +155,7 @@ int descriptor_get(struct files *f, int fd, struct descriptor *d)
     }
     uint32_t changes = e->changes;
     d->kind = e->kind;
+    d->changes = changes;
     if (e->kind == ENTRY_PLACEHOLDER) {
         d->file = e->file;
         d->file->users++;

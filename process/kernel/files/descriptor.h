@@ -37,7 +37,8 @@ struct open_file {
 enum entry_kind {
     ENTRY_UNKNOWN,
     ENTRY_HOST,
-    ENTRY_HOST_LIST, /* the host directory /proc/self/fd, in which the hidden ones are not shown */
+    ENTRY_HOST_LIST, /* /proc/PID/fd or fdinfo, where hidden ones are not shown */
+    ENTRY_HOST_PROC, /* a host file whose content is made here: proc/ */
     ENTRY_PLACEHOLDER,
 };
 
@@ -84,6 +85,7 @@ struct descriptor {
     struct files *files;
     int fd;
     enum entry_kind kind;
+    uint32_t changes;       /* of its entry, when it was looked up */
     struct open_file *file; /* NULL: a host descriptor, which may not even exist */
 };
 

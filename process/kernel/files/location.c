@@ -8,6 +8,7 @@
 #include "../entry/thread.h"
 #include "../host/host.h"
 #include "../mm/uaccess.h"
+#include "../proc/proc.h"
 #include "path_text.h"
 
 /* Puts the working directory in the place of the first `skip` bytes of path. */
@@ -96,14 +97,17 @@ static size_t own_proc(const struct thread *t, const char *path)
     return (size_t)(at - path);
 }
 
+int location_foreign_exe(const char *path)
+{
+    const char *at = path + 6;
+    int pid = text_begins(path, "/proc/") ? path_number(&at) : -1;
+    return pid > 0 && !strcmp(at, "/exe") ? pid : -1;
+}
+
 enum local_kind location_kind(const struct thread *t, const struct location *l)
 {
     size_t at = own_proc(t, l->path);
     const char *tail = l->path + at;
-    if (at && !strcmp(tail, "maps"))
-        return LOCAL_MAPS;
-    if (at && (!strcmp(tail, "fd") || !strcmp(tail, "fd/")))
-        return LOCAL_DESCRIPTORS;
     if (at && (!strcmp(tail, "exe") || !strcmp(tail, "cwd") || !strcmp(tail, "root")))
         return LOCAL_LINK;
     if (at && text_begins(tail, "fd/")) {
@@ -163,6 +167,16 @@ static int through_descriptor(struct thread *t, struct location *l, size_t digit
     return rc;
 }
 
+/* /proc/PID/exe of another process of a run: the program that it executes, not ashlar-exec. */
+static int foreign_program(struct location *l)
+{
+    char path[PATH_LIMIT];
+    int pid = location_foreign_exe(l->path);
+    if (pid > 0 && !l->nofollow && proc_program(pid, path) == 0)
+        text_copy(l->path, PATH_LIMIT, path);
+    return 0;
+}
+
 /* Turns a path to the process's own things into what it stands for. */
 static int see_through(struct thread *t, struct location *l)
 {
@@ -171,7 +185,7 @@ static int see_through(struct thread *t, struct location *l)
     const char *tail = l->path + at;
 
     if (at == 0)
-        return rc;
+        return rc < 0 ? rc : foreign_program(l);
     if (text_begins(tail, "fd/"))
         return through_descriptor(t, l, at + 3);
     bool cwd = path_under(tail, "cwd"), root = path_under(tail, "root");

@@ -37,10 +37,10 @@ int locate_text(struct thread *t, unsigned flags, struct location *l)
 /* What of the pComponent's own files is not shown as the host has it. */
 enum local_kind {
     LOCAL_PLAIN,
-    LOCAL_MAPS,        /* /proc/self/maps */
-    LOCAL_DESCRIPTORS, /* /proc/self/fd, the directory */
-    LOCAL_LINK,        /* /proc/self/exe, cwd, root or fd/N: not followed */
+    LOCAL_LINK, /* /proc/self/exe, cwd, root or fd/N: not followed */
 };
+/* The process whose /proc/PID/exe a path is; -1: it is none. */
+int location_foreign_exe(const char *path);
 enum local_kind location_kind(const struct thread *t, const struct location *l);
 
 /* Puts what a relative path is relative to before it. 0 or a negative errno. */

@@ -8,6 +8,7 @@
 #ifndef ASHLAR_KERNEL_HOST_H
 #define ASHLAR_KERNEL_HOST_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -81,6 +82,7 @@ size_t text_copy(char *to, size_t size, const char *from);
  */
 size_t text_format(char *to, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+size_t text_vformat(char *to, size_t size, const char *format, va_list args);
 /* Whether 4096 bytes are all zero. */
 bool page_is_zero(const void *page);
 

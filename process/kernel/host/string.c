@@ -134,7 +134,7 @@ static void put_number(struct out *o, uint64_t n, unsigned base, int width, char
         put(o, digits[--count]);
 }
 
-static size_t format_list(char *to, size_t size, const char *f, va_list args)
+size_t text_vformat(char *to, size_t size, const char *f, va_list args)
 {
     struct out o = {to, to + size - 1};
     for (; *f; f++) {
@@ -174,15 +174,15 @@ size_t text_format(char *to, size_t size, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    size_t n = format_list(to, size, format, args);
+    size_t n = text_vformat(to, size, format, args);
     va_end(args);
     return n;
 }
 
-/* Here, because it shares format_list. */
+/* Here, because it shares text_vformat. */
 static size_t message_line(char *line, size_t size, const char *format, va_list args)
 {
-    size_t n = format_list(line, size - 1, format, args);
+    size_t n = text_vformat(line, size - 1, format, args);
     line[n++] = '\n';
     return n;
 }

@@ -12,6 +12,7 @@
 #include "../host/host.h"
 #include "../mm/mm.h"
 #include "../mm/uaccess.h"
+#include "../proc/proc.h"
 #include "elf_file.h"
 #include "loader.h"
 
@@ -108,8 +109,11 @@ static uint64_t build_stack(struct thread *t, const char *named, const struct el
     host_call(__NR_getrandom, random_bytes, sizeof random_bytes, 0);
     push(&sp, &zero, sizeof zero);
     uint64_t name = push(&sp, named, strlen(named) + 1);
+    mm.layout.environment_end = sp;
     push_texts(&sp, envp, envc, table + argc + 1);
+    mm.layout.arguments_end = sp;
     push_texts(&sp, argv, argc, table);
+    mm.layout.arguments = sp;
     uint64_t platform = push(&sp, "x86_64", 7);
     sp &= ~(uint64_t)15;
     uint64_t random = push(&sp, random_bytes, sizeof random_bytes);
@@ -148,6 +152,8 @@ void program_load(struct thread *t, const struct program *program, const char *n
     if (program->file.host || files_real_path(program->file.path, t->process->program) < 0)
         text_copy(t->process->program, sizeof t->process->program, program->file.path);
     uint64_t sp = build_stack(t, named, &image, interpreter.base, stack_top, argv, envp);
+    mm.layout.stack = sp;
+    proc_introduce(t->process, argv, envp);
     t->regs = (struct regs){.orig_rax = (uint64_t)-1,
                             .rflags = 0x202,
                             .rsp = sp,

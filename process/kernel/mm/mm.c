@@ -508,36 +508,3 @@ void mm_fork_child(struct asid child)
     mutex_unlock(&mm.ops_lock);
     rwlock_write_end(&mm.lock);
 }
-
-size_t mm_print_maps(char *out, size_t size)
-{
-    size_t total = 0;
-    rwlock_read(&mm.lock);
-    for (uint32_t i = 0; i < mm.vma_count; i++) {
-        const struct vma *v = &mm.vmas[i];
-        char line[PATH_LIMIT + 128];
-        size_t n = text_format(
-            line, sizeof line, "%08lx-%08lx %c%c%cp %08lx %02x:%02x %lu", vpn_address(v->first),
-            vpn_address(v->end), v->prot & PROT_READ ? 'r' : '-', v->prot & PROT_WRITE ? 'w' : '-',
-            v->prot & PROT_EXEC ? 'x' : '-', v->file ? v->file_line << LINE_SHIFT : 0,
-            v->file ? (unsigned)(v->file->id.device >> 8 & 0xfff) : 0,
-            v->file ? (unsigned)(v->file->id.device & 0xff) : 0,
-            v->file ? (unsigned long)v->file->id.inode : 0);
-        const char *name = v->file                ? v->file->path
-                           : v->name == VMA_HEAP  ? "[heap]"
-                           : v->name == VMA_STACK ? "[stack]"
-                                                  : NULL;
-        if (name) {
-            do
-                line[n++] = ' ';
-            while (n < 73);
-            n += text_copy(line + n, sizeof line - n - 1, name);
-        }
-        line[n++] = '\n';
-        if (total < size)
-            memcpy(out + total, line, n < size - total ? n : size - total);
-        total += n;
-    }
-    rwlock_read_end(&mm.lock);
-    return total;
-}

@@ -40,6 +40,12 @@ struct vma {
 
 enum { VMA_MAX = 65530 };
 
+/* Where the loader put what the program was given; addresses of the program. Never changes. */
+struct mm_layout {
+    uint64_t stack;                                  /* the first stack pointer */
+    uint64_t arguments, arguments_end, environment_end; /* strings; one follows the other */
+};
+
 struct mm {
     struct asid asid; /* never changes but in a fork child */
     struct rwlock lock;
@@ -50,6 +56,7 @@ struct mm {
     uint64_t brk_start, brk; /* bytes */
     uint64_t mmap_top;       /* mappings are given downwards from here */
     uint64_t stack_limit;    /* bytes */
+    struct mm_layout layout;
 
     struct mutex ops_lock; /* order: after lock */
     struct vm_op *ops;     /* posted, not yet sent; OPS_MAX of them; protected by ops_lock */
@@ -104,9 +111,6 @@ void mm_fork_prepare(void);
 void mm_fork_parent(void);
 /* After it, in the child, before any application memory is touched. */
 void mm_fork_child(struct asid child);
-
-/* Lists the vmas as /proc/PID/maps does. Returns the bytes that there are in all. */
-size_t mm_print_maps(char *out, size_t size);
 
 /* uffd.c: the host mappings under the vmas. A negative errno where the host refuses. */
 int uffd_open(bool *can_move);

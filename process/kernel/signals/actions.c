@@ -81,6 +81,21 @@ void signals_init(struct process *p)
             host_set(signal, (uint64_t)on_fault, SA_NODEFER);
 }
 
+struct signal_sets signals_sets(struct signal_actions *a)
+{
+    struct signal_sets s = {0};
+    mutex_lock(&a->lock);
+    for (int signal = 1; signal <= SIGNAL_COUNT; signal++) {
+        uint64_t handler = a->actions[signal].handler;
+        if (handler == (uint64_t)SIG_IGN)
+            s.ignored |= SIGNAL_BIT(signal);
+        else if (handler != (uint64_t)SIG_DFL)
+            s.caught |= SIGNAL_BIT(signal);
+    }
+    mutex_unlock(&a->lock);
+    return s;
+}
+
 void actions_lock(struct signal_actions *a)
 {
     mutex_lock(&a->lock);

@@ -76,6 +76,11 @@ int signals_read_mask(uint64_t address, uint64_t size, uint64_t *mask, bool *giv
  * -ERESTARTNOINTR where that signal came before the wait and is blocked in it.
  */
 long signals_waited(struct thread *t, const uint64_t *mask, long result, long restart);
+/* The program's own masks, for /proc: bit n-1 is signal n. `blocked` is the caller's to fill. */
+struct signal_sets {
+    uint64_t blocked, ignored, caught;
+};
+struct signal_sets signals_sets(struct signal_actions *a);
 /* Ends the process as the default action of a fatal signal does. */
 void signals_die(int signal) __attribute__((noreturn));
 

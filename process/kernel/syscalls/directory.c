@@ -51,7 +51,7 @@ static long hide(const struct files *f, uint8_t *entries, long size)
 static long list_host(struct descriptor *d, uint8_t *to, uint32_t size)
 {
     long rc;
-    do {
+    do { /* in batches: what is hidden may fill one */
         rc = host_call(__NR_getdents64, d->fd, to, size);
         if (rc <= 0 || d->kind != ENTRY_HOST_LIST)
             return rc;
@@ -137,8 +137,10 @@ long sys_getdents(struct thread *t, const uint64_t a[6])
 
 /* ---- the working directory ---- */
 
+/* The host's follows where it can, for it is what /proc/PID/cwd shows to others. */
 static void set_cwd(struct files *f, const char *path)
 {
+    host_call(__NR_chdir, path);
     mutex_lock(&f->lock);
     text_copy(f->cwd, sizeof f->cwd, path);
     mutex_unlock(&f->lock);

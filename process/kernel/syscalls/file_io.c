@@ -9,6 +9,7 @@
 #include "../files/remote.h"
 #include "../host/host.h"
 #include "host_calls.h"
+#include "../proc/proc.h"
 
 /* ---- host descriptors ---- */
 
@@ -230,6 +231,8 @@ static long remote_write_user(struct thread *t, struct descriptor *d, struct use
 long file_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset,
                uint32_t flags)
 {
+    if (d->kind == ENTRY_HOST_PROC)
+        return proc_read(t, d, v, offset);
     if (!d->file)
         return host_read(t, d->fd, v, offset, flags);
     return flags & RWF_NOWAIT ? -EOPNOTSUPP : remote_read_user(t, d, v, offset);
@@ -238,6 +241,9 @@ long file_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64
 long file_write(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset,
                 uint32_t flags)
 {
+    long own;
+    if (d->kind == ENTRY_HOST_PROC && proc_write(t, d, v, offset, &own))
+        return own;
     if (!d->file)
         return host_write(t, d->fd, v, offset, flags);
     return flags & RWF_NOWAIT ? -EOPNOTSUPP : remote_write_user(t, d, v, offset, flags);
@@ -245,6 +251,8 @@ long file_write(struct thread *t, struct descriptor *d, struct user_iov *v, int6
 
 long file_read_kernel(struct descriptor *d, void *to, uint32_t size, int64_t offset)
 {
+    if (d->kind == ENTRY_HOST_PROC)
+        return proc_read_kernel(current(), d, to, size, offset);
     if (!d->file)
         return host_io(false, d->fd, to, size, offset, 0);
     bool own = offset < 0;

@@ -14,7 +14,7 @@
 #include "../files/location.h"
 #include "../files/path_text.h"
 #include "../files/remote.h"
-#include "../mm/mm.h"
+#include "../proc/proc.h"
 #include "file_calls.h"
 
 #define TMPFILE_BIT __O_TMPFILE
@@ -80,48 +80,12 @@ static long finish(struct opening *o, const struct file_attr *attr)
 
 /* ---- the host's ---- */
 
-/* What /proc/self/maps says of the program, in a file of its own. */
-static long open_maps(struct opening *o)
-{
-    enum { MAPS_FIRST = 64 * 1024 };
-    size_t size = MAPS_FIRST;
-    char link[32], *text = host_alloc(size);
-    if (!text)
-        return -ENOMEM;
-    size_t length = mm_print_maps(text, size);
-    while (length > size) {
-        host_free(text, size);
-        size = length + MAPS_FIRST;
-        text = host_alloc(size);
-        if (!text)
-            return -ENOMEM;
-        length = mm_print_maps(text, size);
-    }
-    long fd = host_call(__NR_memfd_create, "maps", 1 /* MFD_CLOEXEC */);
-    if (fd >= 0) {
-        long rc = host_call(__NR_pwrite64, fd, text, length, 0);
-        text_format(link, sizeof link, "/proc/self/fd/%d", (int)fd);
-        if (rc >= 0)
-            rc = host_call(__NR_open, link, O_RDONLY | (o->flags & O_CLOEXEC));
-        host_call(__NR_close, fd);
-        fd = rc;
-    }
-    host_free(text, size);
-    return fd;
-}
-
 static long open_local(struct opening *o)
 {
-    enum local_kind kind = location_kind(o->t, &o->where);
-    bool reads = (o->flags & O_ACCMODE) == O_RDONLY && !(o->flags & (O_PATH | O_DIRECTORY));
-    long fd;
-    if (kind == LOCAL_MAPS && reads)
-        fd = open_maps(o);
-    else
-        fd = host_call_intr(__NR_open, o->where.path, o->flags, o->mode);
+    long fd = host_call_intr(__NR_open, o->where.path, o->flags, o->mode);
     fd = files_new_host(o->files, fd);
-    if (fd >= 0 && kind == LOCAL_DESCRIPTORS)
-        descriptor_install_host(o->files, (int)fd, ENTRY_HOST_LIST);
+    if (fd >= 0 && !(o->flags & O_PATH))
+        descriptor_install_host(o->files, (int)fd, proc_kind((int)fd));
     return restartable(fd);
 }
 

@@ -6,6 +6,7 @@
 #include "../files/location.h"
 #include "../files/placeholder.h"
 #include "../files/remote.h"
+#include "../proc/proc.h"
 #include "file_calls.h"
 
 #define CWD ((uint64_t)AT_FDCWD)
@@ -255,6 +256,12 @@ static long read_host_link(struct location *l)
 {
     char *text = l->path;
     size_t prefix = strlen(PLACEHOLDER_LINK), suffix = strlen(PLACEHOLDER_LINK_END);
+    char program[PATH_LIMIT];
+    int pid = location_foreign_exe(l->path);
+    if (pid > 0 && proc_program(pid, program) == 0) {
+        text_copy(text, PATH_LIMIT, program);
+        return 0;
+    }
     long size = host_call(__NR_readlink, l->path, text, PATH_LIMIT - 1);
     if (size < 0)
         return size;

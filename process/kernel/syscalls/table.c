@@ -101,7 +101,7 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     HOST(getrusage, OUT(1, RUSAGE)),
     HOST(times, OUT(0, 32)),
     HOST(uname, OUT(0, 390)),
-    HOST(sysinfo, OUT(0, 112)),
+    CALL(sysinfo),
     HOST(getcpu, OUT(0, 4), OUT(1, 4)),
     HOST(getrandom, OUT_RESULT(0, 1, 1)),
     HOST(sched_yield),

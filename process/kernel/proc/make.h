@@ -1,0 +1,40 @@
+/* The makers of the texts: each appends to `x`. */
+#ifndef ASHLAR_KERNEL_PROC_MAKE_H
+#define ASHLAR_KERNEL_PROC_MAKE_H
+
+#include "proc.h"
+#include "text.h"
+
+/* What the program's memory amounts to. */
+struct proc_figures {
+    uint64_t lines;                 /* of all vmas */
+    uint64_t present, file, locked; /* lines with content, wherever they lie; files' among them */
+    uint64_t code, other_code;      /* executable: the program's, and the rest */
+    uint64_t data, stack;           /* private and writable; the stack */
+    uint64_t code_start, code_end;  /* addresses */
+    uint64_t peak_lines, peak_present; /* as far as it was looked at */
+};
+
+/* memory.c: of this process. */
+void proc_measure(struct proc_figures *out);
+void proc_make_maps(struct text *x, const struct text *host);
+void proc_make_smaps(struct text *x, const struct text *host);
+void proc_make_rollup(struct text *x);
+/* Of another: the host's lines in `host` that lie in the app window. */
+void proc_make_foreign_maps(struct text *x, const struct text *host);
+
+/* process.c: from the host's text; own: of this process. */
+void proc_make_status(struct text *x, struct thread *t, const struct proc_name *name,
+                      const struct text *host, bool own);
+void proc_make_stat(struct text *x, struct thread *t, const struct proc_name *name,
+                    const struct text *host);
+void proc_make_statm(struct text *x);
+void proc_make_limits(struct text *x, struct thread *t, const struct text *host);
+/* A range of the program's memory, with the rules of its command line or not. */
+void proc_make_strings(struct text *x, bool command);
+void proc_make_fdinfo(struct text *x, const struct proc_name *name, const struct text *host);
+
+/* machine.c */
+void proc_make_meminfo(struct text *x);
+
+#endif

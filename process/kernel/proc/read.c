@@ -1,0 +1,258 @@
+/*
+ * Reading the files that are made here. The position is the host descriptor's own, so dup and fork
+ * share it as they should. A text is made when it is read at its beginning, and kept for the reads
+ * that follow until its end was read or another text needs its place.
+ */
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+
+#include "../entry/process.h"
+#include "../host/lock.h"
+#include "../mm/uaccess.h"
+#include "../syscalls/user_iov.h"
+#include "make.h"
+
+enum { KEPT = 8 };
+
+/* A text that is being read. */
+struct kept {
+    int fd;
+    uint32_t changes; /* of the descriptor's entry: a number used again is another file */
+    uint64_t used;
+    struct text text;
+};
+
+static struct {
+    struct mutex lock; /* leaf */
+    uint64_t clock;
+    struct kept all[KEPT];
+} reading; /* all protected by lock */
+
+static bool make(struct text *x, struct thread *t, int fd)
+{
+    struct proc_name name;
+    struct text host = {0};
+    char link[32], path[256];
+    text_format(link, sizeof link, "/proc/self/fd/%d", fd);
+    long size = host_call(__NR_readlink, link, path, sizeof path - 1);
+    if (size < 0)
+        return false;
+    path[size] = 0;
+    proc_parse(path, &name);
+    bool own = name.pid == t->process->pid;
+    bool read = text_host_file(&host, fd);
+    switch (name.file) {
+    case PROC_MAPS:
+    case PROC_SMAPS:
+    case PROC_NUMA_MAPS:
+        if (!own || name.file == PROC_NUMA_MAPS)
+            proc_make_foreign_maps(x, &host);
+        else if (name.file == PROC_MAPS)
+            proc_make_maps(x, &host);
+        else
+            proc_make_smaps(x, &host);
+        break;
+    case PROC_SMAPS_ROLLUP:
+        if (own)
+            proc_make_rollup(x);
+        break;
+    case PROC_STATUS:
+        proc_make_status(x, t, &name, &host, own);
+        break;
+    case PROC_STAT:
+        if (own)
+            proc_make_stat(x, t, &name, &host);
+        break;
+    case PROC_STATM:
+        if (own)
+            proc_make_statm(x);
+        break;
+    case PROC_CMDLINE:
+    case PROC_ENVIRON:
+        if (own)
+            proc_make_strings(x, name.file == PROC_CMDLINE);
+        break;
+    case PROC_LIMITS:
+        if (own)
+            proc_make_limits(x, t, &host);
+        break;
+    case PROC_FDINFO:
+        proc_make_fdinfo(x, &name, &host);
+        break;
+    case PROC_MEMINFO:
+        proc_make_meminfo(x);
+        break;
+    case PROC_MEMORY_LIMIT:
+        text_puts(x, host.size && host.bytes[0] >= '0' && host.bytes[0] <= '9' &&
+                             !strcmp(path + size - 6, "_bytes")
+                         ? "9223372036854771712\n"
+                         : "max\n");
+        break;
+    default:
+        break;
+    }
+    bool made = !x->failed && (x->size || own);
+    if (!made && read && !x->failed) { /* another process's: as the host has it */
+        text_free(x);
+        *x = host;
+        return true;
+    }
+    text_free(&host);
+    return made;
+}
+
+/* Copies from the text kept for a descriptor; -1: there is none. reading.lock is held. */
+static long copy_kept(const struct descriptor *d, void *to, size_t size, uint64_t at)
+{
+    for (int i = 0; i < KEPT; i++) {
+        struct kept *k = &reading.all[i];
+        if (!k->text.bytes || k->fd != d->fd || k->changes != d->changes)
+            continue;
+        size_t left = at < k->text.size ? k->text.size - at : 0, n = left < size ? left : size;
+        memcpy(to, k->text.bytes + at, n);
+        k->used = ++reading.clock;
+        if (!left)
+            text_free(&k->text);
+        return (long)n;
+    }
+    return -1;
+}
+
+static void keep(const struct descriptor *d, struct text *x)
+{
+    struct kept *oldest = &reading.all[0];
+    for (int i = 0; i < KEPT; i++) {
+        struct kept *k = &reading.all[i];
+        if (k->fd == d->fd || !k->text.bytes) {
+            oldest = k;
+            if (k->fd == d->fd)
+                break;
+        } else if (oldest->text.bytes && oldest->fd != d->fd && k->used < oldest->used) {
+            oldest = k;
+        }
+    }
+    text_free(&oldest->text);
+    *oldest =
+        (struct kept){.fd = d->fd, .changes = d->changes, .used = ++reading.clock, .text = *x};
+    *x = (struct text){0};
+}
+
+/* A piece of the text at `at`, into monitor memory. */
+static long piece(struct thread *t, struct descriptor *d, void *to, size_t size, uint64_t at)
+{
+    struct text x = {0};
+    long got = -1;
+    mutex_lock(&reading.lock);
+    if (at)
+        got = copy_kept(d, to, size, at);
+    mutex_unlock(&reading.lock);
+    if (got >= 0)
+        return got;
+    if (!make(&x, t, d->fd)) {
+        text_free(&x);
+        return -EIO;
+    }
+    if (!x.bytes)
+        return 0;
+    mutex_lock(&reading.lock);
+    keep(d, &x);
+    got = copy_kept(d, to, size, at);
+    mutex_unlock(&reading.lock);
+    text_free(&x);
+    return got;
+}
+
+/* ---- the program's own memory ---- */
+
+static bool is_memory(const struct thread *t, int fd)
+{
+    struct proc_name name;
+    char link[32], path[64];
+    text_format(link, sizeof link, "/proc/self/fd/%d", fd);
+    long size = host_call(__NR_readlink, link, path, sizeof path - 1);
+    path[size < 0 ? 0 : size] = 0;
+    proc_parse(path, &name);
+    return name.file == PROC_MEM && name.pid == t->process->pid;
+}
+
+static long memory_piece(uint64_t at, void *to, size_t size)
+{
+    size_t got = user_read_some(to, at, size);
+    return got || !size ? (long)got : -EIO;
+}
+
+/* ---- both ---- */
+
+static bool may(int fd, int forbidden)
+{
+    long flags = host_call(__NR_fcntl, fd, F_GETFL);
+    return flags >= 0 && (flags & O_ACCMODE) != forbidden;
+}
+
+long proc_read_kernel(struct thread *t, struct descriptor *d, void *to, size_t size, int64_t offset)
+{
+    bool own = offset < 0;
+    if (!may(d->fd, O_WRONLY))
+        return -EBADF;
+    if (own)
+        offset = host_call(__NR_lseek, d->fd, 0, SEEK_CUR);
+    if (offset < 0)
+        return offset;
+    long got = is_memory(t, d->fd) ? memory_piece((uint64_t)offset, to, size)
+                                   : piece(t, d, to, size, (uint64_t)offset);
+    if (own && got > 0)
+        host_call(__NR_lseek, d->fd, offset + got, SEEK_SET);
+    return got;
+}
+
+long proc_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset)
+{
+    uint8_t *bounce = thread_bounce(t);
+    long done = 0;
+    if (!bounce)
+        return -ENOMEM;
+    while (v->total) {
+        size_t want = v->total < BOUNCE_SIZE ? v->total : BOUNCE_SIZE;
+        long got = proc_read_kernel(t, d, bounce, want, offset);
+        if (got <= 0)
+            return done ? done : got;
+        size_t put = user_iov_put(v, bounce, (size_t)got);
+        done += (long)put;
+        if (put < (size_t)got)
+            return done ? done : -EFAULT;
+        if ((size_t)got < want)
+            break;
+        if (offset >= 0)
+            offset += got;
+    }
+    return done;
+}
+
+bool proc_write(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset,
+                long *result)
+{
+    uint8_t *bounce = thread_bounce(t);
+    bool own = offset < 0;
+    if (!is_memory(t, d->fd))
+        return false;
+    *result = bounce ? 0 : -ENOMEM;
+    if (!may(d->fd, O_RDONLY))
+        *result = -EBADF;
+    if (own)
+        offset = host_call(__NR_lseek, d->fd, 0, SEEK_CUR);
+    while (*result >= 0 && v->total) {
+        size_t want = v->total < BOUNCE_SIZE ? v->total : BOUNCE_SIZE;
+        size_t got = user_iov_get(v, bounce, want);
+        size_t put = user_write_some((uint64_t)(offset + *result), bounce, got);
+        if (!put) {
+            *result = *result ? *result : got ? -EIO : -EFAULT;
+            break;
+        }
+        *result += (long)put;
+        if (put < want)
+            break;
+    }
+    if (own && *result > 0)
+        host_call(__NR_lseek, d->fd, offset + *result, SEEK_SET);
+    return true;
+}
