@@ -75,8 +75,10 @@ void vmas_remove(struct vpn first, struct vpn end)
     vmas_cut(first);
     vmas_cut(end);
     uint32_t from = mm_find_index(first), to = from;
-    for (; to < mm.vma_count && mm.vmas[to].first.n < end.n; to++)
+    for (; to < mm.vma_count && mm.vmas[to].first.n < end.n; to++) {
+        mm.lines -= mm.vmas[to].end.n - mm.vmas[to].first.n;
         vma_file_put(mm.vmas[to].file);
+    }
     close_at(from, to - from);
 }
 
@@ -107,6 +109,9 @@ void vmas_insert(const struct vma *vma)
     uint32_t i = mm_find_index(vma->first);
     open_at(i);
     mm.vmas[i] = *vma;
+    mm.lines += vma->end.n - vma->first.n;
+    if (mm.lines > mm.lines_most)
+        mm.lines_most = mm.lines;
     vmas_join(vma->first, vma->end);
 }
 

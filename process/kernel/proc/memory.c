@@ -216,7 +216,7 @@ void proc_measure(struct proc_figures *out)
         else if (v->prot & PROT_WRITE)
             out->data += c.lines;
     }
-    out->peak_lines = out->lines;
+    out->peak_lines = mm.lines_most;
     rwlock_read_end(&mm.lock);
     uint64_t peak = __atomic_load_n(&peak_present, __ATOMIC_RELAXED);
     if (out->present > peak)

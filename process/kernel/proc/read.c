@@ -189,42 +189,53 @@ static bool may(int fd, int forbidden)
     return flags >= 0 && (flags & O_ACCMODE) != forbidden;
 }
 
-long proc_read_kernel(struct thread *t, struct descriptor *d, void *to, size_t size, int64_t offset)
+/* Where a read begins; -1 is the descriptor's own position. */
+static int64_t begin(struct descriptor *d, int64_t offset)
 {
-    bool own = offset < 0;
     if (!may(d->fd, O_WRONLY))
         return -EBADF;
-    if (own)
-        offset = host_call(__NR_lseek, d->fd, 0, SEEK_CUR);
-    if (offset < 0)
-        return offset;
-    long got = is_memory(t, d->fd) ? memory_piece((uint64_t)offset, to, size)
-                                   : piece(t, d, to, size, (uint64_t)offset);
-    if (own && got > 0)
-        host_call(__NR_lseek, d->fd, offset + got, SEEK_SET);
+    return offset < 0 ? host_call(__NR_lseek, d->fd, 0, SEEK_CUR) : offset;
+}
+
+static long any_piece(struct thread *t, struct descriptor *d, void *to, size_t size, uint64_t at)
+{
+    return is_memory(t, d->fd) ? memory_piece(at, to, size) : piece(t, d, to, size, at);
+}
+
+long proc_read_kernel(struct thread *t, struct descriptor *d, void *to, size_t size, int64_t offset)
+{
+    int64_t at = begin(d, offset);
+    long got = at < 0 ? at : any_piece(t, d, to, size, (uint64_t)at);
+    if (offset < 0 && got > 0)
+        host_call(__NR_lseek, d->fd, at + got, SEEK_SET);
     return got;
 }
 
 long proc_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset)
 {
     uint8_t *bounce = thread_bounce(t);
+    int64_t at = begin(d, offset);
     long done = 0;
+    if (at < 0)
+        return at;
     if (!bounce)
         return -ENOMEM;
     while (v->total) {
         size_t want = v->total < BOUNCE_SIZE ? v->total : BOUNCE_SIZE;
-        long got = proc_read_kernel(t, d, bounce, want, offset);
-        if (got <= 0)
-            return done ? done : got;
+        long got = any_piece(t, d, bounce, want, (uint64_t)(at + done));
+        if (got <= 0) {
+            done = done ? done : got;
+            break;
+        }
         size_t put = user_iov_put(v, bounce, (size_t)got);
         done += (long)put;
-        if (put < (size_t)got)
-            return done ? done : -EFAULT;
-        if ((size_t)got < want)
+        if (put < (size_t)got || put < want) {
+            done = done ? done : -EFAULT;
             break;
-        if (offset >= 0)
-            offset += got;
+        }
     }
+    if (offset < 0 && done > 0)
+        host_call(__NR_lseek, d->fd, at + done, SEEK_SET);
     return done;
 }
 
