@@ -22,7 +22,7 @@ LIMITS = {
     "mlockall": "granted, changes nothing",
     "mincore": "tells what is in the ExCache",
     "msync": "checks its arguments: there is nothing to write",
-    "clone": "threads, fork and vfork; namespaces: EPERM; memory shared otherwise: ENOSYS",
+    "clone": "threads, fork and vfork; namespaces: EPERM; anything shared otherwise: ENOSYS",
     "prctl": "a list of options; seccomp and dispatch among others: EINVAL",
     "personality": "ADDR_NO_RANDOMIZE and UNAME26 only",
     "prlimit64": "RLIMIT_AS, RLIMIT_DATA and RLIMIT_FSIZE are remembered, not enforced",
@@ -53,7 +53,7 @@ UNSERVED = [
     ("Watching files", "inotify_init inotify_init1 inotify_add_watch inotify_rm_watch "
      "fanotify_init fanotify_mark"),
     ("Namespaces, mounts by descriptor, filters, keys",
-     "unshare setns seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self "
+     "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self "
      "open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr quotactl_fd bpf "
      "userfaultfd add_key request_key keyctl"),
     ("Placement of memory", "mbind set_mempolicy get_mempolicy migrate_pages move_pages "

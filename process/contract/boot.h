@@ -16,7 +16,7 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x35746f6f42687341ull /* "AshBoot5" */
+#define BOOT_MAGIC 0x36746f6f42687341ull /* "AshBoot6" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
@@ -58,6 +58,7 @@ struct boot {
     int32_t storage_fd;
     uint32_t argc, envc;
     uint64_t sigmask; /* of the program; bit n-1 is signal n */
+    uint64_t ignored; /* those of the synchronous signals (SIGSEGV...) that are ignored */
     uint32_t umask;
     int32_t lifeline_fd; /* closes when the node dies or gives this process up; one a process */
     /* Filled when memory_fd is: */

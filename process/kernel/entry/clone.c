@@ -12,6 +12,7 @@
  * Messages: thread none; fork SPACE_CLONE, PROCESS_FORK, PROCESS_STARTED (and FILE_HOLD where files
  * are open); vfork PROCESS_FORK.
  */
+#include <linux/fcntl.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 
@@ -186,6 +187,16 @@ static int clone_space(struct asid *child)
     return rc;
 }
 
+/* What the call leaves in the parent's memory. As on Linux the child runs even if that is gone. */
+static void tell_parent(struct thread *t, const struct clone_request *r, int pidfd, int pid)
+{
+    int out = pid;
+    if (r->flags & CLONE_PIDFD)
+        out = (int)files_new_host(t->process->files, pidfd);
+    if (r->flags & (CLONE_PARENT_SETTID | CLONE_PIDFD))
+        (void)user_write_some(r->parent_tid, &out, sizeof out);
+}
+
 static long clone_fork(struct thread *t, const struct clone_request *r)
 {
     struct node_child seat;
@@ -200,7 +211,8 @@ static long clone_fork(struct thread *t, const struct clone_request *r)
     if (rc == 0)
         rc = node_fork(t->process, child, &seat);
     if (rc == 0) {
-        uint64_t flags = r->flags & (CLONE_PARENT | CLONE_PIDFD | SIGNAL_MASK);
+        /* Under the locks with CLONE_VFORK too: the other threads wait with this one. */
+        uint64_t flags = r->flags & (CLONE_PARENT | CLONE_PIDFD | CLONE_VFORK | SIGNAL_MASK);
         int pidfd = -1;
         rc = host_call(__NR_clone, flags, 0, &pidfd, 0, 0);
         if (rc == 0) {
@@ -211,11 +223,8 @@ static long clone_fork(struct thread *t, const struct clone_request *r)
         mm_fork_parent();
         signals_fork_parent(t);
         files_free(files);
-        if (rc > 0 && r->flags & (CLONE_PARENT_SETTID | CLONE_PIDFD)) {
-            int out = r->flags & CLONE_PIDFD ? pidfd : (int)rc;
-            if (user_write(r->parent_tid, &out, 4) < 0)
-                return -EFAULT;
-        }
+        if (rc > 0)
+            tell_parent(t, r, pidfd, (int)rc);
         return rc;
     }
     mm_fork_parent();
@@ -231,6 +240,7 @@ static long clone_vfork(struct thread *t, const struct clone_request *r)
     struct process *p = host_alloc(sizeof *p);
     struct node_child seat = {-1, -1, -1, -1};
     struct thread *n = NULL;
+    int pidfd = -1;
     long rc = -ENOMEM;
 
     if (!p)
@@ -257,10 +267,11 @@ static long clone_vfork(struct thread *t, const struct clone_request *r)
         n->altstack_size = t->altstack_size;
         n->altstack_flags = t->altstack_flags;
         thread_link(n);
-        uint64_t flags = CLONE_VM | CLONE_VFORK | (r->flags & (CLONE_PARENT | SIGNAL_MASK));
-        if (r->flags & CLONE_SETTLS)
-            flags |= CLONE_SETTLS;
-        rc = host_clone(flags, (uint8_t *)n + KERNEL_STACK_TOP, NULL, NULL, r->tls);
+        uint64_t flags = CLONE_VM | CLONE_VFORK |
+                         (r->flags & (CLONE_PARENT | CLONE_PIDFD | CLONE_SETTLS | SIGNAL_MASK));
+        rc = host_clone(flags, (uint8_t *)n + KERNEL_STACK_TOP, &pidfd, NULL, r->tls);
+        if (rc > 0 && r->flags & CLONE_PIDFD)
+            tell_parent(t, r, pidfd, (int)rc);
     }
     close_seat(&seat);
     exec_leftovers_free(p);
@@ -276,16 +287,40 @@ static long clone_vfork(struct thread *t, const struct clone_request *r)
 
 /* ---- the calls ---- */
 
+static bool all_of(uint64_t flags, uint64_t wanted)
+{
+    return (flags & wanted) == wanted;
+}
+
+/* Combinations that Linux knows not to make sense. */
+static bool contradictory(uint64_t flags)
+{
+    return (flags & CLONE_THREAD && !(flags & CLONE_SIGHAND)) ||
+           (flags & CLONE_SIGHAND && !(flags & CLONE_VM)) ||
+           all_of(flags, CLONE_NEWNS | CLONE_FS) || all_of(flags, CLONE_NEWUSER | CLONE_FS) ||
+           all_of(flags, CLONE_NEWIPC | CLONE_SYSVSEM) ||
+           (flags & CLONE_PIDFD && flags & (CLONE_DETACHED | CLONE_PARENT_SETTID));
+}
+
 static long clone_any(struct thread *t, struct clone_request *r)
 {
+    /* Descriptors and directories are shared where memory is, and only there. */
+    const uint64_t tables = CLONE_FILES | CLONE_FS;
+    if (contradictory(r->flags))
+        return -EINVAL;
     if (r->flags & NAMESPACES)
         return -EPERM;
-    if (r->flags & CLONE_THREAD) {
-        const uint64_t needed = CLONE_VM | CLONE_SIGHAND;
-        return (r->flags & needed) == needed ? clone_thread(t, r) : -EINVAL;
-    }
+    if (r->flags & CLONE_PIDFD && user_touch_write(r->parent_tid) < 0)
+        return -EFAULT;
+    if (r->flags & CLONE_THREAD)
+        return !all_of(r->flags, tables) ? -ENOSYS
+               : r->flags & CLONE_PIDFD  ? -EINVAL
+                                         : clone_thread(t, r);
+    if (r->flags & tables)
+        return -ENOSYS;
     if (r->flags & CLONE_VM)
-        return r->flags & CLONE_VFORK ? clone_vfork(t, r) : -ENOSYS;
+        return all_of(r->flags, CLONE_VFORK) && !(r->flags & CLONE_SIGHAND) ? clone_vfork(t, r)
+                                                                            : -ENOSYS;
     return clone_fork(t, r);
 }
 
@@ -307,6 +342,32 @@ long sys_vfork(struct thread *t, const uint64_t a[6])
     struct clone_request r = {.flags = CLONE_VM | CLONE_VFORK | 17 /* SIGCHLD */};
     (void)a;
     return clone_any(t, &r);
+}
+
+/*
+ * unshare: a process shares no table with another, so there is nothing to undo for one thread.
+ * Threads cannot part, and namespaces are not an ordinary user's.
+ */
+long sys_unshare(struct thread *t, const uint64_t a[6])
+{
+    const uint64_t tables = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM;
+    const uint64_t threads = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
+    struct process *p = t->process;
+    if (a[0] & ~(tables | threads | NAMESPACES))
+        return -EINVAL;
+    if (a[0] & NAMESPACES)
+        return -EPERM;
+    mutex_lock(&p->threads_lock);
+    bool alone = p->thread_count == 1;
+    mutex_unlock(&p->threads_lock);
+    return alone || !a[0] ? 0 : a[0] & threads ? -EINVAL : -ENOSYS;
+}
+
+long sys_setns(struct thread *t, const uint64_t a[6])
+{
+    bool open = !files_hidden(t->process->files, (int)a[0]) &&
+                host_call(__NR_fcntl, (int)a[0], F_GETFD) >= 0;
+    return open ? -EPERM : -EBADF;
 }
 
 /* ---- ends of threads ---- */

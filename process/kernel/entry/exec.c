@@ -123,6 +123,7 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
                         .memory_fd = -1,
                         .storage_fd = -1,
                         .sigmask = t->sigmask,
+                        .ignored = signals_ignored(p->actions),
                         .umask = files_umask(p->files),
                         .fd_floor = fd_floor,
                         .asid = mm.asid,
@@ -175,15 +176,17 @@ void exec_leftovers_free(struct process *p)
 }
 
 /* No request of another thread may be under way on the connections that the next image gets. */
-static void stand_still(void)
+static void stand_still(struct process *p)
 {
     rwlock_write(&mm.lock);
     excache_quiesce();
     rpc_hold_first();
+    mutex_lock(&p->node_lock); /* the seat is handed on as well */
 }
 
-static void go_on(void)
+static void go_on(struct process *p)
 {
+    mutex_unlock(&p->node_lock);
     rpc_release_first();
     rwlock_write_end(&mm.lock);
 }
@@ -204,7 +207,7 @@ static long execute(struct thread *t, struct texts *x)
     if (p->vforked)
         p->exec_texts = x;
     else
-        stand_still();
+        stand_still(p);
     hand_on(p, fd, true);
     long rc = host_call(__NR_execveat, p->exec_fd, "",
                         x->argv[0] ? x->argv : (const char **)nameless, environment, AT_EMPTY_PATH);
@@ -212,7 +215,7 @@ static long execute(struct thread *t, struct texts *x)
     if (p->vforked)
         p->exec_texts = NULL;
     else
-        go_on();
+        go_on(p);
     host_call(__NR_close, fd);
     signals_thread_begin(t);
     return rc;

@@ -259,7 +259,7 @@ static void start_program(struct thread *t)
     thread_arm(t);
     attach(p, b);
     p->files = files_new(given.cwd, b->umask, fd_floor);
-    p->actions = signals_new();
+    p->actions = signals_new(b->ignored);
     arguments.text = host_alloc(arguments.text_size);
     if (!program || !arguments.text || !p->files || !p->actions)
         host_die("out of memory");

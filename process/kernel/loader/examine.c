@@ -1,6 +1,10 @@
 /* What is to run: follows "#!" lines to an ELF file and checks that it can be loaded. */
 #include <linux/elf.h>
+#include <linux/fcntl.h>
 
+#include "../entry/process.h"
+#include "../entry/thread.h"
+#include "../files/files.h"
 #include "../host/host.h"
 #include "elf_file.h"
 #include "loader.h"
@@ -33,14 +37,16 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
+enum { SCRIPT_LINE = 256 }; /* bytes that Linux looks at for the line's end */
+
 /* Splits "#! interpreter argument" in place, as binfmt_script does. */
 static int split_script(char *line, size_t size, char **interpreter, char **argument)
 {
     size_t end = 2;
     while (end < size && line[end] != '\n' && line[end])
         end++;
-    if (end == size && size >= 255)
-        return -ENOEXEC; /* the line is cut: not to be trusted */
+    bool cut = end == size && size == SCRIPT_LINE;
+    end -= cut; /* whose last byte is the end's */
     while (end > 2 && is_blank(line[end - 1]))
         end--;
     line[end] = 0;
@@ -52,6 +58,8 @@ static int split_script(char *line, size_t size, char **interpreter, char **argu
     *interpreter = at;
     while (*at && !is_blank(*at))
         at++;
+    if (cut && !*at)
+        return -ENOEXEC; /* perhaps not the whole interpreter; a cut argument is taken, as is */
     *argument = NULL;
     if (*at) {
         *at++ = 0;
@@ -66,14 +74,15 @@ static int split_script(char *line, size_t size, char **interpreter, char **argu
 int program_examine(const char *path, const char *named, struct program *program,
                     struct arguments *arguments)
 {
-    char line[257]; /* as much as Linux looks at, and a NUL */
+    char line[SCRIPT_LINE + 1], absolute[PATH_LIMIT];
+    const char *shown = named;
 
     for (int depth = 0; depth <= SCRIPT_DEPTH; depth++) {
         int rc = files_open_exec(path, &program->file);
         if (rc < 0)
             return rc;
         memset(line, 0, sizeof line);
-        long n = files_read_at(&program->file.attr.id, program->file.path, 0, line, 256);
+        long n = files_read_at(&program->file.attr.id, program->file.path, 0, line, SCRIPT_LINE);
         if (n < 0)
             return (int)n;
         if (line[0] != '#' || line[1] != '!')
@@ -87,14 +96,18 @@ int program_examine(const char *path, const char *named, struct program *program
         if (arguments->prefix_count)
             memmove(arguments->prefix, arguments->prefix + 1,
                     (size_t)--arguments->prefix_count * sizeof *arguments->prefix);
-        rc = prepend(arguments, depth == 0 ? named : path);
+        rc = prepend(arguments, shown);
         if (rc == 0 && argument)
             rc = prepend(arguments, argument);
         if (rc == 0)
             rc = prepend(arguments, interpreter);
         if (rc < 0)
             return rc;
-        path = arguments->prefix[0];
+        shown = arguments->prefix[0];
+        rc = files_absolute(current()->process->files, AT_FDCWD, shown, absolute);
+        if (rc < 0)
+            return rc;
+        path = absolute;
     }
     return -ELOOP;
 }

@@ -30,9 +30,12 @@ struct signal_actions;
 
 /* ---- life of a process and of its threads; signals/README.md says who calls them when ---- */
 
-/* The actions of a program that was just started: default, or ignored where the host ignores.
-   NULL: out of memory. */
-struct signal_actions *signals_new(void);
+/* The actions of a program that was just started: default, or ignored where the host ignores or,
+   for the synchronous ones, whose host handlers are ours, where `ignored` says. NULL: out of
+   memory. */
+struct signal_actions *signals_new(uint64_t ignored);
+/* Which of the synchronous signals are ignored: for the next program. */
+uint64_t signals_ignored(struct signal_actions *a);
 /* A copy, for a vfork child. NULL: out of memory. */
 struct signal_actions *signals_copy(struct signal_actions *from);
 void signals_free(struct signal_actions *a);

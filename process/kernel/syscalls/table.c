@@ -52,6 +52,8 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     CALL(clone),
     CALL(fork),
     CALL(vfork),
+    CALL(unshare),
+    CALL(setns),
     CALL(exit),
     CALL(exit_group),
     CALL(execve),
