@@ -25,7 +25,7 @@ LIMITS = {
     "clone": "threads, fork and vfork; namespaces: EPERM; anything shared otherwise: ENOSYS",
     "prctl": "a list of options; seccomp and dispatch among others: EINVAL",
     "personality": "ADDR_NO_RANDOMIZE and UNAME26 only",
-    "prlimit64": "RLIMIT_AS, RLIMIT_DATA and RLIMIT_FSIZE are remembered, not enforced",
+    "prlimit64": "RLIMIT_AS and RLIMIT_DATA are remembered, not enforced",
     "setrlimit": "as prlimit64",
     "set_robust_list": "remembered only: locks of a thread that dies are not marked",
     "getxattr": "files of an sComponent have no extended attributes: EOPNOTSUPP",

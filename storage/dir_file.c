@@ -182,6 +182,27 @@ static bool writable(struct volume_file *volume_file, const struct rights *right
            rights_cover(rights, path);
 }
 
+static int file_path(struct volume_file *volume_file, char *out)
+{
+    struct dir_file *file = dir_file(volume_file);
+    struct stat st, named;
+    int rc = dir_real_path(file->volume, file->fds[DIR_FD_PLACE], out);
+
+    if (rc < 0)
+        return rc;
+    if (fstat(file->fds[DIR_FD_PLACE], &st) < 0)
+        return -errno;
+    if (st.st_nlink == 0)
+        return -ENOENT;
+    /* A name that is gone while others are left looks like one that ends in " (deleted)". */
+    size_t length = strlen(out), end = sizeof " (deleted)" - 1;
+    if (length > end && !strcmp(out + length - end, " (deleted)") &&
+        (fstatat(file->volume->root, out + 1, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+         named.st_ino != st.st_ino))
+        return -ENOENT;
+    return 0;
+}
+
 static int file_stat(struct volume_file *volume_file, struct file_attr *attr)
 {
     struct statx st;
@@ -378,6 +399,7 @@ const struct file_ops dir_file_ops = {
     .relax = relax,
     .close = dir_file_close,
     .writable = writable,
+    .path = file_path,
     .stat = file_stat,
     .read = file_read,
     .write = file_write,

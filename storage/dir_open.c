@@ -58,6 +58,7 @@ static int finish(struct dir_file *file, const struct place *place, struct volum
     }
     dir_attr(&st, &out->attr);
     out->attr.writable = place->writable;
+    strcpy(out->path, place->path);
     file->file.id = out->attr.id;
     out->file = &file->file;
     return 0;
@@ -157,6 +158,8 @@ static int wrap_new(struct dir_volume *v, int fd, uint32_t flags, struct volume_
         place.fd = open(dir_fd_path(fd).text, O_PATH | O_CLOEXEC);
         rc = place.fd < 0 ? -errno : dir_statx(place.fd, &place.stat);
     }
+    if (rc >= 0 && dir_real_path(v, place.fd, place.path) < 0)
+        place.path[0] = 0;
     if (rc >= 0)
         rc = dir_file_new(v, &place, &file);
     place_close(&place);
@@ -250,6 +253,8 @@ static int open_or_create(struct dir_volume *v, struct caller *who, char *path, 
     } else if (rc == 0) {
         if (flags & O_EXCL) {
             rc = -EEXIST;
+        } else if (S_ISLNK(place.stat.stx_mode) && !(flags & O_NOFOLLOW) && who->resolve) {
+            rc = -ELOOP; /* one that leads nowhere: what leads somewhere was opened before */
         } else if (S_ISLNK(place.stat.stx_mode) && !(flags & O_NOFOLLOW)) {
             rc = ++*links > SYMLINK_MAX ? -ELOOP : follow(&name, &place, path);
             rc = rc < 0 ? rc : 1;
@@ -292,7 +297,9 @@ int dir_open(struct volume *volume, struct caller *who, const char *path, uint32
     struct dir_volume *v = dir_volume(volume);
     struct place place;
 
-    *out = (struct volume_opened){0};
+    out->file = NULL;
+    out->created = false;
+    out->path[0] = 0;
     if (flags & O_PATH)
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
     if (flags & O_TMPFILE & ~O_DIRECTORY)
@@ -302,6 +309,15 @@ int dir_open(struct volume *volume, struct caller *who, const char *path, uint32
         unsigned links = 0, rounds = 0;
         if (flags & O_DIRECTORY)
             return -EINVAL;
+        if (who->resolve && !(flags & O_EXCL)) {
+            int rc = place_resolve(v, who, path, flags & O_NOFOLLOW ? PLACE_NOFOLLOW : 0, &place);
+            if (rc == 0) {
+                rc = open_existing(v, &place, flags, out);
+                place_close(&place);
+            }
+            if (rc != -ENOENT)
+                return rc;
+        }
         if (snprintf(at, sizeof at, "%s", path) >= (int)sizeof at)
             return -ENAMETOOLONG;
         int rc;
@@ -325,7 +341,9 @@ int dir_reopen(struct volume *volume, struct caller *who, const char *path, uint
     struct place place;
     struct file_attr attr;
 
-    *out = (struct volume_opened){0};
+    out->file = NULL;
+    out->created = false;
+    out->path[0] = 0;
     flags &= O_ACCMODE | O_PATH | O_DIRECTORY | O_NOFOLLOW;
     int rc = place_resolve(v, who, path, flags & O_NOFOLLOW ? PLACE_NOFOLLOW : 0, &place);
     if (rc == -ENOENT || rc == -ENOTDIR || rc == ASH_ELSEWHERE)

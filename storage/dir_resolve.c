@@ -315,6 +315,42 @@ static int look_around(struct dir_volume *v, struct caller *who, struct place *o
     return 0;
 }
 
+/*
+ * A path of openat2 with RESOLVE_*, which the host itself sees to, from the base on. One that would
+ * go to the pComponent's files leaves the file system, and the base.
+ */
+static int resolve_restricted(struct dir_volume *v, struct caller *who, const char *path,
+                              uint64_t open_flags, struct place *out)
+{
+    char base[PATH_LIMIT];
+    uint32_t length = who->base_length;
+    uint64_t within =
+        who->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) || v->is_host_root ? 0 : RESOLVE_IN_ROOT;
+    int start = v->root;
+
+    if (strlen(path) < length)
+        return -EISDIR; /* the base itself, as a name to be made */
+    memcpy(base, path, length);
+    base[length] = 0;
+    if (length > 0)
+        start = open_beneath(v->root, base, O_DIRECTORY, RESOLVE_IN_ROOT);
+    if (start < 0)
+        return start;
+    path += length;
+    if (length > 0)
+        path += strspn(path, "/");
+    out->fd = open_beneath(start, *path ? path : ".", open_flags,
+                           (who->resolve & ~(uint64_t)RESOLVE_CACHED) | within);
+    if (start != v->root)
+        close(start);
+    if (out->fd < 0)
+        return out->fd;
+    int rc = look_around(v, who, out);
+    if (rc < 0)
+        place_close(out);
+    return rc == ASH_ELSEWHERE ? -EXDEV : rc;
+}
+
 int place_resolve(struct dir_volume *v, struct caller *who, const char *path, unsigned flags,
                   struct place *out)
 {
@@ -329,7 +365,9 @@ int place_resolve(struct dir_volume *v, struct caller *who, const char *path, un
     if (strlen(path) >= PATH_LIMIT)
         return -ENAMETOOLONG;
     if (starts_elsewhere(path))
-        return say_elsewhere(who, path, "");
+        return who->resolve ? -EXDEV : say_elsewhere(who, path, "");
+    if (who->resolve)
+        return resolve_restricted(v, who, path, open_flags, out);
 
     int fd = open_beneath(v->root, path, open_flags, RESOLVE_IN_ROOT);
     if (fd < 0 && fails_plainly(v, path, open_flags, fd))

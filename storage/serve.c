@@ -26,6 +26,7 @@ struct request {
     uint8_t body[2 * PATH_LIMIT]; /* the reply, but for its bulk */
     size_t size;
     struct iovec bulk;
+    char placed[2][PATH_LIMIT]; /* paths behind their bases */
 };
 
 /* Declares `m` and decodes the request into it. */
@@ -64,6 +65,52 @@ static bool id_is_zero(const struct file_id *id)
     return id->device == 0 && id->inode == 0 && id->generation == 0;
 }
 
+/* The file of an operation; for a change, one that the connection may change. */
+static int begin(struct request *r, const struct file_id *id, bool change,
+                 struct volume_file **file, bool *held)
+{
+    *file = client_file(r->client, id, held);
+    if (!*file)
+        return ASH_STALE_FILE;
+    if (change && !client_may_write(r->client, *file)) {
+        client_done(r->client, *file, *held);
+        return -EROFS;
+    }
+    return 0;
+}
+
+/*
+ * Puts the name that a base has now in the place of the one that *path begins with; `which` of two
+ * paths. Nothing is copied where the name is still the same.
+ */
+static int place(struct request *r, const struct path_base *base, const char **path, int which)
+{
+    struct volume_file *file;
+    bool held;
+    char *now = r->placed[which];
+    size_t length = base->length;
+
+    if (id_is_zero(&base->directory))
+        return 0;
+    if (length > strlen(*path))
+        return ASH_MALFORMED;
+    if (begin(r, &base->directory, false, &file, &held) < 0)
+        return 0;
+    int rc = file->ops->path(file, now);
+    client_done(r->client, file, held);
+    if (rc < 0)
+        return rc;
+    size_t size = strlen(now), rest = strlen(*path + length);
+    if (size == length && !memcmp(now, *path, size))
+        return 0;
+    if (size + rest >= PATH_LIMIT)
+        return -ENAMETOOLONG;
+    memcpy(now + size, *path + length, rest + 1);
+    *path = now;
+    r->client->caller.base_length = (uint32_t)size;
+    return 0;
+}
+
 /* ---- handles ---- */
 
 /* Holds what was opened for this connection. Returns the attributes' answer. */
@@ -83,12 +130,18 @@ static int file_open(struct request *r)
 {
     struct volume_opened opened;
     TAKE(r, file_open);
-    int rc = ops(r)->open(r->storage->volume, who(r), m.path, m.flags, m.mode, &opened);
+    who(r)->base_length = id_is_zero(&m.base.directory) ? 0 : m.base.length;
+    int rc = place(r, &m.base, &m.path, 0);
+    who(r)->resolve = m.resolve;
+    if (rc == 0)
+        rc = ops(r)->open(r->storage->volume, who(r), m.path, m.flags, m.mode, &opened);
+    who(r)->resolve = 0;
     if (rc == 0 && opened.file)
         rc = hold_opened(r, &opened, m.flags);
     if (rc < 0)
         return rc;
-    return GIVE(r, file_open, {.attr = opened.attr, .created = opened.created});
+    return GIVE(r, file_open,
+                {.attr = opened.attr, .created = opened.created, .path = opened.path});
 }
 
 /* All or none: where one is not known, those before it are let go again. */
@@ -153,20 +206,6 @@ static int file_reopen(struct request *r)
 }
 
 /* ---- files ---- */
-
-/* The file of an operation; for a change, one that the connection may change. */
-static int begin(struct request *r, const struct file_id *id, bool change,
-                 struct volume_file **file, bool *held)
-{
-    *file = client_file(r->client, id, held);
-    if (!*file)
-        return ASH_STALE_FILE;
-    if (change && !client_may_write(r->client, *file)) {
-        client_done(r->client, *file, *held);
-        return -EROFS;
-    }
-    return 0;
-}
 
 /*
  * Does `call` (an expression of `file`, worth an integer) on the file `id`. Worth its result, or
@@ -264,8 +303,10 @@ static int file_setattr(struct request *r)
         .atime_ns = m.atime_ns,
         .mtime_ns = m.mtime_ns,
     };
-    if (id_is_zero(&m.file))
-        return ops(r)->setattr(r->storage->volume, who(r), m.path, &change);
+    if (id_is_zero(&m.file)) {
+        int rc = place(r, &m.base, &m.path, 0);
+        return rc < 0 ? rc : ops(r)->setattr(r->storage->volume, who(r), m.path, &change);
+    }
     return (int)WITH_FILE(r, &m.file, true, setattr(file, &change));
 }
 
@@ -325,7 +366,9 @@ static int path_stat(struct request *r)
 {
     struct file_attr attr;
     TAKE(r, path_stat);
-    int rc = ops(r)->stat(r->storage->volume, who(r), m.path, m.nofollow, &attr);
+    int rc = place(r, &m.base, &m.path, 0);
+    if (rc == 0)
+        rc = ops(r)->stat(r->storage->volume, who(r), m.path, m.nofollow, &attr);
     if (rc < 0)
         return rc;
     return GIVE(r, path_stat, {.attr = attr});
@@ -334,14 +377,17 @@ static int path_stat(struct request *r)
 static int path_access(struct request *r)
 {
     TAKE(r, path_access);
-    return ops(r)->access(r->storage->volume, who(r), m.path, m.mode, m.nofollow);
+    int rc = place(r, &m.base, &m.path, 0);
+    return rc < 0 ? rc : ops(r)->access(r->storage->volume, who(r), m.path, m.mode, m.nofollow);
 }
 
 static int path_readlink(struct request *r)
 {
     char target[PATH_LIMIT];
     TAKE(r, path_readlink);
-    int rc = ops(r)->readlink(r->storage->volume, who(r), m.path, target);
+    int rc = place(r, &m.base, &m.path, 0);
+    if (rc == 0)
+        rc = ops(r)->readlink(r->storage->volume, who(r), m.path, target);
     if (rc < 0)
         return rc;
     return GIVE(r, path_readlink, {.target = target});
@@ -350,13 +396,17 @@ static int path_readlink(struct request *r)
 static int path_unlink(struct request *r)
 {
     TAKE(r, path_unlink);
-    return ops(r)->unlink(r->storage->volume, who(r), m.path, m.directory);
+    int rc = place(r, &m.base, &m.path, 0);
+    return rc < 0 ? rc : ops(r)->unlink(r->storage->volume, who(r), m.path, m.directory);
 }
 
 static int path_rename(struct request *r)
 {
     TAKE(r, path_rename);
-    return ops(r)->rename(r->storage->volume, who(r), m.from, m.to, m.flags);
+    int rc = place(r, &m.from_base, &m.from, 0);
+    if (rc == 0)
+        rc = place(r, &m.to_base, &m.to, 1);
+    return rc < 0 ? rc : ops(r)->rename(r->storage->volume, who(r), m.from, m.to, m.flags);
 }
 
 static int path_link(struct request *r)
@@ -369,7 +419,11 @@ static int path_link(struct request *r)
         if (rc < 0)
             return rc;
     }
-    int rc = ops(r)->link(r->storage->volume, who(r), file, m.from, m.to, m.follow);
+    int rc = file ? 0 : place(r, &m.from_base, &m.from, 0);
+    if (rc == 0)
+        rc = place(r, &m.to_base, &m.to, 1);
+    if (rc == 0)
+        rc = ops(r)->link(r->storage->volume, who(r), file, m.from, m.to, m.follow);
     client_done(r->client, file, held);
     return rc;
 }
@@ -377,20 +431,24 @@ static int path_link(struct request *r)
 static int path_symlink(struct request *r)
 {
     TAKE(r, path_symlink);
-    return ops(r)->symlink(r->storage->volume, who(r), m.target, m.path);
+    int rc = place(r, &m.base, &m.path, 0);
+    return rc < 0 ? rc : ops(r)->symlink(r->storage->volume, who(r), m.target, m.path);
 }
 
 static int path_make(struct request *r)
 {
     TAKE(r, path_make);
-    return ops(r)->make(r->storage->volume, who(r), m.path, m.mode);
+    int rc = place(r, &m.base, &m.path, 0);
+    return rc < 0 ? rc : ops(r)->make(r->storage->volume, who(r), m.path, m.mode);
 }
 
 static int path_statfs(struct request *r)
 {
     struct msg_path_statfs_reply reply;
     TAKE(r, path_statfs);
-    int rc = ops(r)->statfs(r->storage->volume, who(r), m.path, &reply);
+    int rc = place(r, &m.base, &m.path, 0);
+    if (rc == 0)
+        rc = ops(r)->statfs(r->storage->volume, who(r), m.path, &reply);
     if (rc < 0)
         return rc;
     return GIVE(r, path_statfs, reply);
@@ -401,7 +459,9 @@ static int path_real(struct request *r)
     char path[PATH_LIMIT];
     struct file_attr attr;
     TAKE(r, path_real);
-    int rc = ops(r)->real(r->storage->volume, who(r), m.path, path, &attr);
+    int rc = place(r, &m.base, &m.path, 0);
+    if (rc == 0)
+        rc = ops(r)->real(r->storage->volume, who(r), m.path, path, &attr);
     if (rc < 0)
         return rc;
     return GIVE(r, path_real, {.path = path, .attr = attr});

@@ -28,6 +28,8 @@
 /* Who asks. Owned by one connection's thread. */
 struct caller {
     struct rights rights;
+    /* Of an open: RESOLVE_* (0: none), and how much of its path they are not about. */
+    uint32_t resolve, base_length;
     char elsewhere[PATH_LIMIT]; /* filled with every ASH_ELSEWHERE */
 };
 
@@ -50,6 +52,7 @@ struct volume_opened {
     struct volume_file *file; /* NULL for a FIFO, a socket or a device: the client's own affair */
     struct file_attr attr;
     bool created;
+    char path[PATH_LIMIT]; /* canonical; "": not known */
 };
 
 /* A change of attributes, as FILE_SETATTR has it. */
@@ -107,6 +110,8 @@ struct file_ops {
 
     /* Whether the file's place, now, is one that the caller may change. */
     bool (*writable)(struct volume_file *, const struct rights *);
+    /* The file's name now, in PATH_LIMIT bytes; -ENOENT where it has none. */
+    int (*path)(struct volume_file *, char *out) CHECKED;
     /* attr->writable is left to the caller. */
     int (*stat)(struct volume_file *, struct file_attr *) CHECKED;
     /* Returns bytes, fewer than size only at the end of the file. */

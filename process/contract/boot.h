@@ -65,6 +65,7 @@ struct boot {
     struct asid asid;
     uint64_t memory_bytes;
     int32_t fd_floor; /* the first descriptor number hidden from the program; 0: to be chosen */
+    struct file_id cwd_id; /* of the working directory; all zero: not known */
     uint32_t limits_known; /* 1: limits[] is filled; 0: they are the host's */
     struct limit limits[KEPT_LIMITS];
     struct component_info memory, storage;

@@ -128,6 +128,7 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
                         .fd_floor = fd_floor,
                         .asid = mm.asid,
                         .memory_bytes = mm.memory_bytes,
+                        .cwd_id = files_cwd_id(p->files),
                         .limits_known = 1,
                         .memory = p->memory,
                         .storage = p->storage};

@@ -265,8 +265,11 @@ static void start_program(struct thread *t)
         host_die("out of memory");
     limits_apply(p);
     signals_init(p);
+    files_set_cwd(p->files, given.cwd, &b->cwd_id, b->memory_fd >= 0 && b->cwd_id.inode);
     if (b->memory_fd < 0)
         files_hold_all(p->files);
+    if (!b->cwd_id.inode)
+        files_find_cwd(p->files);
     int rc = program_examine(given.program, given.named, program, &arguments);
     if (rc < 0) {
         host_message("%s: %s", given.program, reason(rc));

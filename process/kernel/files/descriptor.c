@@ -96,8 +96,7 @@ static struct open_file *find_or_make(struct files *f, const struct placeholder 
     return file;
 }
 
-/* Where the monitor does not know the file any more, the first use will open it again. */
-static void hold(struct files *f, const struct file_id *id)
+void descriptor_hold(struct files *f, const struct file_id *id)
 {
     struct msg_file_hold request = {.files = id, .files_count = 1};
     struct msg_file_hold_reply reply;
@@ -138,7 +137,7 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
     }
     mutex_unlock(&f->lock);
     if (fresh)
-        hold(f, &p.file);
+        descriptor_hold(f, &p.file);
     return rc;
 }
 

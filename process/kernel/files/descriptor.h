@@ -58,10 +58,12 @@ enum { ENTRIES_PER_CHUNK = 256 };
 
 struct files {
     struct mutex lock;
-    int floor;            /* never changes */
-    uint32_t limit;       /* of new descriptors, at most floor; relaxed atomic */
-    uint32_t umask;       /* relaxed atomic */
-    char cwd[PATH_LIMIT]; /* protected by lock, as all that follows */
+    int floor;             /* never changes */
+    uint32_t limit;        /* of new descriptors, at most floor; relaxed atomic */
+    uint32_t umask;        /* relaxed atomic */
+    char cwd[PATH_LIMIT];  /* protected by lock, as all that follows; as it was when entered */
+    struct file_id cwd_id; /* of the working directory; all zero: it is the pComponent's, or lost */
+    bool cwd_held;         /* this process holds it */
     struct open_file *open;
     struct pool open_pool, locked_pool;
     struct locked_file *locked;
@@ -108,6 +110,8 @@ int descriptor_install(struct files *f, int fd, const struct placeholder *p)
 void descriptor_install_host(struct files *f, int fd, enum entry_kind kind);
 /* fd is now a duplicate of d (dup2 onto fd: after descriptor_forget()). */
 void descriptor_install_copy(const struct descriptor *d, int fd);
+/* One more hold of a file; one that the monitor does not know any more is opened again on use. */
+void descriptor_hold(struct files *f, const struct file_id *id);
 /* Whatever fd was, it is no longer. */
 void descriptor_forget(struct files *f, int fd);
 

@@ -152,9 +152,10 @@ uint64_t file_version(const struct file_attr *attr)
 
 int files_absolute(struct files *f, int dirfd, const char *path, char out[PATH_LIMIT])
 {
+    struct path_base base;
     if (!path[0])
         return -ENOENT;
     if (text_copy(out, PATH_LIMIT, path) >= PATH_LIMIT)
         return -ENAMETOOLONG;
-    return path[0] == '/' ? 0 : location_put_base(f, dirfd, out);
+    return path[0] == '/' ? 0 : location_put_base(f, dirfd, out, &base);
 }

@@ -11,6 +11,12 @@
 #include "../host/host.h"
 #include "../rpc/rpc.h"
 #include "descriptor.h"
+#include "path_text.h"
+
+static bool id_is_zero(const struct file_id *id)
+{
+    return !id->device && !id->inode && !id->generation;
+}
 
 struct files *files_new(const char *cwd, uint32_t umask, int floor)
 {
@@ -41,6 +47,7 @@ struct files *files_copy(struct files *from)
     mutex_unlock(&from->lock);
     if (f) {
         f->limit = from->limit;
+        f->cwd_id = from->cwd_id; /* whose hold is the parent's, until files_hold_all() */
         releases_free(f->releases);
         f->releases = from->releases;
         releases_share(f->releases);
@@ -66,6 +73,8 @@ void files_free(struct files *f)
 {
     for (struct open_file *file = f->open; file; file = file->next)
         releases_put(f->releases, &file->id, true);
+    if (f->cwd_held)
+        releases_put(f->releases, &f->cwd_id, false);
     forget_all(f);
     releases_free(f->releases);
     host_free(f, f->size);
@@ -118,6 +127,9 @@ void files_hold_all(struct files *f)
     forget_all(f);
     f->last_description = 0;
     f->releases = own;
+    f->cwd_held = !id_is_zero(&f->cwd_id);
+    if (f->cwd_held)
+        descriptor_hold(f, &f->cwd_id);
     each_descriptor(f, look_at, NULL);
 }
 
@@ -137,6 +149,39 @@ void files_exec(struct files *f)
 void files_exit(struct files *f, int pid)
 {
     descriptor_end_locks(f, pid);
+}
+
+void files_set_cwd(struct files *f, const char *path, const struct file_id *id, bool held)
+{
+    mutex_lock(&f->lock);
+    struct file_id old = f->cwd_id;
+    bool old_held = f->cwd_held;
+    text_copy(f->cwd, sizeof f->cwd, path);
+    f->cwd_id = *id;
+    f->cwd_held = held;
+    mutex_unlock(&f->lock);
+    if (held)
+        releases_held(f->releases);
+    if (old_held)
+        releases_put(f->releases, &old, false);
+}
+
+struct file_id files_cwd_id(const struct files *f)
+{
+    return f->cwd_id;
+}
+
+void files_find_cwd(struct files *f)
+{
+    struct msg_file_open request = {.flags = O_PATH | O_DIRECTORY, .path = f->cwd};
+    struct msg_file_open_reply reply;
+    struct rpc rpc;
+    int rc = path_is_local(f->cwd)
+                 ? -ENOENT
+                 : RPC_CALL(&rpc, STORAGE, FILE_OPEN, file_open, &request, &reply);
+    if (rc == 0)
+        files_set_cwd(f, reply.path[0] ? reply.path : f->cwd, &reply.attr.id, true);
+    rpc_end(&rpc);
 }
 
 const char *files_cwd(const struct files *f)

@@ -50,6 +50,14 @@ void files_exec(struct files *f);
 void files_exit(struct files *f, int pid);
 
 const char *files_cwd(const struct files *f);
+/*
+ * The working directory: its path, and what it is, all zero where that is not known; `held`: for
+ * this process already. The one before is let go.
+ */
+void files_set_cwd(struct files *f, const char *path, const struct file_id *id, bool held);
+struct file_id files_cwd_id(const struct files *f);
+/* At the start of a program whose working directory is known by its path alone. */
+void files_find_cwd(struct files *f);
 uint32_t files_umask(const struct files *f);
 
 /* Whether fd is one of the monitor's own (hidden) descriptors. */

@@ -12,10 +12,12 @@
 #include "path_text.h"
 
 /* Puts the working directory in the place of the first `skip` bytes of path. */
-static int put_cwd(struct files *f, char path[PATH_LIMIT], size_t skip, bool slash)
+static int put_cwd(struct files *f, char path[PATH_LIMIT], size_t skip, bool slash,
+                   struct path_base *base)
 {
     mutex_lock(&f->lock);
     size_t size = strlen(f->cwd);
+    *base = (struct path_base){f->cwd_id, (uint32_t)size};
     slash = slash && f->cwd[size - 1] != '/';
     int rc = path_make_room(path, skip, size + slash);
     if (rc == 0) {
@@ -29,9 +31,10 @@ static int put_cwd(struct files *f, char path[PATH_LIMIT], size_t skip, bool sla
 
 /* The same with the path of a placeholder. */
 static int put_placeholder(const struct descriptor *d, char path[PATH_LIMIT], size_t skip,
-                           bool slash)
+                           bool slash, struct path_base *base)
 {
     uint32_t size = d->file->path_length;
+    *base = (struct path_base){d->file->id, size};
     int rc = path_make_room(path, skip, size + slash);
     if (rc == 0)
         rc = placeholder_path(d->fd, path, size);
@@ -52,12 +55,13 @@ static int put_host(int fd, char path[PATH_LIMIT])
     return base[0] == '/' ? path_join(path, base) : -ENOTDIR;
 }
 
-int location_put_base(struct files *f, int dirfd, char path[PATH_LIMIT])
+int location_put_base(struct files *f, int dirfd, char path[PATH_LIMIT], struct path_base *base)
 {
     struct descriptor d;
 
+    *base = (struct path_base){0};
     if (dirfd == AT_FDCWD)
-        return put_cwd(f, path, 0, true);
+        return put_cwd(f, path, 0, true, base);
     int rc = descriptor_get(f, dirfd, &d);
     if (rc < 0)
         return rc;
@@ -66,7 +70,7 @@ int location_put_base(struct files *f, int dirfd, char path[PATH_LIMIT])
     else if (!S_ISDIR(d.file->type))
         rc = -ENOTDIR;
     else
-        rc = put_placeholder(&d, path, 0, true);
+        rc = put_placeholder(&d, path, 0, true, base);
     descriptor_put(&d);
     return rc;
 }
@@ -159,7 +163,7 @@ static int through_descriptor(struct thread *t, struct location *l, size_t digit
         return -ENOENT;
     if (d.file) {
         l->fd = *rest ? -1 : fd;
-        rc = put_placeholder(&d, l->path, skip, false);
+        rc = put_placeholder(&d, l->path, skip, false, &l->base);
     } else if (!*rest) {
         l->fd = fd;
     }
@@ -194,7 +198,7 @@ static int see_through(struct thread *t, struct location *l)
     if (!(cwd || root || exe) || (last && l->nofollow))
         return 0;
     if (cwd)
-        return put_cwd(t->process->files, l->path, at + 3, false);
+        return put_cwd(t->process->files, l->path, at + 3, false, &l->base);
     if (root) {
         rc = path_make_room(l->path, at + 4, last);
         if (last)
@@ -210,6 +214,7 @@ int locate_text(struct thread *t, unsigned flags, struct location *l)
     l->nofollow = flags & LOCATE_NOFOLLOW;
     l->moves = 0;
     l->fd = -1;
+    l->base = (struct path_base){0};
     for (int turns = 0; turns < 8; turns++) {
         l->local = path_is_local(l->path);
         if (!l->local)
@@ -234,8 +239,13 @@ static int locate_descriptor(struct thread *t, int fd, struct location *l)
 
     l->path[0] = 0;
     if (fd == AT_FDCWD) {
-        int rc = put_cwd(f, l->path, 0, false);
-        return rc < 0 ? rc : locate_text(t, 0, l);
+        struct path_base base;
+        int rc = put_cwd(f, l->path, 0, false, &base);
+        if (rc == 0)
+            rc = locate_text(t, 0, l);
+        if (rc == 0 && !l->local)
+            l->base = base;
+        return rc;
     }
     int rc = descriptor_get(f, fd, &d);
     if (rc < 0)
@@ -244,8 +254,9 @@ static int locate_descriptor(struct thread *t, int fd, struct location *l)
     l->moves = 0;
     l->fd = fd;
     l->local = !d.file;
+    l->base = (struct path_base){0};
     if (d.file)
-        rc = put_placeholder(&d, l->path, 0, false);
+        rc = put_placeholder(&d, l->path, 0, false, &l->base);
     else
         text_format(l->path, PATH_LIMIT, "/proc/self/fd/%d", fd);
     descriptor_put(&d);
@@ -263,12 +274,17 @@ int locate(struct thread *t, uint64_t dirfd, uint64_t path, unsigned flags, stru
     if (length == 0)
         return flags & LOCATE_EMPTY ? locate_descriptor(t, (int)dirfd, l) : -ENOENT;
     l->empty = false;
+    struct path_base base = {0};
     if (l->path[0] != '/') {
-        int rc = location_put_base(t->process->files, (int)dirfd, l->path);
+        int rc = location_put_base(t->process->files, (int)dirfd, l->path, &base);
         if (rc < 0)
             return rc;
     }
-    return locate_text(t, flags, l);
+    bool remote = !path_is_local(l->path);
+    int rc = locate_text(t, flags, l);
+    if (rc == 0 && remote)
+        l->base = base;
+    return rc;
 }
 
 int location_settle(struct thread *t, struct location *l, const struct rpc *rpc, int rc)

@@ -24,6 +24,7 @@ struct location {
     bool empty;    /* the path was "", or none: dirfd itself */
     uint8_t moves; /* how often it moved between the two */
     int fd;        /* >= 0: the path stands for the file of this descriptor of the program */
+    struct path_base base; /* what of the path is the name of a directory that is open */
     char path[PATH_LIMIT]; /* absolute */
 };
 
@@ -43,8 +44,8 @@ enum local_kind {
 int location_foreign_exe(const char *path);
 enum local_kind location_kind(const struct thread *t, const struct location *l);
 
-/* Puts what a relative path is relative to before it. 0 or a negative errno. */
-int location_put_base(struct files *f, int dirfd, char path[PATH_LIMIT])
+/* Puts what a relative path is relative to before it, and says what that is. 0 or an errno. */
+int location_put_base(struct files *f, int dirfd, char path[PATH_LIMIT], struct path_base *base)
     __attribute__((warn_unused_result));
 
 /*
@@ -69,6 +70,7 @@ int location_settle(struct thread *t, struct location *l, const struct rpc *rpc,
                 break;                                                                             \
             }                                                                                      \
             struct rpc rpc_;                                                                       \
+            (request_)->base = (l_)->base;                                                         \
             int status_ = RPC_CALL(&rpc_, STORAGE, OP, name, (request_), (reply_));                \
             result_ = location_settle((t_), (l_), &rpc_, status_);                                 \
             if (result_ == 0) {                                                                    \

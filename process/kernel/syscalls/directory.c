@@ -137,15 +137,6 @@ long sys_getdents(struct thread *t, const uint64_t a[6])
 
 /* ---- the working directory ---- */
 
-/* The host's follows where it can, for it is what /proc/PID/cwd shows to others. */
-static void set_cwd(struct files *f, const char *path)
-{
-    host_call(__NR_chdir, path);
-    mutex_lock(&f->lock);
-    text_copy(f->cwd, sizeof f->cwd, path);
-    mutex_unlock(&f->lock);
-}
-
 static long enter_local(struct location *l)
 {
     struct stat st;
@@ -157,25 +148,34 @@ static long enter_local(struct location *l)
     return rc;
 }
 
-/* What is resolved here is what later paths are relative to, so it is free of links. */
+/* The directory is held: later paths are relative to it, whatever its name becomes. */
 static long enter(struct thread *t, struct location *l)
 {
-    struct msg_path_real request = {.path = l->path};
-    struct msg_path_real_reply reply;
+    struct files *f = t->process->files;
+    struct msg_file_open request = {.flags = O_PATH | O_DIRECTORY, .path = l->path};
+    struct msg_file_open_reply reply;
     struct msg_path_access search = {.mode = 1 /* X_OK */, .path = l->path};
     struct msg_path_access_reply allowed;
-    uint32_t mode = 0;
+    struct file_id id = {0};
 
-    long rc = LOCATION_CALL(t, l, enter_local(l), PATH_REAL, path_real, &request, &reply,
-                            text_copy(l->path, PATH_LIMIT, reply.path);
-                            mode = reply.attr.mode);
-    if (rc == 0 && !l->local && !S_ISDIR(mode))
-        rc = -ENOTDIR;
-    if (rc == 0 && !l->local)
+    long rc = LOCATION_CALL(t, l, enter_local(l), FILE_OPEN, file_open, &request, &reply,
+                            if (reply.path[0]) text_copy(l->path, PATH_LIMIT, reply.path);
+                            id = reply.attr.id);
+    if (rc < 0)
+        return rc;
+    if (!l->local) {
+        l->base = (struct path_base){id, (uint32_t)strlen(l->path)};
         rc = LOCATION_CALL(t, l, 0, PATH_ACCESS, path_access, &search, &allowed, );
-    if (rc == 0)
-        set_cwd(t->process->files, l->path);
-    return rc;
+        if (rc < 0) {
+            releases_held(f->releases);
+            releases_put(f->releases, &id, false);
+            return rc;
+        }
+    }
+    /* The host's follows where it can, for it is what /proc/PID/cwd shows to others. */
+    host_call(__NR_chdir, l->path);
+    files_set_cwd(f, l->path, &id, !l->local);
+    return 0;
 }
 
 long sys_chdir(struct thread *t, const uint64_t a[6])
@@ -208,14 +208,27 @@ long sys_fchdir(struct thread *t, const uint64_t a[6])
     return rc < 0 ? rc : enter(t, &l);
 }
 
+/* Where the directory is now; -ENOENT where it was removed. */
+static long ask_cwd(struct thread *t, char path[PATH_LIMIT])
+{
+    struct location l;
+    struct msg_path_real request = {.path = l.path};
+    struct msg_path_real_reply reply;
+    long rc = locate(t, (uint64_t)AT_FDCWD, 0, LOCATE_EMPTY, &l);
+    if (rc == 0)
+        rc = LOCATION_CALL(t, &l, 0, PATH_REAL, path_real, &request, &reply,
+                           text_copy(l.path, PATH_LIMIT, reply.path));
+    text_copy(path, PATH_LIMIT, l.path);
+    return rc;
+}
+
 long sys_getcwd(struct thread *t, const uint64_t a[6])
 {
-    struct files *f = t->process->files;
     char path[PATH_LIMIT];
-
-    mutex_lock(&f->lock);
-    size_t size = text_copy(path, sizeof path, f->cwd) + 1;
-    mutex_unlock(&f->lock);
+    long rc = ask_cwd(t, path);
+    size_t size = strlen(path) + 1;
+    if (rc < 0)
+        return rc;
     if (size > a[1])
         return -ERANGE;
     return user_write(a[0], path, size) < 0 ? -EFAULT : (long)size;

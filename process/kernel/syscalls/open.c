@@ -28,7 +28,7 @@
 struct opening {
     struct thread *t;
     struct files *files;
-    uint32_t flags, mode;
+    uint32_t flags, mode, resolve;
     int fd; /* of a placeholder that was made ahead; -1: none */
     struct location where;
 };
@@ -53,7 +53,7 @@ static int make(struct opening *o)
 }
 
 /* The file is open at the sComponent and held: gives it its descriptor. */
-static long finish(struct opening *o, const struct file_attr *attr)
+static long finish(struct opening *o, const struct file_attr *attr, const char *path)
 {
     struct placeholder p = {
         .description = descriptor_new_description(o->files),
@@ -65,7 +65,7 @@ static long finish(struct opening *o, const struct file_attr *attr)
     if (o->flags & O_PATH)
         p.flags &= ~O_LARGEFILE;
     if (rc == 0)
-        rc = placeholder_fill(o->fd, &p, o->where.path, o->flags);
+        rc = placeholder_fill(o->fd, &p, path[0] ? path : o->where.path, o->flags);
     if (rc == 0)
         rc = descriptor_install(o->files, o->fd, &p);
     if (rc < 0) {
@@ -130,7 +130,7 @@ static long open_again(struct opening *o)
         rpc_end(&rpc);
     }
     descriptor_put(&d);
-    return rc < 0 ? rpc_errno(rc) : finish(o, &reply.attr);
+    return rc < 0 ? rpc_errno(rc) : finish(o, &reply.attr, o->where.path);
 }
 
 static long open_fifo(struct opening *o, const struct file_attr *attr)
@@ -150,16 +150,18 @@ static long open_remote(struct opening *o)
     struct msg_file_open request = {
         .flags = o->flags & ~(O_CLOEXEC | FASYNC),
         .mode = o->mode & ~files_umask(o->files),
+        .resolve = o->resolve,
         .path = o->where.path,
     };
     struct msg_file_open_reply reply;
+    char path[PATH_LIMIT];
     long rc = 0;
 
     if (o->flags & (O_CREAT | O_TRUNC))
         rc = make(o);
     if (rc == 0)
-        rc = LOCATION_CALL(o->t, &o->where, LOCATION_MOVED, FILE_OPEN, file_open, &request,
-                           &reply, );
+        rc = LOCATION_CALL(o->t, &o->where, LOCATION_MOVED, FILE_OPEN, file_open, &request, &reply,
+                           text_copy(path, sizeof path, reply.path));
     if (rc < 0)
         return rc;
     if (rc == LOCATION_MOVED) {
@@ -170,7 +172,7 @@ static long open_remote(struct opening *o)
     }
     uint32_t type = reply.attr.mode & S_IFMT;
     if (o->flags & O_PATH || type == S_IFREG || type == S_IFDIR)
-        return finish(o, &reply.attr);
+        return finish(o, &reply.attr, path);
     if (type == S_IFIFO) {
         if (o->fd >= 0)
             host_call(__NR_close, o->fd);
@@ -180,27 +182,37 @@ static long open_remote(struct opening *o)
     return -ENXIO;
 }
 
+/* Opens o->where. */
+static long open_there(struct opening *o)
+{
+    long rc;
+    if (o->where.local)
+        rc = open_local(o);
+    else if (o->where.fd >= 0 && !(o->flags & O_PATH))
+        rc = open_again(o);
+    else
+        rc = open_remote(o);
+    if (o->fd >= 0)
+        host_call(__NR_close, o->fd);
+    return rc;
+}
+
+static unsigned locate_flags(uint32_t flags)
+{
+    bool nofollow = flags & O_NOFOLLOW || (flags & O_CREAT && flags & O_EXCL);
+    return nofollow ? LOCATE_NOFOLLOW : 0;
+}
+
 /* flags and mode have been checked. */
 static long open_file(struct thread *t, uint64_t dirfd, uint64_t path, uint32_t flags,
                       uint32_t mode)
 {
     struct opening o = {.t = t, .files = t->process->files, .flags = flags, .mode = mode, .fd = -1};
-    bool nofollow = flags & O_NOFOLLOW || (flags & O_CREAT && flags & O_EXCL);
 
     if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
         return -EINVAL;
-    long rc = locate(t, dirfd, path, nofollow ? LOCATE_NOFOLLOW : 0, &o.where);
-    if (rc < 0)
-        return rc;
-    if (o.where.local)
-        rc = open_local(&o);
-    else if (o.where.fd >= 0 && !(flags & O_PATH))
-        rc = open_again(&o);
-    else
-        rc = open_remote(&o);
-    if (o.fd >= 0)
-        host_call(__NR_close, o.fd);
-    return rc;
+    long rc = locate(t, dirfd, path, locate_flags(flags), &o.where);
+    return rc < 0 ? rc : open_there(&o);
 }
 
 /* As open(2) has always been: unknown flags are ignored. */
@@ -232,10 +244,70 @@ long sys_creat(struct thread *t, const uint64_t a[6])
     return open_loosely(t, (uint64_t)AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)a[1]);
 }
 
+/* ---- openat2 ---- */
+
+#define RESOLVE_SCOPED (RESOLVE_BENEATH | RESOLVE_IN_ROOT)
+#define RESOLVE_KNOWN                                                                              \
+    (RESOLVE_SCOPED | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS |              \
+     RESOLVE_CACHED)
+
+/* Of the host, which knows its own files and what it may open of them. */
+static long open_restricted_local(struct opening *o, int dirfd, const char *path)
+{
+    struct open_how how = {.flags = o->flags, .mode = o->mode, .resolve = o->resolve};
+    long fd = host_call_intr(__NR_openat2, dirfd, path, &how, sizeof how);
+    return restartable(files_new_host(o->files, fd));
+}
+
 /*
- * Resolution is the sComponent's affair, which does not take RESOLVE_BENEATH and its like: ENOSYS,
- * so that callers fall back, as on a kernel before 5.6.
+ * An open whose way is restricted: by the sComponent, which sees to it, from what the path is
+ * relative to on; what leaves the volume leaves a file system, and where it must stay beneath.
  */
+static long open_restricted(struct opening *o, uint64_t dirfd, uint64_t path)
+{
+    struct location *l = &o->where;
+    struct path_base base = {0};
+    long rc = user_read_text(l->path, path, PATH_LIMIT);
+
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return -ENOENT;
+    bool absolute = l->path[0] == '/';
+    if (absolute && o->resolve & RESOLVE_BENEATH)
+        return -EXDEV;
+    if (!absolute || o->resolve & RESOLVE_IN_ROOT) {
+        char given[PATH_LIMIT];
+        text_copy(given, sizeof given, l->path);
+        rc = location_put_base(o->files, (int)dirfd, l->path, &base);
+        if (rc < 0)
+            return rc;
+        if (!base.length || !base.directory.inode)
+            return open_restricted_local(o, (int)dirfd, given);
+    }
+    /* A link of /proc/self is magic, and seen through before anyone could say so. */
+    if (o->resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS) && path_is_local(l->path) &&
+        location_kind(o->t, l) == LOCAL_LINK)
+        return -ELOOP;
+    if (path_is_local(l->path) && !base.length)
+        return open_restricted_local(o, AT_FDCWD, l->path);
+    rc = locate_text(o->t, locate_flags(o->flags), l);
+    if (rc < 0)
+        return rc;
+    l->base = base;
+    return open_there(o);
+}
+
+static bool how_is_good(const struct open_how *how)
+{
+    const uint64_t with_path = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    bool makes = how->flags & (O_CREAT | TMPFILE_BIT);
+    return !(how->flags & ~(uint64_t)OPEN_FLAGS) && !(how->resolve & ~(uint64_t)RESOLVE_KNOWN) &&
+           (how->resolve & RESOLVE_SCOPED) != RESOLVE_SCOPED &&
+           !(makes ? how->mode & ~07777ull : how->mode) &&
+           !(how->flags & O_PATH && how->flags & ~with_path);
+}
+
 long sys_openat2(struct thread *t, const uint64_t a[6])
 {
     struct open_how how = {0};
@@ -243,21 +315,33 @@ long sys_openat2(struct thread *t, const uint64_t a[6])
 
     if (a[3] < sizeof how)
         return -EINVAL;
-    if (a[3] > sizeof how + sizeof more)
+    if (a[3] > LINE_SIZE)
         return -E2BIG;
-    if (user_read(&how, a[2], sizeof how) < 0 ||
-        user_read(more, a[2] + sizeof how, a[3] - sizeof how) < 0)
+    if (user_read(&how, a[2], sizeof how) < 0)
         return -EFAULT;
-    for (uint64_t i = 0; i < a[3] - sizeof how; i++)
-        if (more[i])
-            return -E2BIG;
-    bool makes = how.flags & (O_CREAT | TMPFILE_BIT);
-    if (how.flags & ~(uint64_t)OPEN_FLAGS || (makes ? how.mode & ~07777ull : how.mode))
+    for (uint64_t at = sizeof how; at < a[3]; at += sizeof more) {
+        uint64_t size = a[3] - at < sizeof more ? a[3] - at : sizeof more;
+        if (user_read(more, a[2] + at, size) < 0)
+            return -EFAULT;
+        for (uint64_t i = 0; i < size; i++)
+            if (more[i])
+                return -E2BIG;
+    }
+    if (!how_is_good(&how))
         return -EINVAL;
-    if (how.flags & O_PATH &&
-        how.flags & ~(uint64_t)(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
+    uint32_t flags = (uint32_t)how.flags;
+    if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
         return -EINVAL;
-    if (how.resolve & ~(uint64_t)(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS))
-        return -ENOSYS;
-    return open_loosely(t, a[0], a[1], (uint32_t)how.flags, (uint32_t)how.mode);
+    if (!how.resolve)
+        return open_loosely(t, a[0], a[1], flags, (uint32_t)how.mode);
+    /* Nothing of a volume is cached here. */
+    if (how.resolve & RESOLVE_CACHED)
+        return -EAGAIN;
+    struct opening o = {.t = t,
+                        .files = t->process->files,
+                        .flags = flags,
+                        .mode = (uint32_t)how.mode & 07777,
+                        .resolve = (uint32_t)how.resolve,
+                        .fd = -1};
+    return open_restricted(&o, a[0], a[1]);
 }

@@ -145,6 +145,8 @@ static long rename_file(struct thread *t, uint64_t from_dir, uint64_t from, uint
         return host_call(__NR_renameat2, AT_FDCWD, old.path, AT_FDCWD, new.path, flags);
     if (old.local || new.local)
         return -EXDEV;
+    request.from_base = old.base;
+    request.to_base = new.base;
     rc = settle_two(RPC_CALL(&rpc, STORAGE, PATH_RENAME, path_rename, &request, &reply));
     rpc_end(&rpc);
     if (rc == 0)
@@ -207,6 +209,8 @@ static long link_file(struct thread *t, uint64_t from_dir, uint64_t from, uint64
         return -EXDEV;
     if (old.fd >= 0 && (rc = id_of(t, old.fd, &request.file)) < 0)
         return rc;
+    request.from_base = old.base;
+    request.to_base = new.base;
     rc = settle_two(RPC_CALL(&rpc, STORAGE, PATH_LINK, path_link, &request, &reply));
     rpc_end(&rpc);
     return rc;

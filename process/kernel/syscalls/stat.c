@@ -281,6 +281,7 @@ long sys_fstatfs(struct thread *t, const uint64_t a[6])
     char *slash = strrchr(l.path, '/');
     if (rc == -ENOENT && slash && slash > l.path) {
         *slash = 0;
+        l.base = (struct path_base){0};
         rc = statfs_location(t, &l, a[1]);
     }
     return rc;
