@@ -69,6 +69,30 @@ enum lock_kind {
     LOCK_KIND_FLOCK_NONE = 5,
 };
 
+enum segment_kind {
+    SEGMENT_ANONYMOUS = 1, /* a new one: zero at first, gone with its last mapping */
+    SEGMENT_FILE = 2,      /* a file of an sComponent */
+    SEGMENT_HOST = 3,      /* a memory file of the pComponent's host: memfd, /dev/shm */
+};
+
+enum segment_change {
+    SEGMENT_READ = 1,    /* about to be read from the sComponent: what mappings changed goes there */
+    SEGMENT_WRITTEN = 2, /* was written there: mappings are to show it */
+    SEGMENT_RESIZED = 3, /* has another size there: from offset on */
+};
+
+/*
+ * The page that every process of a node sees: bucket b is not 0 where a file whose segment_bucket()
+ * is b has a segment; SEGMENT_HOST_BUCKET where any memory file of the host has.
+ */
+enum { SEGMENT_BUCKETS = 1024, SEGMENT_HOST_BUCKET = 0 };
+
+static inline uint32_t segment_bucket(uint64_t device, uint64_t inode)
+{
+    uint64_t hash = (inode ^ device << 32) * 0x9e3779b97f4a7c15ull;
+    return 1 + (uint32_t)((hash >> 32) % (SEGMENT_BUCKETS - 1));
+}
+
 enum setattr_bits {
     SETATTR_MODE = 1,
     SETATTR_OWNER = 2, /* uid and gid; ~0 leaves one as it is */

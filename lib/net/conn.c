@@ -170,7 +170,9 @@ static ssize_t receive(struct net_conn *conn, size_t size, int flags,
     if (!descriptors) {
         n = recv(conn->fd, to, size, flags);
     } else {
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(CONN_FDS_MAX * sizeof(int))];
+        /* A seat's socket says who writes as well. */
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(CONN_FDS_MAX * sizeof(int)) +
+                                              CMSG_SPACE(sizeof(struct ucred))];
         struct iovec iov = {.iov_base = to, .iov_len = size};
         struct msghdr header = {.msg_iov = &iov,
                                 .msg_iovlen = 1,

@@ -44,6 +44,9 @@ struct net_conn {
     struct conn_event *given;  /* the one that net_receive() handed out last */
     unsigned event_count;
 
+    int fds[CONN_FDS_MAX]; /* that came with the request being handled; owner thread only */
+    int fd_count;
+
     /* The server's: under its lock. */
     struct net_conn *previous, *next;
     bool authenticated;

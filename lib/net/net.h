@@ -49,6 +49,12 @@ const struct msg_bind *net_conn_scope(const struct net_conn *conn);
 /* A slot for the server's own state of this connection; it frees it in `closed`. */
 void **net_conn_state(struct net_conn *conn);
 
+/*
+ * The next descriptor (close-on-exec) that came with the request being handled, now the caller's;
+ * -1: no more. Those that the handler does not take are closed after it.
+ */
+int net_conn_take_fd(struct net_conn *conn);
+
 /* ---- clients ---- */
 
 /*
@@ -114,6 +120,7 @@ struct net_server_ops {
     int (*request)(void *self, struct net_conn *conn, const struct net_frame *frame);
     void (*opened)(void *self, struct net_conn *conn); /* after BIND; may be NULL */
     void (*closed)(void *self, struct net_conn *conn); /* after opened; may be NULL */
+    bool descriptors; /* requests may bring descriptors: net_conn_take_fd() */
 };
 
 struct net_server_counters {

@@ -135,20 +135,51 @@ static int dispatch(struct net_server *server, struct net_conn *conn, const stru
     return server->ops->request(server->ops_self, conn, frame);
 }
 
+int net_conn_take_fd(struct net_conn *conn)
+{
+    return conn->fd_count ? conn->fds[--conn->fd_count] : -1;
+}
+
+static void close_untaken(struct net_conn *conn)
+{
+    int fd;
+    while ((fd = net_conn_take_fd(conn)) >= 0)
+        close(fd);
+}
+
+/* The order in which they were sent is the order in which they are taken. */
+static void reverse(int *fds, int count)
+{
+    for (int i = 0; i < count / 2; i++) {
+        int fd = fds[i];
+        fds[i] = fds[count - 1 - i];
+        fds[count - 1 - i] = fd;
+    }
+}
+
 static void serve_requests(struct net_server *server, struct net_conn *conn)
 {
+    struct conn_descriptors descriptors = {.fds = conn->fds, .limit = CONN_FDS_MAX};
     struct conn_wait wait = {.timeout_ms = -1};
+    if (server->ops->descriptors)
+        wait.descriptors = &descriptors;
     for (;;) {
         struct net_frame frame;
+        close_untaken(conn);
+        descriptors.count = 0;
         int rc = conn_receive(conn, &wait, &frame);
+        conn->fd_count = descriptors.count;
+        reverse(conn->fds, conn->fd_count);
         if (rc == 0 && frame.header.flags)
             rc = ASH_MALFORMED; /* a reply to nothing */
         if (rc == ASH_VERSION || rc == ASH_TOO_BIG || rc == ASH_CORRUPT)
             (void)!net_refuse(conn, &frame, rc);
         else if (rc == ASH_MALFORMED)
             count_refused(server);
-        if (rc < 0 || dispatch(server, conn, &frame) < 0)
+        if (rc < 0 || dispatch(server, conn, &frame) < 0) {
+            close_untaken(conn);
             return;
+        }
         wait.spin = true; /* who has just asked may ask again at once */
     }
 }

@@ -21,6 +21,7 @@
 #include "node.h"
 #include "run.h"
 #include "seat.h"
+#include "segment.h"
 #include "error_text.h"
 #include "size.h"
 
@@ -82,6 +83,7 @@ static const struct net_server_ops local_ops = {
     .request = local_request,
     .opened = local_opened,
     .closed = local_closed,
+    .descriptors = true,
 };
 
 static int listen_locally(struct node *node)
@@ -199,6 +201,8 @@ static int start(void *self, struct monitor *monitor)
     node->last_run_id &= ~(uint64_t)RUN_ID_COUNTER;
     int rc = homes_init(node);
     if (rc == 0)
+        rc = segments_start(node);
+    if (rc == 0)
         rc = ended_start(node);
     if (rc == 0)
         rc = listen_locally(node);
@@ -214,6 +218,7 @@ static void stop(void *self)
     run_end_all(node);
     net_server_stop(node->seats);
     ended_stop(node);
+    segments_stop(node);
     homes_stop(node);
 }
 

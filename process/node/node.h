@@ -6,7 +6,7 @@
  * this daemon serves it. A process here is a seat: it exists from the moment its seat is given out
  * until that closes, which is what frees its memory, however the process ended.
  *
- * Locks, in the order in which they are taken: a home's own, `lock`, `homes_lock`. `lock` protects
+ * Locks, in the order in which they are taken: segments' (segment.h), a home's own, `lock`, `homes_lock`. `lock` protects
  * every list and every field marked so; it is held for short sections only, never across a request
  * to another component. A seat's fields without a remark are its connection thread's own.
  */
@@ -22,6 +22,9 @@
 #include "monitor.h"
 
 struct home;
+struct segments;
+struct sharer;
+struct store;
 
 enum {
     RUN_EVENTS_MAX = 64,      /* texts a run may send its user: bounds what is queued unread */
@@ -61,6 +64,7 @@ struct process {
     uint64_t started_ms;    /* lock: since the Unix epoch */
     char name[NAME_LIMIT];  /* lock */
     bool killed;            /* lock */
+    struct sharer *sharer;  /* segments' lock; NULL: it shares no memory */
 };
 
 struct node {
@@ -76,6 +80,8 @@ struct node {
     uint64_t asked_total_bytes; /* --excache-total, 0: a quarter of the host's memory */
     pthread_mutex_t homes_lock;
     struct home *homes;          /* homes_lock */
+    struct segments *segments;   /* never changes; has its own lock, taken before all of these */
+    struct store *stores;        /* segments' lock */
     int ended_fd, ended_stop_fd; /* never change; see ended.h */
     pthread_t ended_thread;
 };

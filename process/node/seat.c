@@ -15,6 +15,7 @@
 #include "host.h"
 #include "limits.h"
 #include "run.h"
+#include "segment.h"
 #include "error_text.h"
 
 /* ---- making and ending ---- */
@@ -126,6 +127,7 @@ void seat_closed(struct node *node, struct net_conn *conn)
     pthread_mutex_unlock(&node->lock);
 
     /* Its memory goes before the process is forgotten: RUN_CLOSE promises that. */
+    segments_leave(node, p);
     if (p->home) {
         home_destroy_space(p->home, p->asid);
         home_put(node, p->home);
@@ -254,7 +256,7 @@ static int process_join(struct node *node, struct process *p, const struct net_f
         home_put(node, home);
         return net_refuse(p->conn, frame, rc);
     }
-    int fds[2];
+    int fds[3];
     rc = connect_both(node, p, space.asid, fds);
     if (rc < 0) {
         home_destroy_space(home, space.asid);
@@ -274,7 +276,8 @@ static int process_join(struct node *node, struct process *p, const struct net_f
         .storage = p->run->storage,
     };
     int size = msg_process_join_reply_encode(&reply, body, sizeof body);
-    rc = net_reply_fds(p->conn, frame, body, (size_t)size, fds, 2);
+    fds[2] = segments_buckets_fd(node);
+    rc = net_reply_fds(p->conn, frame, body, (size_t)size, fds, 3);
     close(fds[0]);
     close(fds[1]);
     return rc;
@@ -291,7 +294,7 @@ static bool asid_taken_locked(struct node *node, struct asid asid)
 
 /* Makes the child's seat, with its address space where it has one already. */
 static int open_child(struct node *node, struct process *p, struct asid asid,
-                      struct seat_ends *ends, uint64_t *budget)
+                      struct seat_ends *ends, uint64_t *budget, struct process **out)
 {
     pthread_mutex_lock(&node->lock);
     *budget = budget_grant_child(&node->budget, p->run->excache_bytes);
@@ -306,6 +309,7 @@ static int open_child(struct node *node, struct process *p, struct asid asid,
         struct process *child = node->processes; /* the newest: the lock was held throughout */
         child->asid = asid;
         child->home = home_hold(node, p->home);
+        *out = child; /* stays while the caller has its seat */
     }
     pthread_mutex_unlock(&node->lock);
     return rc;
@@ -326,7 +330,13 @@ static int process_fork(struct node *node, struct process *p, const struct net_f
         return net_refuse(p->conn, frame, rc);
     struct seat_ends ends;
     struct msg_process_fork_reply reply;
-    rc = open_child(node, p, m.child, &ends, &reply.excache_bytes);
+    struct process *child = NULL;
+    rc = open_child(node, p, m.child, &ends, &reply.excache_bytes, &child);
+    if (rc == 0 && child) {
+        rc = segments_fork(node, p, child);
+        if (rc < 0)
+            seat_ends_close(&ends);
+    }
     if (rc < 0) {
         rc = net_refuse(p->conn, frame, rc);
     } else {
@@ -349,10 +359,13 @@ static int process_started(struct node *node, struct process *p, const struct ne
     struct msg_process_started m;
     if (msg_process_started_decode(&m, frame->payload, frame->header.length) < 0)
         return net_refuse(p->conn, frame, ASH_MALFORMED);
+    if (p->pidfd >= 0)
+        segments_leave(node, p); /* by exec: nothing of the old program is mapped any more */
     int rc = identify(node, p, m.pid, m.name);
-    struct msg_process_started_reply reply = {};
-    return rc < 0 ? net_refuse(p->conn, frame, rc)
-                  : NET_REPLY(p->conn, frame, process_started, &reply);
+    if (rc < 0)
+        return net_refuse(p->conn, frame, rc);
+    int fd = segments_buckets_fd(node);
+    return net_reply_fds(p->conn, frame, NULL, 0, &fd, 1);
 }
 
 static int process_connect(struct node *node, struct process *p, const struct net_frame *frame)
@@ -412,6 +425,14 @@ int seat_request(struct node *node, struct net_conn *conn, const struct net_fram
         return process_connect(node, p, frame);
     case OP_PROCESS_FAILED:
         return process_failed(node, p, frame);
+    case OP_SEGMENT_OPEN:
+    case OP_SEGMENT_ATTACH:
+    case OP_SEGMENT_DETACH:
+    case OP_SEGMENT_FORKED:
+    case OP_SEGMENT_FETCH:
+    case OP_SEGMENT_SYNC:
+    case OP_SEGMENT_CHANGE:
+        return segments_request(node, p, conn, frame);
     default:
         return net_refuse(conn, frame, ASH_FORBIDDEN);
     }

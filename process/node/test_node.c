@@ -162,12 +162,17 @@ static int join(struct net_conn *seat, uint32_t pid, struct msg_process_join_rep
     uint8_t body[64];
     struct msg_process_join request = {.pid = pid, .name = "test"};
     struct net_frame frame;
-    int count = 2;
+    int got[3], count = 3;
     int rc = call_fds(seat, OP_PROCESS_JOIN, body,
-                      msg_process_join_encode(&request, body, sizeof body), fds, &count, &frame);
-    if (rc == 0 && (count != 2 ||
+                      msg_process_join_encode(&request, body, sizeof body), got, &count, &frame);
+    if (rc == 0 && (count != 3 ||
                     msg_process_join_reply_decode(reply, frame.payload, frame.header.length) < 0))
         rc = -EBADMSG;
+    if (rc == 0) {
+        fds[0] = got[0];
+        fds[1] = got[1];
+        close(got[2]); /* the page of segments */
+    }
     return rc;
 }
 

@@ -19,6 +19,7 @@
 #include "../files/files.h"
 #include "../host/host.h"
 #include "../mm/mm.h"
+#include "../mm/shared.h"
 #include "../mm/uaccess.h"
 #include "../rpc/node.h"
 #include "../rpc/rpc.h"
@@ -153,8 +154,11 @@ static void fork_child(struct thread *t, const struct clone_request *r,
     rpc_fork_child(p, seat->memory_fd, seat->storage_fd);
     mm_fork_child(asid);
     p->files = files;
-    if (node_started(p) < 0)
+    int segments_fd = node_started(p);
+    if (segments_fd < 0)
         host_die("the node (ashlar-process) does not know this fork");
+    shared_init(p, segments_fd);
+    shared_fork_child();
     STAT_ADD(processes, 1);
     files_hold_all(p->files);
     t->clear_child_tid = r->flags & CLONE_CHILD_CLEARTID ? r->child_tid : 0;

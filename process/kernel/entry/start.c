@@ -15,6 +15,7 @@
 #include "../host/host.h"
 #include "../loader/loader.h"
 #include "../mm/mm.h"
+#include "../mm/shared.h"
 #include "../rpc/node.h"
 #include "../rpc/rpc.h"
 #include "../rpc/rpc_pool.h"
@@ -206,10 +207,12 @@ static void attach(struct process *p, const struct boot *b)
     uint64_t memory_bytes = b->memory_bytes;
     int memory_fd = hidden(b->memory_fd), storage_fd = hidden(b->storage_fd);
     bool joined = memory_fd >= 0;
+    int segments_fd = -1;
 
     node_watch(p->lifeline_fd);
     if (!joined) {
-        int rc = node_join(p, &asid, &memory_bytes, &memory_fd, &storage_fd);
+        int rc = node_join(p, &asid, &memory_bytes, &memory_fd, &storage_fd,
+                           &segments_fd);
         if (rc < 0)
             host_die("the node (ashlar-process) did not admit this program (error %d)", -rc);
         STAT_ADD(processes, 1);
@@ -227,10 +230,12 @@ static void attach(struct process *p, const struct boot *b)
         rpc_end(&rpc);
         if (rc < 0)
             host_die("the home mComponent did not clear the address space (error %d)", -rc);
-        rc = node_started(p); /* its new name */
-        if (rc < 0)
-            host_die("the node (ashlar-process) does not know this program (error %d)", -rc);
+        segments_fd = node_started(p); /* its new name */
+        if (segments_fd < 0)
+            host_die("the node (ashlar-process) does not know this program (error %d)",
+                     -segments_fd);
     }
+    shared_init(p, segments_fd);
 }
 
 static const char *reason(int rc)

@@ -55,6 +55,11 @@ void excache_flush_out(struct vpn first, struct vpn end);
 void excache_quiesce(void);
 /* In a fork child: every resident line is write-protected again. */
 void excache_fork_child(void);
+/*
+ * Gives up one in `part` of the slots for good, for lines that are kept resident elsewhere. Returns
+ * how many. mm.lock is held.
+ */
+uint64_t excache_give_up(uint32_t part);
 /* Whether a line is resident now. */
 bool excache_has(struct vpn page);
 /* Of [first, end): lines with content, here or at the owner; among them those that are not just a

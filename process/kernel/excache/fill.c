@@ -11,13 +11,14 @@
 #include "../entry/process.h"
 #include "../entry/thread.h"
 #include "../host/host.h"
+#include "../mm/shared.h"
 #include "slots.h"
 
 enum {
     FILE_RUN = 16,     /* lines fetched at once of a mapped file */
     ZERO_RUN_MAX = 16, /* p-local lines made at once */
     FILL_AGAIN = 1,    /* beside enum excache_result: the line itself did not come, repeat */
-    FILL_AWAY = 2,     /* the sComponent behind a mapped file did not answer */
+    FILL_AWAY = SHARED_AWAY, /* the sComponent behind a mapped file did not answer */
     RETRY_MS = 20,
 };
 
@@ -301,6 +302,8 @@ static int serve(struct thread *t, struct vpn page, bool write)
         return EXCACHE_MAPERR;
     if (write ? !(vma->prot & PROT_WRITE) : !(vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
         return EXCACHE_ACCERR;
+    if (vma_shared(vma))
+        return shared_fault(vma, page, write);
     uint32_t *word = line_word(page);
     if (!word)
         host_die("out of memory for the ExCache's line table");

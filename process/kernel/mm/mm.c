@@ -12,6 +12,7 @@
 #include "../files/files.h"
 #include "../host/host.h"
 #include "../rpc/rpc.h"
+#include "shared.h"
 #include "vmas.h"
 
 #define MAP_FIXED           0x10
@@ -42,7 +43,7 @@ void mm_init(struct asid asid, uint64_t memory_bytes, uint64_t excache_bytes, in
     mm.ops = host_alloc(OPS_MAX * sizeof *mm.ops);
     mm.vregions = host_alloc(VREGION_COUNT / 8);
     host_assert(mm.vmas && mm.ops && mm.vregions);
-    mm.uffd = uffd_open(&mm.can_move);
+    mm.uffd = uffd_open(&mm.can_move, &mm.can_share);
     mm.can_move = mm.can_move && !no_move;
     excache_init(excache_bytes, policy);
 }
@@ -154,21 +155,23 @@ static struct vpn earlier(struct vpn a, struct vpn b)
     return a.n < b.n ? a : b;
 }
 
-static void unmap_locked(struct vpn first, struct vpn end, bool tell)
+void mm_unmap_locked(struct vpn first, struct vpn end, bool tell)
 {
     if (vmas_free(first, end))
         return;
     excache_forget(first, end);
     uffd_unmap(first, end);
-    for (uint32_t i = mm_find_index(first); tell && i < mm.vma_count && mm.vmas[i].first.n < end.n;
-         i++)
-        post(VM_OP_UNMAP, 0, later(mm.vmas[i].first, first), earlier(mm.vmas[i].end, end),
-             (struct vpn){0});
+    for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
+        struct vpn low = later(mm.vmas[i].first, first), high = earlier(mm.vmas[i].end, end);
+        if (vma_shared(&mm.vmas[i]))
+            shared_detach(low, high);
+        else if (tell)
+            post(VM_OP_UNMAP, 0, low, high, (struct vpn){0});
+    }
     vmas_remove(first, end);
 }
 
-/* Where a new mapping goes: 0 with *first set, or a negative errno. */
-static int place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struct vpn *end)
+int mm_place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struct vpn *end)
 {
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         if (hint & (LINE_SIZE - 1))
@@ -201,7 +204,7 @@ static long map_locked(struct vpn first, struct vpn end, int prot, struct vma_fi
                     .name = (uint8_t)name};
     if (!vmas_room())
         return -ENOMEM;
-    unmap_locked(first, end, file != NULL);
+    mm_unmap_locked(first, end, file != NULL);
     long rc = uffd_map(first, end, prot);
     if (rc == 0 && file) {
         rc = post_file(&v);
@@ -242,7 +245,7 @@ long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vn
         text_copy(f->path, sizeof f->path, file->path);
     }
     rwlock_write(&mm.lock);
-    long rc = place(hint, length, flags, &first, &end);
+    long rc = mm_place(hint, length, flags, &first, &end);
     if (rc == 0)
         rc = map_locked(first, end, prot, f, offset, name);
     rwlock_write_end(&mm.lock);
@@ -261,7 +264,7 @@ long mm_unmap(uint64_t address, uint64_t length)
     rwlock_write(&mm.lock);
     long rc = vmas_room() ? 0 : -ENOMEM;
     if (rc == 0)
-        unmap_locked(first, end, true);
+        mm_unmap_locked(first, end, true);
     rwlock_write_end(&mm.lock);
     return rc;
 }
@@ -294,7 +297,11 @@ long mm_resident(struct vpn first, uint64_t count, uint8_t *out)
     rwlock_read(&mm.lock);
     long rc = covered(first, (struct vpn){first.n + count}) ? 0 : -ENOMEM;
     for (uint64_t i = 0; rc == 0 && i < count; i++)
-        out[i] = excache_has((struct vpn){first.n + i});
+        out[i] = vma_shared(mm_find((struct vpn){first.n + i}))
+                     ? host_call(__NR_mincore, vpn_address(first) + (i << LINE_SHIFT), LINE_SIZE,
+                                 &out[i]) == 0 &&
+                           out[i] & 1
+                     : excache_has((struct vpn){first.n + i});
     rwlock_read_end(&mm.lock);
     return rc;
 }
@@ -311,6 +318,10 @@ long mm_protect(uint64_t address, uint64_t length, int prot)
     prot &= 7;
     rwlock_write(&mm.lock);
     long rc = covered(first, end) && vmas_room() ? 0 : -ENOMEM;
+    for (uint32_t i = mm_find_index(first);
+         rc == 0 && prot & PROT_WRITE && i < mm.vma_count && mm.vmas[i].first.n < end.n; i++)
+        if (vma_shared(&mm.vmas[i]) && !mm.vmas[i].file->may_write)
+            rc = -EACCES;
     if (rc == 0 && !(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
         excache_flush_out(first, end);
     if (rc == 0)
@@ -318,10 +329,13 @@ long mm_protect(uint64_t address, uint64_t length, int prot)
     if (rc == 0) {
         vmas_cut(first);
         vmas_cut(end);
-        for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++)
+        for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n;
+             i++) {
             mm.vmas[i].prot = (uint8_t)prot;
+            if (!vma_shared(&mm.vmas[i]))
+                post(VM_OP_PROTECT, prot, mm.vmas[i].first, mm.vmas[i].end, (struct vpn){0});
+        }
         vmas_join(first, end);
-        post(VM_OP_PROTECT, prot, first, end, (struct vpn){0});
     }
     rwlock_write_end(&mm.lock);
     return rc;
@@ -340,6 +354,8 @@ long mm_discard(uint64_t address, uint64_t length)
     long rc = covered(first, end) ? 0 : -ENOMEM;
     for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
         struct vpn low = later(mm.vmas[i].first, first), high = earlier(mm.vmas[i].end, end);
+        if (vma_shared(&mm.vmas[i]))
+            continue; /* the content is the segment's, and stays */
         excache_forget(low, high);
         uffd_drop(vpn_address(low), vpn_address(high) - vpn_address(low));
         post(VM_OP_DISCARD, 0, low, high, (struct vpn){0});
@@ -355,18 +371,25 @@ static long relocate(struct vpn first, struct vpn end, struct vpn to)
     uint64_t count = end.n - first.n;
     struct vma v = *found;
 
-    excache_quiesce();
-    long rc = uffd_relocate(vpn_address(first), count << LINE_SHIFT, vpn_address(to));
-    if (rc < 0)
-        return rc;
-    excache_moved(first, to, count);
+    if (vma_shared(found)) {
+        long rc = shared_relocate(found, first, end, to);
+        if (rc < 0)
+            return rc;
+    } else {
+        excache_quiesce();
+        long rc = uffd_relocate(vpn_address(first), count << LINE_SHIFT, vpn_address(to));
+        if (rc < 0)
+            return rc;
+        excache_moved(first, to, count);
+    }
     v.file_line += first.n - v.first.n;
     vma_file_get(v.file);
     vmas_remove(first, end);
     v.first = to;
     v.end = (struct vpn){to.n + count};
     vmas_insert(&v);
-    post(VM_OP_REMAP, v.prot, first, end, to);
+    if (!vma_shared(&v))
+        post(VM_OP_REMAP, v.prot, first, end, to);
     return 0;
 }
 
@@ -374,6 +397,8 @@ static long relocate(struct vpn first, struct vpn end, struct vpn to)
 static long extend(const struct vma *like, struct vpn first, struct vpn end)
 {
     uint64_t line = like->file_line + (first.n - like->first.n);
+    if (vma_shared(like))
+        return shared_extend(like, first, end);
     long rc = map_locked(first, end, like->prot, vma_file_get(like->file), line << LINE_SHIFT,
                          like->name);
     if (rc < 0)
@@ -397,9 +422,9 @@ static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_en
         if (!lines_of(to, count << LINE_SHIFT, &target, &target_end) ||
             (target.n < old_end.n && first.n < target_end.n))
             return -EINVAL;
-        unmap_locked(target, target_end, true);
+        mm_unmap_locked(target, target_end, true);
         if (new_end.n < old_end.n) {
-            unmap_locked(new_end, old_end, true);
+            mm_unmap_locked(new_end, old_end, true);
             old_end = new_end;
         }
         long rc = relocate(first, old_end, target);
@@ -411,7 +436,7 @@ static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_en
     }
     if (new_end.n <= old_end.n) {
         if (new_end.n < old_end.n)
-            unmap_locked(new_end, old_end, true);
+            mm_unmap_locked(new_end, old_end, true);
         return (long)vpn_address(first);
     }
     if (like.end.n == old_end.n && new_end.n <= vpn_of(WINDOW_END).n &&
@@ -466,7 +491,7 @@ long mm_brk(uint64_t to)
                                   VMA_HEAP)
                      : -ENOMEM;
         } else if (new_end < old_end) {
-            unmap_locked(vpn_of(new_end), vpn_of(old_end), true);
+            mm_unmap_locked(vpn_of(new_end), vpn_of(old_end), true);
         }
         if (rc >= 0)
             mm.brk = to;
@@ -494,15 +519,16 @@ void mm_fork_parent(void)
 
 void mm_fork_child(struct asid child)
 {
-    bool can_move;
+    bool can_move, can_share;
     mm.asid = child;
     host_call(__NR_close, mm.uffd);
-    mm.uffd = uffd_open(&can_move);
+    mm.uffd = uffd_open(&can_move, &can_share);
     for (uint32_t i = 0; i < mm.vma_count; i++) {
         uint64_t address = vpn_address(mm.vmas[i].first);
         uint64_t size = vpn_address(mm.vmas[i].end) - address;
         uffd_register(address, size);
-        uffd_write_protect(address, size, true);
+        if (!vma_shared(&mm.vmas[i]))
+            uffd_write_protect(address, size, true);
     }
     excache_fork_child();
     mutex_unlock(&mm.ops_lock);

@@ -20,9 +20,12 @@
 #include "limits.h"
 #include "messages.h"
 
-/* A file that vmas map; counted. */
+/* A file that vmas map, or a segment (shared.h); counted. */
 struct vma_file {
     uint32_t users;
+    uint64_t segment; /* 0: vmas of it are private */
+    bool may_write;   /* segment: mprotect may make it writable */
+    bool of_storage;  /* segment: of a file of an sComponent: msync means something */
     struct file_id id;
     uint64_t version, size_bytes;
     char path[PATH_LIMIT];
@@ -39,6 +42,12 @@ struct vma {
 };
 
 enum { VMA_MAX = 65530 };
+
+/* Whether its lines are shared ones: the node's to bring and to take (shared.h), not the ExCache's. */
+static inline bool vma_shared(const struct vma *v)
+{
+    return v->file && v->file->segment;
+}
 
 /* Where the loader put what the program was given; addresses of the program. Never changes. */
 struct mm_layout {
@@ -65,7 +74,8 @@ struct mm {
     uint8_t *vregions;     /* VREGION_COUNT bits: granted; protected by ops_lock */
 
     int uffd;
-    bool can_move; /* UFFDIO_MOVE exists and was not turned off */
+    bool can_move;  /* UFFDIO_MOVE exists and was not turned off */
+    bool can_share; /* the host's userfaultfd can protect shared memory (Linux 5.19) */
     struct excache *excache;
 };
 
@@ -114,7 +124,7 @@ void mm_fork_parent(void);
 void mm_fork_child(struct asid child);
 
 /* uffd.c: the host mappings under the vmas. A negative errno where the host refuses. */
-int uffd_open(bool *can_move);
+int uffd_open(bool *can_move, bool *can_share);
 long uffd_map(struct vpn first, struct vpn end, int prot);
 void uffd_unmap(struct vpn first, struct vpn end);
 long uffd_protect(struct vpn first, struct vpn end, int prot);

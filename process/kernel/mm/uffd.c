@@ -25,23 +25,25 @@ struct uffdio_move {
     int64_t move;
 };
 #endif
-#define FEATURE_MOVE (1 << 16)
+#define FEATURE_MOVE     (1 << 16)
+#define FEATURE_WP_SHMEM (1 << 12)
 
-int uffd_open(bool *can_move)
+int uffd_open(bool *can_move, bool *can_share)
 {
-    int fd = -1;
-    *can_move = false;
-    for (int move = 1; move >= 0; move--) {
+    static const uint32_t more[] = {FEATURE_WP_SHMEM | FEATURE_MOVE, FEATURE_WP_SHMEM, 0};
+    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
+        int fd;
         fd = (int)host_call(__NR_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
         if (fd < 0)
             host_die("this kernel refuses userfaultfd (error %d); it is needed to catch misses",
                      -fd);
         struct uffdio_api api = {.api = UFFD_API,
                                  .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP |
-                                             (move ? FEATURE_MOVE : 0)};
+                                             more[i]};
         long rc = host_call(__NR_ioctl, fd, UFFDIO_API, &api);
         if (rc == 0) {
-            *can_move = move;
+            *can_move = more[i] & FEATURE_MOVE;
+            *can_share = more[i] & FEATURE_WP_SHMEM;
             return fd;
         }
         host_call(__NR_close, fd);

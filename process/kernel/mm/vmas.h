@@ -19,6 +19,11 @@ bool vmas_free(struct vpn first, struct vpn end);
 /* The highest free run of `count` lines that ends at or below `top`; page 0: none. */
 struct vpn vmas_gap(uint64_t count, struct vpn top);
 
+/* mm.c: where a new mapping goes: 0 with *first and *end set, or a negative errno. */
+int mm_place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struct vpn *end);
+/* Unmaps everything in a range, here and (tell, or shared) where its lines are kept. */
+void mm_unmap_locked(struct vpn first, struct vpn end, bool tell);
+
 struct vma_file *vma_file_get(struct vma_file *file);
 void vma_file_put(struct vma_file *file);
 

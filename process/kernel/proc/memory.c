@@ -26,9 +26,10 @@ static void put_vma(struct text *x, const struct vma *v)
 {
     size_t start = x->size;
     uint64_t device = v->file ? v->file->id.device : 0;
-    text_putf(x, "%08lx-%08lx %c%c%cp %08lx %02x:%02x %lu ", vpn_address(v->first),
+    text_putf(x, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", vpn_address(v->first),
               vpn_address(v->end), v->prot & PROT_READ ? 'r' : '-',
               v->prot & PROT_WRITE ? 'w' : '-', v->prot & PROT_EXEC ? 'x' : '-',
+              vma_shared(v) ? 's' : 'p',
               v->file ? v->file_line << LINE_SHIFT : 0, (unsigned)(device >> 8 & 0xfff),
               (unsigned)((device & 0xff) | (device >> 12 & 0xffffff00)),
               v->file ? (unsigned long)v->file->id.inode : 0);

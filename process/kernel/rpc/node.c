@@ -65,6 +65,27 @@ static bool send_all(int fd, const void *data, size_t size)
     return true;
 }
 
+/* Sends the header of a message, and descriptors with it. */
+static bool send_header(int fd, void *data, size_t size, const int *fds, int count)
+{
+    struct control c = {.size = offsetof(struct control, fds) + (size_t)count * sizeof(int),
+                        .level = SOL_SOCKET,
+                        .type = SCM_RIGHTS};
+    struct io_piece piece = {data, size};
+    struct message m = {
+        .pieces = &piece, .piece_count = 1, .control = &c, .control_size = sizeof c};
+    if (count == 0)
+        return send_all(fd, data, size);
+    for (int i = 0; i < count; i++)
+        c.fds[i] = fds[i];
+    m.control_size = (c.size + 7) & ~(size_t)7;
+    long n;
+    do
+        n = host_call(__NR_sendmsg, fd, &m, MSG_NOSIGNAL);
+    while (n == -EINTR || n == -EAGAIN);
+    return n > 0 && send_all(fd, (uint8_t *)data + n, size - (size_t)n);
+}
+
 /* Receives exactly size bytes, and any descriptors that come with them. */
 static bool receive_all(int fd, void *data, size_t size, int *fds, int *fd_count)
 {
@@ -94,18 +115,20 @@ static bool receive_all(int fd, void *data, size_t size, int *fds, int *fd_count
     return true;
 }
 
-static long exchange(int fd, uint16_t op, uint8_t *payload, size_t size, size_t room, int *fds,
-                     int *fd_count)
+static long exchange(int fd, uint16_t op, uint8_t *payload, size_t size, size_t room,
+                     const struct node_fds *sent, int *fds, int *fd_count)
 {
-    static uint64_t serial; /* under node_lock */
+    static uint64_t serials; /* of all seats: a vfork child has one of its own */
+    uint64_t serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
     uint8_t bytes[WIRE_HEADER_SIZE];
     struct wire_header h = {
-        .version = PROTOCOL_VERSION, .op = op, .length = (uint32_t)size, .request_id = ++serial};
+        .version = PROTOCOL_VERSION, .op = op, .length = (uint32_t)size, .request_id = serial};
 
     h.crc = wire_crc(wire_header_crc(&h), payload, size);
     wire_header_encode(&h, bytes);
     *fd_count = 0;
-    if (!send_all(fd, bytes, sizeof bytes) || !send_all(fd, payload, size) ||
+    if (!send_header(fd, bytes, sizeof bytes, sent->fds, sent->count) ||
+        !send_all(fd, payload, size) ||
         !receive_all(fd, bytes, sizeof bytes, fds, fd_count))
         return ASH_LOST;
     int rc = wire_header_decode(&h, bytes, room);
@@ -120,16 +143,23 @@ static long exchange(int fd, uint16_t op, uint8_t *payload, size_t size, size_t 
     return h.status < 0 ? h.status : (long)h.length;
 }
 
-long node_call(struct process *p, uint16_t op, uint8_t *payload, size_t size, size_t room, int *fds,
-               int *fd_count)
+long node_call_sending(struct process *p, uint16_t op, uint8_t *payload, size_t size, size_t room,
+                       const struct node_fds *sent, int *fds, int *fd_count)
 {
     mutex_lock(&p->node_lock);
-    long rc = exchange(p->node_fd, op, payload, size, room, fds, fd_count);
+    long rc = exchange(p->node_fd, op, payload, size, room, sent, fds, fd_count);
     mutex_unlock(&p->node_lock);
     if (rc < 0)
         for (; *fd_count > 0; (*fd_count)--)
             host_call(__NR_close, fds[*fd_count - 1]);
     return rc;
+}
+
+long node_call(struct process *p, uint16_t op, uint8_t *payload, size_t size, size_t room, int *fds,
+               int *fd_count)
+{
+    static const struct node_fds none;
+    return node_call_sending(p, op, payload, size, room, &none, fds, fd_count);
 }
 
 /* node_call that must bring exactly `wanted` descriptors. */
@@ -149,7 +179,7 @@ static long call_for_fds(struct process *p, uint16_t op, uint8_t *payload, int s
 }
 
 int node_join(struct process *p, struct asid *asid, uint64_t *memory_bytes, int *memory_fd,
-              int *storage_fd)
+              int *storage_fd, int *segments_fd)
 {
     uint8_t body[512];
     int fds[NODE_FDS_MAX];
@@ -159,7 +189,7 @@ int node_join(struct process *p, struct asid *asid, uint64_t *memory_bytes, int 
     text_copy(request.name, sizeof request.name, p->name);
     long rc =
         call_for_fds(p, OP_PROCESS_JOIN, body, msg_process_join_encode(&request, body, sizeof body),
-                     sizeof body, fds, 2);
+                     sizeof body, fds, 3);
     if (rc >= 0)
         rc = msg_process_join_reply_decode(&reply, body, (size_t)rc);
     if (rc < 0)
@@ -170,6 +200,7 @@ int node_join(struct process *p, struct asid *asid, uint64_t *memory_bytes, int 
     p->storage = reply.storage;
     *memory_fd = fds[0];
     *storage_fd = fds[1];
+    *segments_fd = fds[2];
     return 0;
 }
 
@@ -193,9 +224,10 @@ int node_started(struct process *p)
     int fds[NODE_FDS_MAX];
     struct msg_process_started request = {.pid = (uint32_t)p->pid};
     text_copy(request.name, sizeof request.name, p->name);
-    return (int)call_for_fds(p, OP_PROCESS_STARTED, body,
-                             msg_process_started_encode(&request, body, sizeof body), sizeof body,
-                             fds, 0);
+    long rc = call_for_fds(p, OP_PROCESS_STARTED, body,
+                           msg_process_started_encode(&request, body, sizeof body), sizeof body,
+                           fds, 1);
+    return rc < 0 ? (int)rc : fds[0];
 }
 
 int node_connect(struct process *p, struct component id)

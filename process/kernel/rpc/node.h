@@ -14,16 +14,29 @@ enum { NODE_FDS_MAX = 4 };
 long node_call(struct process *p, uint16_t op, uint8_t *payload, size_t size, size_t room, int *fds,
                int *fd_count) __attribute__((warn_unused_result));
 
-/* PROCESS_JOIN: a new address space, and both connections to it. 0 or a negative error. */
+/* Descriptors that a request takes along; they stay the caller's. */
+struct node_fds {
+    int fds[2];
+    int count;
+};
+/* node_call() that sends some. */
+long node_call_sending(struct process *p, uint16_t op, uint8_t *payload, size_t size, size_t room,
+                       const struct node_fds *sent, int *fds, int *fd_count)
+    __attribute__((warn_unused_result));
+
+/*
+ * PROCESS_JOIN: a new address space, both connections to it, and the page for shared_init(). 0 or a
+ * negative error.
+ */
 int node_join(struct process *p, struct asid *asid, uint64_t *memory_bytes, int *memory_fd,
-              int *storage_fd) __attribute__((warn_unused_result));
+              int *storage_fd, int *segments_fd) __attribute__((warn_unused_result));
 /* What a forked child starts with. memory_fd and storage_fd are -1 for child.n == 0. */
 struct node_child {
     int node_fd, lifeline_fd, memory_fd, storage_fd;
 };
 int node_fork(struct process *p, struct asid child, struct node_child *out)
     __attribute__((warn_unused_result));
-/* The child's first words. */
+/* The child's first words. The descriptor of the page for shared_init(), or a negative error. */
 int node_started(struct process *p) __attribute__((warn_unused_result));
 /* A further connection to a component; a descriptor or a negative error. */
 int node_connect(struct process *p, struct component id) __attribute__((warn_unused_result));

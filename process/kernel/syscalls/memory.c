@@ -4,6 +4,7 @@
 #include "../excache/excache.h"
 #include "../files/files.h"
 #include "../mm/mm.h"
+#include "../mm/shared.h"
 #include "memory_calls.h"
 
 #define MAP_TYPE_BITS  0x0f
@@ -27,10 +28,16 @@ long sys_mmap(struct thread *t, const uint64_t a[6])
         if (rc < 0)
             goto out;
     }
-    /* Shared and writable needs what other processes write to be seen here: not there yet. */
+    /* A file that is shared and written to needs what others write to be seen: not there yet. */
     rc = -ENODEV;
-    if (type != MAP_PRIVATE_ && (!file || prot & PROT_WRITE))
+    if (type != MAP_PRIVATE_ && file && prot & PROT_WRITE)
         goto out;
+    if (type != MAP_PRIVATE_ && !file) {
+        struct shared_source source = {
+            .kind = SEGMENT_ANONYMOUS, .may_write = true, .name = "/dev/zero (deleted)"};
+        rc = shared_map(a[0], a[1], prot, flags, &source, 0);
+        goto out;
+    }
     rc = mm_map(a[0], a[1], prot, flags, file, file ? a[5] : 0, VMA_PLAIN);
 out:
     if (file)

@@ -1,0 +1,323 @@
+/* Vmas of segments; see shared.h. */
+#include "shared.h"
+
+#include <linux/mman.h>
+
+#include "../excache/excache.h"
+#include "../host/host.h"
+#include "../rpc/node.h"
+#include "../rpc/rpc.h"
+#include "vmas.h"
+
+#define MAP_FIXED     0x10
+#define MAP_NORESERVE 0x4000
+
+enum { GIVEN_UP_PART = 4 }; /* of the ExCache's slots: one in so many */
+
+static struct process *owner;
+static const uint32_t *buckets; /* the node's page; NULL: there is none */
+static uint64_t given_up;       /* lines; protected by mm.lock */
+
+void shared_init(struct process *p, int page_fd)
+{
+    owner = p;
+    if (!buckets) {
+        long at = host_call(__NR_mmap, 0, SEGMENT_BUCKETS * sizeof *buckets, PROT_READ, MAP_SHARED,
+                            page_fd, 0);
+        if (at < 0 && at > -4096)
+            host_die("the node's page of segments cannot be mapped (error %ld)", -at);
+        buckets = (const uint32_t *)at;
+    }
+    host_call(__NR_close, page_fd);
+}
+
+/* ---- requests ---- */
+
+/* SEGMENT_CALL(FETCH, fetch, &request, &reply): without descriptors. 0 or a negative error. */
+#define SEGMENT_CALL(OP, name, request, reply)                                                     \
+    ({                                                                                             \
+        uint8_t body_[128];                                                                        \
+        int fds_[NODE_FDS_MAX], count_ = 0;                                                        \
+        long rc_ = msg_segment_##name##_encode((request), body_, sizeof body_);                    \
+        if (rc_ >= 0)                                                                              \
+            rc_ = node_call(owner, OP_SEGMENT_##OP, body_, (size_t)rc_, sizeof body_, fds_,        \
+                            &count_);                                                              \
+        if (rc_ >= 0)                                                                              \
+            rc_ = msg_segment_##name##_reply_decode((reply), body_, (size_t)rc_);                  \
+        rc_;                                                                                       \
+    })
+
+static long attach(uint64_t segment, struct vpn first, struct vpn end, uint64_t line)
+{
+    struct msg_segment_attach request = {
+        .segment = segment, .first = first, .count = end.n - first.n, .line = line};
+    struct msg_segment_attach_reply reply;
+    return SEGMENT_CALL(ATTACH, attach, &request, &reply);
+}
+
+void shared_detach(struct vpn first, struct vpn end)
+{
+    struct msg_segment_detach request = {.first = first, .count = end.n - first.n};
+    struct msg_segment_detach_reply reply;
+    long rc = SEGMENT_CALL(DETACH, detach, &request, &reply);
+    if (rc < 0)
+        host_die("the node (ashlar-process) does not unmap shared memory (error %ld)", -rc);
+}
+
+/* Opens a segment. Returns a descriptor of its memory, or a negative error. */
+static long open_segment(const struct shared_source *source, uint64_t bytes, uint64_t *number)
+{
+    struct node_fds sent = {.fds = {mm.uffd}, .count = 1};
+    struct msg_segment_open request = {.kind = (uint8_t)source->kind,
+                                       .writable = source->may_write,
+                                       .size_bytes = bytes,
+                                       .limit = given_up,
+                                       .path = source->attr ? source->name : ""};
+    struct msg_segment_open_reply reply;
+    size_t room = PATH_LIMIT + 256;
+    int fds[NODE_FDS_MAX], count = 0;
+    uint8_t *body = host_alloc(room);
+
+    if (!body)
+        return -ENOMEM;
+    if (source->attr)
+        request.file = source->attr->id;
+    long rc = msg_segment_open_encode(&request, body, room);
+    if (rc >= 0)
+        rc = node_call_sending(owner, OP_SEGMENT_OPEN, body, (size_t)rc, room, &sent, fds, &count);
+    if (rc >= 0)
+        rc = msg_segment_open_reply_decode(&reply, body, (size_t)rc);
+    host_free(body, room);
+    if (rc >= 0 && count != 1)
+        rc = ASH_MALFORMED;
+    if (rc < 0) {
+        while (count > 0)
+            host_call(__NR_close, fds[--count]);
+        return rc;
+    }
+    *number = reply.segment;
+    return fds[0];
+}
+
+/* ---- mapping ---- */
+
+static int host_prot(int prot)
+{
+    return prot & PROT_EXEC ? prot | PROT_READ : prot;
+}
+
+/*
+ * Nobody touches the range before the node knows of it, or a line could leave while it is being
+ * written to: it becomes accessible last.
+ */
+static long map_segment(int fd, uint64_t number, struct vpn first, struct vpn end, uint64_t line,
+                        int prot)
+{
+    uint64_t address = vpn_address(first), size = vpn_address(end) - address;
+    long rc = host_call(__NR_mmap, address, size, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+                        fd, line << LINE_SHIFT);
+    if (rc < 0 && rc > -4096)
+        return rc;
+    uffd_register(address, size);
+    rc = attach(number, first, end, line);
+    if (rc < 0)
+        uffd_unmap(first, end);
+    else if (host_prot(prot))
+        rc = host_call(__NR_mprotect, address, size, host_prot(prot));
+    return rc;
+}
+
+static long map_new(struct vpn first, struct vpn end, int prot, const struct shared_source *source,
+                    uint64_t offset)
+{
+    struct vma_file *f = host_alloc(sizeof *f);
+    if (!f || !vmas_room()) {
+        if (f)
+            host_free(f, sizeof *f);
+        return -ENOMEM;
+    }
+    f->users = 1;
+    f->may_write = source->may_write;
+    f->of_storage = source->kind == SEGMENT_FILE;
+    if (source->attr) {
+        f->id = source->attr->id;
+        f->size_bytes = source->attr->size_bytes;
+    }
+    text_copy(f->path, sizeof f->path, source->name);
+
+    mm_unmap_locked(first, end, true);
+    if (!given_up)
+        given_up = excache_give_up(GIVEN_UP_PART);
+    struct vma v = {.first = first,
+                    .end = end,
+                    .file = f,
+                    .file_line = offset >> LINE_SHIFT,
+                    .prot = (uint8_t)(prot & 7)};
+    long rc = open_segment(source, (end.n - first.n) << LINE_SHIFT, &f->segment);
+    if (rc >= 0) {
+        int fd = (int)rc;
+        rc = map_segment(fd, f->segment, first, end, v.file_line, prot);
+        host_call(__NR_close, fd);
+    }
+    if (rc < 0) {
+        vma_file_put(f);
+        return rpc_errno((int)rc);
+    }
+    vmas_insert(&v);
+    return (long)vpn_address(first);
+}
+
+long shared_map(uint64_t hint, uint64_t length, int prot, int flags,
+                const struct shared_source *source, uint64_t offset)
+{
+    struct vpn first, end;
+
+    if (length == 0 || offset & (LINE_SIZE - 1))
+        return -EINVAL;
+    if (length > WINDOW_END ||
+        (source->kind == SEGMENT_ANONYMOUS && !(flags & MAP_NORESERVE) && length > mm.memory_bytes))
+        return -ENOMEM;
+    if (!mm.can_share)
+        return -ENODEV;
+    rwlock_write(&mm.lock);
+    long rc = mm_place(hint, length, flags, &first, &end);
+    if (rc == 0)
+        rc = map_new(first, end, prot, source, offset);
+    rwlock_write_end(&mm.lock);
+    return rc;
+}
+
+long shared_relocate(const struct vma *vma, struct vpn first, struct vpn end, struct vpn to)
+{
+    uint64_t size = vpn_address(end) - vpn_address(first), line = vma->file_line;
+    struct vpn to_end = {to.n + (end.n - first.n)};
+    int prot = host_prot(vma->prot);
+    uint64_t number = vma->file->segment;
+    line += first.n - vma->first.n;
+
+    host_call(__NR_mprotect, vpn_address(first), size, PROT_NONE);
+    long rc = host_call(__NR_mremap, vpn_address(first), size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
+                        vpn_address(to));
+    if (rc < 0 && rc > -4096) {
+        host_call(__NR_mprotect, vpn_address(first), size, prot);
+        return rc;
+    }
+    uffd_register(vpn_address(to), size);
+    rc = attach(number, to, to_end, line);
+    if (rc < 0)
+        host_die("the node (ashlar-process) does not move shared memory (error %ld)", -rc);
+    shared_detach(first, end);
+    return prot ? host_call(__NR_mprotect, vpn_address(to), size, prot) : 0;
+}
+
+long shared_extend(const struct vma *like, struct vpn first, struct vpn end)
+{
+    uint64_t line = like->file_line + (first.n - like->first.n), size = (end.n - first.n)
+                                                                        << LINE_SHIFT;
+    struct vma v = {
+        .first = first, .end = end, .file = like->file, .file_line = line, .prot = like->prot};
+    uint64_t last = vpn_address(first) - LINE_SIZE;
+    /* The line before it, mapped once more and longer: the host's way to get at the same file. */
+    long rc = host_call(__NR_mremap, last, 0, size + LINE_SIZE, MREMAP_MAYMOVE);
+    if (rc < 0 && rc > -4096)
+        return rc;
+    uint64_t at = (uint64_t)rc;
+    host_call(__NR_mprotect, at, size + LINE_SIZE, PROT_NONE);
+    host_call(__NR_munmap, at, LINE_SIZE);
+    rc = host_call(__NR_mremap, at + LINE_SIZE, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
+                   vpn_address(first));
+    if (rc < 0 && rc > -4096)
+        return rc;
+    uffd_register(vpn_address(first), size);
+    rc = attach(like->file->segment, first, end, line);
+    if (rc < 0)
+        return rpc_errno((int)rc);
+    if (host_prot(v.prot))
+        rc = host_call(__NR_mprotect, vpn_address(first), size, host_prot(v.prot));
+    vma_file_get(v.file);
+    vmas_insert(&v);
+    return rc;
+}
+
+/* ---- faults ---- */
+
+int shared_fault(const struct vma *vma, struct vpn page, bool write)
+{
+    struct msg_segment_fetch request = {.segment = vma->file->segment,
+                                        .line = vma->file_line + (page.n - vma->first.n),
+                                        .write = write};
+    struct msg_segment_fetch_reply reply;
+    long rc = SEGMENT_CALL(FETCH, fetch, &request, &reply);
+    STAT_ADD(misses, 1);
+    if (rc == ASH_NO_FRAMES)
+        host_die("out of memory: the mComponent has no frame left for shared lines");
+    if (rc < 0)
+        host_die("the node (ashlar-process) did not bring shared memory at %lx (error %ld)",
+                 vpn_address(page), -rc);
+    switch (reply.result) {
+    case LINE_DATA:
+        return EXCACHE_OK;
+    case LINE_IO_ERROR:
+        return SHARED_AWAY;
+    }
+    return EXCACHE_BUSERR;
+}
+
+void shared_fork_child(void)
+{
+    struct node_fds sent = {.fds = {mm.uffd}, .count = 1};
+    uint8_t body[16];
+    int fds[NODE_FDS_MAX], count = 0;
+    bool any = false;
+
+    for (uint32_t i = 0; i < mm.vma_count; i++)
+        any |= vma_shared(&mm.vmas[i]);
+    if (!any)
+        return;
+    long rc = node_call_sending(owner, OP_SEGMENT_FORKED, body, 0, sizeof body, &sent, fds, &count);
+    if (rc < 0)
+        host_die("the node (ashlar-process) does not share memory with this fork (error %ld)", -rc);
+}
+
+/* ---- files ---- */
+
+long shared_sync(uint64_t address, uint64_t length, bool durable)
+{
+    uint64_t end = vpn_of(address + length + LINE_SIZE - 1).n;
+    long result = 0;
+
+    rwlock_read(&mm.lock);
+    for (uint32_t i = mm_find_index(vpn_of(address));
+         i < mm.vma_count && mm.vmas[i].first.n < end && result == 0; i++) {
+        const struct vma *v = &mm.vmas[i];
+        if (!vma_shared(v) || !v->file->of_storage)
+            continue;
+        uint64_t from = vpn_of(address).n > v->first.n ? vpn_of(address).n : v->first.n;
+        uint64_t to = end < v->end.n ? end : v->end.n;
+        struct msg_segment_sync request = {.segment = v->file->segment,
+                                           .line = v->file_line + (from - v->first.n),
+                                           .count = to - from,
+                                           .durable = durable};
+        struct msg_segment_sync_reply reply;
+        result = SEGMENT_CALL(SYNC, sync, &request, &reply);
+    }
+    rwlock_read_end(&mm.lock);
+    return result < 0 ? rpc_errno((int)result) : 0;
+}
+
+bool shared_file(const struct file_id *id)
+{
+    return __atomic_load_n(&buckets[segment_bucket(id->device, id->inode)], __ATOMIC_ACQUIRE) != 0;
+}
+
+int shared_change(const struct file_id *id, enum segment_change what, uint64_t offset,
+                  uint64_t length)
+{
+    if (!shared_file(id))
+        return 0;
+    struct msg_segment_change request = {
+        .file = *id, .what = (uint8_t)what, .offset = offset, .length = length};
+    struct msg_segment_change_reply reply;
+    long rc = SEGMENT_CALL(CHANGE, change, &request, &reply);
+    return rc < 0 ? (int)rpc_errno((int)rc) : 0;
+}

@@ -1,0 +1,138 @@
+/*
+ * Segments: memory that processes of this pComponent share, and files of sComponents that they map
+ * shared.
+ *
+ * The resident lines of a segment lie in a memory file of the host (`fd`), which each process maps
+ * where the program wants it and catches with its own userfaultfd. A line that is there is mapped
+ * by the host; one that is not makes the thread that touches it ask here (SEGMENT_FETCH), and this
+ * daemon brings it: whole pages, written into the file at once. Lines leave in the order in which
+ * they came, when there would be more than `limit`: write-protected in every process that has them
+ * mapped, compared with what is known of their content where they came from (so nobody keeps track
+ * of writes), sent there if they differ, and punched out of the file, which unmaps them everywhere.
+ *
+ * Only this daemon moves lines, and no process holds a lock on any of it: a process may be killed
+ * at any time.
+ *
+ * segments.lock protects everything here; it is held over requests to the components, so lines of
+ * shared memory come and go one run of them at a time. It is taken before every other lock.
+ */
+#ifndef ASHLAR_PROCESS_SEGMENT_H
+#define ASHLAR_PROCESS_SEGMENT_H
+
+#include <xxhash.h>
+
+#include "node.h"
+#include "store.h"
+
+enum {
+    CHUNK_LINES = VREGION_LINES, /* of a segment: what one vRegion of the store holds */
+    RUN_MAX_LINES = 64,          /* lines that come or leave together */
+};
+
+struct segment;
+
+/* A line that is in the segment's file. */
+struct resident {
+    struct resident *previous, *next; /* in the order in which they came */
+    struct segment *segment;
+    uint64_t line;
+    bool known; /* digest is that of the content that the store has, or zero where it has none */
+    XXH128_hash_t digest;
+};
+
+enum line_flags {
+    LINE_STORED = 1, /* the store has content for it (memory) */
+    LINE_MARKED = 2, /* it was protected when it left: marks of that may remain in processes */
+};
+
+struct segment_line {
+    struct resident *resident; /* NULL: it is not in the file */
+    uint8_t flags;
+};
+
+struct chunk {
+    uint32_t vregion; /* of the store, 0: none yet */
+    struct segment_line *lines;
+};
+
+struct attachment {
+    struct attachment *next_of_segment, *next_of_sharer;
+    struct segment *segment;
+    struct sharer *sharer;
+    struct vpn first;
+    uint64_t count, line;
+};
+
+/* A process, as far as it shares memory. */
+struct sharer {
+    struct sharer *next;
+    int uffd; /* -1: forked, and has not said so yet: it runs no code of the program */
+    uint64_t limit;
+    struct attachment *attachments;
+    struct segment *opened; /* a reference: what it opened last and may attach */
+};
+
+struct segment {
+    struct segment *next;
+    uint64_t number;
+    enum segment_kind kind; /* never changes, as file and device, inode */
+    struct file_id file;    /* SEGMENT_FILE */
+    uint64_t device, inode; /* SEGMENT_HOST */
+    unsigned refs;          /* attachments, and sharers that opened it */
+    int fd;
+    uint64_t size_bytes; /* SEGMENT_FILE: as last heard */
+    struct store *store;
+    struct chunk *chunks;
+    uint64_t chunk_count;
+    uint64_t expected; /* the line after the last run: who misses that one reads in order */
+    uint32_t run;
+    struct attachment *attachments;
+};
+
+struct segments {
+    pthread_mutex_t lock;
+    struct node *node;
+    struct segment *list;
+    struct sharer *sharers;
+    uint64_t last_number;
+    struct resident *head, *tail; /* oldest first */
+    uint64_t count, limit;        /* of resident lines, of all segments */
+    uint32_t *buckets;            /* SEGMENT_BUCKETS, seen by every process */
+    int buckets_fd;               /* read-only */
+    uint8_t *buffer;              /* RUN_MAX_LINES */
+};
+
+int segments_start(struct node *node) NET_CHECKED;
+void segments_stop(struct node *node);
+/* A process starts to be a fork of another: it has everything attached that its parent has. */
+int segments_fork(struct node *node, struct process *parent, struct process *child) NET_CHECKED;
+/* It ended, or executes another program. */
+void segments_leave(struct node *node, struct process *process);
+/* The page that tells which files have segments, for the process to map. */
+int segments_buckets_fd(const struct node *node);
+
+/* The SEGMENT_ requests of a seat. */
+int segments_request(struct node *node, struct process *process, struct net_conn *conn,
+                     const struct net_frame *frame) NET_CHECKED;
+
+/* ---- segment_lines.c: lines that come and leave. The lock is held. ---- */
+
+/* The lines that there are now; a negative error where the sComponent does not say. */
+int64_t segment_size_lines(struct segment *segment) NET_CHECKED;
+/* Brings a line, and those after it where that seems right. Returns enum line_kind or an error. */
+int segment_fetch(struct segments *s, struct segment *segment, uint64_t line,
+                  bool write) NET_CHECKED;
+/* Lets lines leave until no more than `most` are resident. */
+int segments_shrink(struct segments *s, uint64_t most) NET_CHECKED;
+/* Writes what was changed in lines [line, line + count) of a file to the sComponent. */
+int segment_flush(struct segments *s, struct segment *segment, uint64_t line,
+                  uint64_t count) NET_CHECKED;
+/* Bytes of the file were written at the sComponent: mappings show them from now on. */
+int segment_refresh(struct segments *s, struct segment *segment, uint64_t offset,
+                    uint64_t length) NET_CHECKED;
+/* The file has another size, `size_bytes`, at the sComponent. */
+void segment_resized(struct segments *s, struct segment *segment, uint64_t size_bytes);
+/* Forgets every line. */
+void segment_empty(struct segments *s, struct segment *segment);
+
+#endif
