@@ -9,6 +9,7 @@
 #include "../entry/process.h"
 #include "../entry/thread.h"
 #include "../host/host.h"
+#include "../mm/shared.h"
 #include "../mm/uaccess.h"
 #include "location.h"
 #include "path_text.h"
@@ -135,7 +136,11 @@ int files_mappable(struct files *f, int fd, struct vnode_file *out)
         rc = -EACCES;
     } else {
         out->host = false;
-        rc = remote_stat(&d, &out->attr);
+        out->read_write = (d.file->flags & O_ACCMODE) == O_RDWR;
+        /* A private view shows what shared ones have changed. */
+        rc = shared_change(&d.file->id, SEGMENT_READ, 0, UINT64_MAX);
+        if (rc == 0)
+            rc = remote_stat(&d, &out->attr);
         if (rc == 0)
             rc = descriptor_path(&d, out->path);
     }

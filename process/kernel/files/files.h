@@ -84,6 +84,7 @@ void files_sent(struct files *f, int fd);
 struct vnode_file {
     struct file_attr attr;
     bool host;             /* a file of the pComponent itself (under /proc, /dev, /sys) */
+    bool read_write;       /* files_mappable: the descriptor is open for both */
     char path[PATH_LIMIT]; /* absolute, as opened */
 };
 int files_open_exec(const char *path, struct vnode_file *out) __attribute__((warn_unused_result));

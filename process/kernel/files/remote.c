@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 
 #include "../host/host.h"
+#include "../mm/shared.h"
 
 int remote_reopen_path(const struct file_id *id, uint32_t flags, const char *path)
 {
@@ -72,7 +73,8 @@ long remote_write(const struct descriptor *d, uint64_t offset, bool append, bool
     if (rc < 0)
         return rpc_errno(rc);
     *end = reply.end;
-    return reply.written;
+    rc = shared_change(&d->file->id, SEGMENT_WRITTEN, reply.end - reply.written, reply.written);
+    return rc < 0 ? rc : (long)reply.written;
 }
 
 long remote_read(const struct descriptor *d, uint64_t offset, void *to, uint32_t size)
@@ -80,7 +82,10 @@ long remote_read(const struct descriptor *d, uint64_t offset, void *to, uint32_t
     struct msg_file_read request = {.file = d->file->id, .offset = offset, .length = size};
     struct msg_file_read_reply reply;
     struct rpc rpc;
-    long rc = REMOTE_CALL(d, &rpc, FILE_READ, file_read, &request, &reply);
+    long rc = shared_change(&d->file->id, SEGMENT_READ, offset, size);
+    if (rc < 0)
+        return rc;
+    rc = REMOTE_CALL(d, &rpc, FILE_READ, file_read, &request, &reply);
     if (rc == 0) {
         rc = reply.data_size < size ? reply.data_size : size;
         memcpy(to, reply.data, (size_t)rc);
@@ -94,7 +99,10 @@ int remote_sync(const struct descriptor *d, bool data_only)
     struct msg_file_sync request = {.file = d->file->id, .data_only = data_only};
     struct msg_file_sync_reply reply;
     struct rpc rpc;
-    int rc = REMOTE_CALL(d, &rpc, FILE_SYNC, file_sync, &request, &reply);
+    int rc = shared_change(&d->file->id, SEGMENT_READ, 0, UINT64_MAX);
+    if (rc < 0)
+        return rc;
+    rc = REMOTE_CALL(d, &rpc, FILE_SYNC, file_sync, &request, &reply);
     rpc_end(&rpc);
     return rc;
 }

@@ -25,17 +25,24 @@ long sys_mmap(struct thread *t, const uint64_t a[6])
     if (!(flags & MAP_ANONYMOUS_)) {
         file = host_alloc(sizeof *file);
         rc = file ? files_mappable(t->process->files, (int)a[4], file) : -ENOMEM;
+        if (rc == 0 && type != MAP_PRIVATE_ && prot & PROT_WRITE && !file->read_write)
+            rc = -EACCES;
         if (rc < 0)
             goto out;
     }
-    /* A file that is shared and written to needs what others write to be seen: not there yet. */
-    rc = -ENODEV;
-    if (type != MAP_PRIVATE_ && file && prot & PROT_WRITE)
-        goto out;
     if (type != MAP_PRIVATE_ && !file) {
         struct shared_source source = {
             .kind = SEGMENT_ANONYMOUS, .may_write = true, .name = "/dev/zero (deleted)"};
         rc = shared_map(a[0], a[1], prot, flags, &source, 0);
+        goto out;
+    }
+    /* What nobody of the run may change needs no sharing: it is as a private view of it. */
+    if (type != MAP_PRIVATE_ && file->attr.writable) {
+        struct shared_source source = {.kind = SEGMENT_FILE,
+                                       .may_write = file->read_write,
+                                       .name = file->path,
+                                       .attr = &file->attr};
+        rc = shared_map(a[0], a[1], prot, flags, &source, a[5]);
         goto out;
     }
     rc = mm_map(a[0], a[1], prot, flags, file, file ? a[5] : 0, VMA_PLAIN);
@@ -119,14 +126,15 @@ long sys_mincore(struct thread *t, const uint64_t a[6])
     return 0;
 }
 
-/* Private mappings have nothing to write to a file; shared writable ones do not exist. */
 long sys_msync(struct thread *t, const uint64_t a[6])
 {
     (void)t;
     if (a[0] & (LINE_SIZE - 1) || a[2] & ~(uint64_t)(MS_ASYNC | MS_SYNC | MS_INVALIDATE) ||
         (a[2] & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
         return -EINVAL;
-    return mm_covered(a[0], a[1]) ? 0 : -ENOMEM;
+    if (!mm_covered(a[0], a[1]))
+        return -ENOMEM;
+    return a[2] & MS_SYNC ? shared_sync(a[0], a[1], true) : 0;
 }
 
 /*

@@ -14,6 +14,7 @@
 #include "../files/location.h"
 #include "../files/path_text.h"
 #include "../files/remote.h"
+#include "../mm/shared.h"
 #include "../proc/proc.h"
 #include "file_calls.h"
 
@@ -128,6 +129,8 @@ static long open_again(struct opening *o)
         struct msg_file_truncate_reply cut_reply;
         rc = REMOTE_CALL(&d, &rpc, FILE_TRUNCATE, file_truncate, &cut, &cut_reply);
         rpc_end(&rpc);
+        if (rc == 0)
+            rc = shared_change(&d.file->id, SEGMENT_RESIZED, 0, 0);
     }
     descriptor_put(&d);
     return rc < 0 ? rpc_errno(rc) : finish(o, &reply.attr, o->where.path);
@@ -171,6 +174,10 @@ static long open_remote(struct opening *o)
         return open_local(o);
     }
     uint32_t type = reply.attr.mode & S_IFMT;
+    if (o->flags & O_TRUNC && type == S_IFREG)
+        rc = shared_change(&reply.attr.id, SEGMENT_RESIZED, 0, 0);
+    if (rc < 0)
+        return rc;
     if (o->flags & O_PATH || type == S_IFREG || type == S_IFDIR)
         return finish(o, &reply.attr, path);
     if (type == S_IFIFO) {

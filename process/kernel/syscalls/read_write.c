@@ -7,6 +7,7 @@
 
 #include "../files/location.h"
 #include "../files/remote.h"
+#include "../mm/shared.h"
 #include "file_calls.h"
 #include "file_io.h"
 #include "host_calls.h"
@@ -164,7 +165,7 @@ static long truncate_file(const struct descriptor *d, uint64_t size)
     struct rpc rpc;
     int rc = REMOTE_CALL(d, &rpc, FILE_TRUNCATE, file_truncate, &request, &reply);
     rpc_end(&rpc);
-    return rc;
+    return rc < 0 ? rc : shared_change(&d->file->id, SEGMENT_RESIZED, size, 0);
 }
 
 static bool writable(const struct descriptor *d)
@@ -221,6 +222,8 @@ long sys_truncate(struct thread *t, const uint64_t a[6])
     if (fits(t, a[1])) {
         rc = rpc_errno(RPC_CALL(&rpc, STORAGE, FILE_TRUNCATE, file_truncate, &cut, &cut_reply));
         rpc_end(&rpc);
+        if (rc == 0)
+            rc = shared_change(&reply.attr.id, SEGMENT_RESIZED, a[1], 0);
     } else {
         rc = -EFBIG;
     }
@@ -253,9 +256,13 @@ static long allocate(const struct descriptor *d, uint32_t mode, int64_t offset, 
         return -EFBIG;
     if (!(mode & FALLOC_FL_KEEP_SIZE) && !fits(current(), (uint64_t)end))
         return -EFBIG;
-    int rc = REMOTE_CALL(d, &rpc, FILE_ALLOCATE, file_allocate, &request, &reply);
+    int rc = shared_change(&d->file->id, SEGMENT_READ, request.offset, request.length);
+    if (rc < 0)
+        return rc;
+    rc = REMOTE_CALL(d, &rpc, FILE_ALLOCATE, file_allocate, &request, &reply);
     rpc_end(&rpc);
-    return rc;
+    return rc < 0 ? rc
+                  : shared_change(&d->file->id, SEGMENT_WRITTEN, request.offset, request.length);
 }
 
 long sys_fallocate(struct thread *t, const uint64_t a[6])
