@@ -3,7 +3,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 MESON_OPTIONS ?=
 
-.PHONY: all deps test demo bench format install docs fuzz clean
+.PHONY: all deps test soak demo bench format install docs fuzz clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -31,6 +31,10 @@ format:
 docs:
 	@python3 docs/generate_abi.py process/kernel > docs/abi.md
 	@python3 proto/generate.py reference proto/messages.def proto/errors.def > docs/wire.md
+
+# What takes minutes a test: real programs, whole test-suites.
+soak: all
+	@tools/test-summary $(BUILD) --setup soak --suite soak $(TEST_OPTIONS)
 
 # Every decoder for FUZZ_SECONDS each.
 FUZZ_SECONDS ?= 600

@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+"""Debian's own test-suites, natively and then on a rack, and the verdicts of each test compared.
+
+usage: test_suites.py ASHLAR [--drop] [--soak] [--only WORD]... [test_SUITE...]
+
+What a test says natively, as the same user on the same machine, is what it must say inside: a test
+that fails or is skipped natively is left out by that alone. A test that hangs is ended and counted;
+the others of its module run again without it. --soak takes all that each suite has, --only those
+whose name has the word.
+"""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+
+from racks import PYTHON, SH, check, main, memory_is_free  # noqa: E402
+
+SOAK = False
+ONLY = []
+EXCACHE = "32M"
+CLEAN = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/nonexistent"}
+
+
+def wanted(names, quick):
+    chosen = names if SOAK or ONLY else [n for n in names if n in quick]
+    return [n for n in chosen if not ONLY or any(word in n for word in ONLY)]
+
+
+class Ran:
+    """A command in a session of its own, of which nothing is left after its time is up."""
+
+    def __init__(self, t, argv, inside, timeout, excache=EXCACHE):
+        where = os.path.join(t.work, "inside" if inside else "natively")
+        os.makedirs(where, exist_ok=True)
+        if inside:
+            argv = [t.ashlar, "run", "--excache", excache, "--", *argv]
+        began = time.monotonic()
+        with open(os.path.join(t.runtime, "output"), "w+b") as output:
+            p = subprocess.Popen(argv, env={**CLEAN, "XDG_RUNTIME_DIR": t.runtime}, cwd=where,
+                                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                 start_new_session=True)
+            try:
+                self.code = p.wait(timeout)
+                self.late = False
+            except subprocess.TimeoutExpired:
+                os.killpg(p.pid, signal.SIGKILL)
+                self.code, self.late = p.wait(), True
+            output.seek(0)
+            self.output = output.read().decode(errors="replace")
+        self.seconds = time.monotonic() - began
+        self.where = where
+
+
+def tail(text, lines=25):
+    return "\n      ".join(["", *text.strip().splitlines()[-lines:]])
+
+
+class Comparison:
+    def __init__(self):
+        self.compared = self.left_out = 0
+        self.differences = []
+
+    def add(self, name, native, inside, passed, why=""):
+        if native not in passed:
+            self.left_out += 1
+            return
+        self.compared += 1
+        if inside != native:
+            self.differences.append(f"{name}: natively {native}, inside {inside}")
+            print(f"  DIFFERS {self.differences[-1]}{why}", flush=True)
+
+    def close(self, t):
+        print(f"  {self.compared} compared, {len(self.differences)} differ; {self.left_out} left "
+              "out, which do not pass natively", flush=True)
+        check(self.compared > 0, "nothing was compared")
+        check(not self.differences, "\n  ".join(["", *self.differences]))
+        memory_is_free(t)
+        t.call("down")
+
+
+def up(t):
+    t.call("up", "--memory", "2", "--memory-size", "2G")
+
+
+# ---- CPython ----
+
+MODULES = ["os", "posix", "subprocess", "signal", "threading", "thread", "threadsignals", "mmap",
+           "select", "selectors", "poll", "epoll", "socket", "socketserver", "asyncio", "fcntl",
+           "io", "fileio", "tempfile", "shutil", "pathlib", "time", "resource", "pty", "popen",
+           "multiprocessing_fork", "multiprocessing_spawn", "multiprocessing_forkserver",
+           "multiprocessing_main_handling", "fork1", "wait3", "wait4", "stat", "glob",
+           "ctypes", "sqlite3", "pwd", "grp", "concurrent_futures", "queue", "largefile", "gc",
+           "faulthandler", "eintr", "posixpath", "file", "ioctl", "tracemalloc", "interpreters",
+           "openpty", "ssl", "httpservers", "ftplib", "zlib", "lzma", "hashlib", "pickle"]
+QUICK_MODULES = ["os", "posix", "signal", "threading", "mmap", "select", "poll", "fcntl", "wait4"]
+
+
+def verdicts_of(t, module, inside, timeout):
+    """{test: verdict} of a module; hung tests are known by their beginning."""
+    verdicts, output, seconds = {}, "", 0
+    path = os.path.join(t.runtime, "verdicts")
+    for _ in range(6):
+        open(path, "w").close()
+        ran = Ran(t, [PYTHON, f"{HERE}/one_module.py", module, path, *verdicts], inside, timeout)
+        output += ran.output
+        seconds += ran.seconds
+        current = None
+        with open(path) as f:
+            for line in f:
+                verdict, _, name = line.strip().partition(" ")
+                current = name
+                verdicts[name] = verdict
+        if not ran.late and ran.code == 0:
+            break
+        if current is None or verdicts[current] != "begin":
+            verdicts[f"{module} as a whole"] = "hung" if ran.late else f"ended with {ran.code}"
+            break
+        verdicts[current] = "hung" if ran.late else f"ended with {ran.code}"
+    return verdicts, output, seconds
+
+
+def failure_of(output, name):
+    """What the suite printed about a test's failure."""
+    last = name.rpartition(".")[2]
+    for piece in output.split("Traceback (most recent call last):"):
+        if f"in {last}" in piece:
+            return tail(piece, 14)
+    return ""
+
+
+def python_modules(t, names):
+    up(t)
+    comparison = Comparison()
+    for name in names:
+        module = f"test.test_{name}"
+        natively, _, took = verdicts_of(t, module, False, 300)
+        inside, output, seconds = verdicts_of(t, module, True, 60 + 15 * took)
+        print(f"  {module}: {len(natively)} tests, natively {took:.1f} s, inside {seconds:.1f} s",
+              flush=True)
+        for test, verdict in natively.items():
+            comparison.add(test, verdict, inside.get(test, "not run"), ("ok",),
+                           failure_of(output, test))
+        for test, verdict in inside.items():
+            if test not in natively:
+                comparison.add(test, "ok", verdict, ("ok",))
+    comparison.close(t)
+
+
+def test_cpython(t):
+    python_modules(t, wanted(MODULES, QUICK_MODULES))
+
+
+# ---- stress-ng ----
+
+QUICK_STRESSORS = """access affinity alarm bigheap brk chdir chmod clock clone close context cpu dentry dir dirdeep
+    dup epoll eventfd exec fault fcntl fiemap fifo file-ioctl flock fork fp-error fpunch fstat full
+    futex get getdent getrandom handle hdd icache io itimer kill lease link locka lockf lockofd
+    madvise malloc mcontend memcpy mincore mmap mmapaddr mmapfixed mmapfork mmapmany mprotect mq mremap
+    msg msync mutex nanosleep null open pagemove personality pipe poll prctl procfs pthread ptrace
+    pty radixsort readahead remap rename resources rlimit seek sem sem-sysv sendfile session shm
+    shm-sysv sigabrt sigchld sigfd sigfpe sigio signal signest sigpending sigpipe sigq sigrt
+    sigsegv sigsuspend sigtrap sleep sock sockabuse sockfd sockpair splice stack stackmmap stream
+    switch symlink sysinfo tee timer timerfd tlb-shootdown udp unshare urandom utime vdso vforkmany
+    vm vm-segv wait xattr yield zero zombie""".split()
+
+
+def stressor(t, name, inside, timeout):
+    ran = Ran(t, ["stress-ng", "--verify", "--timeout", "1", "--temp-path", ".", f"--{name}", "1"],
+              inside, timeout)
+    said = re.search(r"(\S*skipp\w+.*)", ran.output)
+    if ran.late:
+        verdict = "hung"
+    elif ran.code == 0 and not said:
+        verdict = "ok"
+    else:
+        verdict = f"code {ran.code}" + (f", {said.group(1)}" if said else "")
+    return verdict, ran
+
+
+def test_stress(t):
+    up(t)
+    listed = subprocess.run(["stress-ng", "--stressors"], capture_output=True, text=True)
+    comparison = Comparison()
+    for name in wanted(listed.stdout.split(), QUICK_STRESSORS):
+        natively, _ = stressor(t, name, False, 20)
+        if natively != "ok":
+            comparison.add(name, natively, natively, ("ok",))
+            continue
+        inside, ran = stressor(t, name, True, 60)
+        comparison.add(name, natively, inside, ("ok",),
+                       f" ({ran.seconds:.1f} s)" + tail(ran.output, 12))
+    comparison.close(t)
+
+
+if __name__ == "__main__":
+    arguments = []
+    rest = iter(sys.argv[1:])
+    for argument in rest:
+        if argument == "--soak":
+            SOAK = True
+        elif argument == "--only":
+            ONLY.append(next(rest))
+        else:
+            arguments.append(argument)
+    main(dict(globals()), [sys.argv[0], *arguments])
