@@ -240,6 +240,17 @@ static void become(const struct launch *launch, const char *exec_path, const int
     _exit(error == E2BIG ? CLI_NOT_EXECUTABLE : CLI_RUN_FAILED);
 }
 
+/* Where the trace goes: NULL is standard error. */
+static int open_trace(const char *name)
+{
+    if (!name)
+        return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0)
+        cli_error("%s: %s", name, strerror(errno));
+    return fd;
+}
+
 int launch_start(struct launch *launch, const sigset_t *mask)
 {
     enum { BOOT, STATS, SEAT, LIFELINE, EXEC, TRACE, COUNT };
@@ -256,8 +267,8 @@ int launch_start(struct launch *launch, const sigset_t *mask)
     fds[EXEC] = open(exec_path, O_RDONLY | O_CLOEXEC);
     fds[EXEC] = fds[EXEC] < 0 ? fds[EXEC] : move_high(fds[EXEC]);
     fds[STATS] = make_stats();
-    if (launch->flags & BOOT_TRACE)
-        fds[TRACE] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
+    if (launch->flags & BOOT_TRACE && (fds[TRACE] = open_trace(launch->trace_name)) < 0)
+        return -EINVAL;
     if (fds[TRACE] >= 0)
         fds[TRACE] = move_high(fds[TRACE]);
 

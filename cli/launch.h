@@ -14,8 +14,9 @@ struct launch {
     /* Asked for: */
     uint64_t excache_bytes; /* 0: the node's default */
     enum boot_policy policy;
-    uint32_t flags;      /* enum boot_flags */
-    const char *program; /* absolute path */
+    uint32_t flags;         /* enum boot_flags */
+    const char *trace_name; /* where BOOT_TRACE prints; NULL: standard error */
+    const char *program;    /* absolute path */
     const char *cwd;
     char **argv;
 

@@ -27,7 +27,7 @@ static const char help[] =
     "  --excache SIZE     local memory for each of its processes (default 64M, or what is left)\n"
     "  --policy fifo|lru  which lines leave it (default lru)\n"
     "  --stats FILE       write counters there at the end, as JSON; - is standard error\n"
-    "  --trace            print what it asks for that Ashlar does not serve, on standard error\n"
+    "  --trace[=FILE]     print its system calls there, or on standard error, as strace does\n"
     "  --no-move          do not use UFFDIO_MOVE, as on kernels before 6.8\n"
     "  --rack NAME        the rack (default: ASHLAR_RACK, or \"default\" where that is up)\n"
     "  --memory N, --memory-size SIZE\n"
@@ -49,7 +49,7 @@ static const struct option options[] = {
     {"excache", required_argument, NULL, OPT_EXCACHE},
     {"policy", required_argument, NULL, OPT_POLICY},
     {"stats", required_argument, NULL, OPT_STATS},
-    {"trace", no_argument, NULL, OPT_TRACE},
+    {"trace", optional_argument, NULL, OPT_TRACE},
     {"no-move", no_argument, NULL, OPT_NO_MOVE},
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"memory-size", required_argument, NULL, OPT_MEMORY_SIZE},
@@ -81,6 +81,7 @@ static int parse(int option, const char *value, struct run *run)
         return 0;
     case OPT_TRACE:
         run->launch.flags |= BOOT_TRACE;
+        run->launch.trace_name = value;
         return 0;
     case OPT_NO_MOVE:
         run->launch.flags |= BOOT_NO_MOVE;

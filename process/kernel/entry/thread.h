@@ -70,6 +70,7 @@ struct thread {
     uint64_t start_flags, start_parent_tid, start_child_tid; /* of the clone that made it */
     struct miss_stream streams[MISS_STREAMS];
     uint32_t stream_clock;
+    uint32_t to_memory, to_storage; /* requests that it made so far; they wrap */
     uint64_t away_since_ns; /* first of the misses that the sComponent could not serve; 0: none */
 
     struct thread *next; /* in process->threads, protected by process->threads_lock */

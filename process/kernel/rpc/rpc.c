@@ -414,6 +414,7 @@ int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bul
     c->sent_size = (uint32_t)size;
     if (index >= 0)
         STAT_ADD(messages[index], 1);
+    *(c->kind == COMPONENT_MEMORY ? &current()->to_memory : &current()->to_storage) += 1;
     if (c->fd < 0 && c->kind == COMPONENT_MEMORY)
         lost(c, ASH_LOST);
     if (c->fd < 0)

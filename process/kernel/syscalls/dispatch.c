@@ -22,20 +22,24 @@ void syscall_dispatch(struct thread *t)
     bool trace = t->process->trace_fd >= 0;
     long result = -ENOSYS;
 
+    struct trace_start start;
+
     if (row) {
         STAT_ADD(syscalls[nr], 1);
         if (trace)
-            trace_call(t, nr, a);
+            trace_begin(t, nr, a, &start);
         if (row->fn)
             result = row->fn(t, a);
-        else if (trace)
-            trace_unserved(t, nr);
+        else if (row->refused)
+            result = -row->refused;
+        if (trace && !row->fn)
+            trace_unserved(t, nr, result);
     }
     /* rt_sigreturn and exec's failure paths set the registers themselves. */
     if (t->regs.orig_rax == (uint64_t)-1)
         return;
-    if (trace)
-        trace_result(t, nr, result);
+    if (trace && row)
+        trace_end(t, nr, a, result, &start);
     t->regs.rax = (uint64_t)result;
     if (restarts(result) && !__atomic_load_n(&t->pending, __ATOMIC_RELAXED)) {
         t->regs.rip -= 2;

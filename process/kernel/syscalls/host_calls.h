@@ -33,6 +33,9 @@ syscall_fn sys_poll, sys_ppoll, sys_select, sys_pselect6, sys_epoll_wait, sys_ep
 /* host_socket.c */
 syscall_fn sys_socketpair, sys_bind, sys_connect, sys_accept, sys_accept4, sys_getsockname,
     sys_getpeername, sys_setsockopt, sys_getsockopt;
+/* host_ipc.c */
+syscall_fn sys_semop, sys_semtimedop, sys_semctl, sys_msgsnd, sys_msgrcv, sys_msgctl, sys_mq_open,
+    sys_mq_unlink, sys_mq_timedsend, sys_mq_timedreceive, sys_mq_notify;
 /* host_message.c */
 syscall_fn sys_sendto, sys_recvfrom, sys_sendmsg, sys_recvmsg, sys_sendmmsg, sys_recvmmsg;
 

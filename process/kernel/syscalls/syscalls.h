@@ -20,7 +20,9 @@
 typedef long syscall_fn(struct thread *t, const uint64_t a[6]);
 
 struct syscall_row {
-    syscall_fn *fn; /* NULL: ENOSYS */
+    syscall_fn *fn;   /* NULL: refused */
+    uint16_t refused; /* the errno; 0: ENOSYS */
+    bool host;        /* the host's, with a handler of ours around it; for the trace */
     /* Arguments that a generic host call (host_row) copies in and out: see describe.h. */
     uint8_t arg[6];
     uint16_t size[6];

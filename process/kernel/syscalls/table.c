@@ -1,8 +1,10 @@
 /*
- * The system call table of x86-64: one row a call that is served; every other one is ENOSYS.
+ * The system call table of x86-64: one row for each call of Linux 6.1, served or refused
+ * (refused.def); a number that is none is ENOSYS.
  *
- * CALL: a handler of ours. HOST: the host's, arguments copied as described (describe.h); HOST_FD:
- * the same, and the result is a new descriptor. None of these sleeps.
+ * CALL: a handler of ours; VIA: one around the host's call. HOST: the host's, arguments copied as
+ * described (describe.h); HOST_FD: the same, and the result is a new descriptor. None of the last
+ * two sleeps.
  */
 #include "../entry/thread_calls.h"
 #include "../signals/signals.h"
@@ -14,9 +16,12 @@
 #include "syscalls.h"
 
 #define CALL(name)         [__NR_##name] = {.fn = sys_##name}
+#define VIA(name)          [__NR_##name] = {.fn = sys_##name, .host = true}
 #define AS(name, handler)  [__NR_##name] = {.fn = sys_##handler}
 #define HOST(name, ...)    [__NR_##name] = {.fn = host_row, ##__VA_ARGS__}
 #define HOST_FD(name, ...) [__NR_##name] = {.fn = host_row_fd, ##__VA_ARGS__}
+
+#define REFUSED(name, errno, why) [__NR_##name] = {.refused = (errno)},
 
 #define FD(i)                  .arg[i] = ARG_FD
 #define IN(i, bytes)           .arg[i] = ARG_IN, .size[i] = (bytes)
@@ -25,6 +30,7 @@
 #define OUT_COUNT(i, n, each)  .arg[i] = ARG_OUT_COUNT, .size[i] = COUNTED(n, each)
 #define OUT_RESULT(i, n, each) .arg[i] = ARG_OUT_RESULT, .size[i] = COUNTED(n, each)
 
+enum { MQ_ATTR = 64 };
 enum { TIMESPEC = 16, ITIMERSPEC = 32, RUSAGE = 144, SCHED_PARAM = 4, SIGEVENT = 64 };
 
 const char *syscall_name(uint64_t nr)
@@ -58,9 +64,9 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     CALL(exit_group),
     CALL(execve),
     CALL(execveat),
-    CALL(wait4),
-    CALL(waitid),
-    CALL(futex),
+    VIA(wait4),
+    VIA(waitid),
+    VIA(futex),
     CALL(set_tid_address),
     CALL(set_robust_list),
     CALL(get_robust_list),
@@ -122,16 +128,16 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     AS(syslog, not_permitted),
 
     /* time */
-    CALL(nanosleep),
-    CALL(clock_nanosleep),
+    VIA(nanosleep),
+    VIA(clock_nanosleep),
     HOST(clock_gettime, OUT(1, TIMESPEC)),
     HOST(clock_getres, OUT(1, TIMESPEC)),
     AS(clock_settime, not_permitted),
     HOST(gettimeofday, OUT(0, 16), OUT(1, 8)),
     AS(settimeofday, not_permitted),
     HOST(time, OUT(0, 8)),
-    CALL(adjtimex),
-    CALL(clock_adjtime),
+    VIA(adjtimex),
+    VIA(clock_adjtime),
     HOST(alarm),
     HOST(getitimer, OUT(1, 32)),
     HOST(setitimer, IN(1, 32), OUT(2, 32)),
@@ -148,24 +154,40 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     CALL(rt_sigaction),
     CALL(rt_sigprocmask),
     CALL(rt_sigpending),
-    CALL(rt_sigsuspend),
-    CALL(rt_sigtimedwait),
-    CALL(rt_sigqueueinfo),
-    CALL(rt_tgsigqueueinfo),
+    VIA(rt_sigsuspend),
+    VIA(rt_sigtimedwait),
+    VIA(rt_sigqueueinfo),
+    VIA(rt_tgsigqueueinfo),
     CALL(rt_sigreturn),
     CALL(sigaltstack),
-    CALL(pause),
-    CALL(signalfd),
-    CALL(signalfd4),
+    VIA(pause),
+    VIA(signalfd),
+    VIA(signalfd4),
     HOST(kill),
     HOST(tkill),
     HOST(tgkill),
     HOST_FD(pidfd_open),
     HOST(pidfd_send_signal, FD(0), IN(2, 128)),
 
+    /* semaphores and message queues */
+    HOST(semget),
+    VIA(semop),
+    VIA(semtimedop),
+    VIA(semctl),
+    HOST(msgget),
+    VIA(msgsnd),
+    VIA(msgrcv),
+    VIA(msgctl),
+    VIA(mq_open),
+    VIA(mq_unlink),
+    CALL(mq_timedsend),
+    CALL(mq_timedreceive),
+    CALL(mq_notify),
+    HOST(mq_getsetattr, FD(0), IN(1, MQ_ATTR), OUT(2, MQ_ATTR)),
+
     /* sockets and readiness */
     HOST_FD(socket),
-    CALL(socketpair),
+    VIA(socketpair),
     HOST(listen, FD(0)),
     HOST(shutdown, FD(0)),
     CALL(bind),
@@ -182,16 +204,16 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     CALL(recvmsg),
     CALL(sendmmsg),
     CALL(recvmmsg),
-    CALL(poll),
-    CALL(ppoll),
-    CALL(select),
-    CALL(pselect6),
+    VIA(poll),
+    VIA(ppoll),
+    VIA(select),
+    VIA(pselect6),
     HOST_FD(epoll_create),
     HOST_FD(epoll_create1),
     HOST(epoll_ctl, FD(0), FD(2), IN(3, 12)),
-    CALL(epoll_wait),
-    CALL(epoll_pwait),
-    CALL(epoll_pwait2),
+    VIA(epoll_wait),
+    VIA(epoll_pwait),
+    VIA(epoll_pwait2),
 
     /* files */
     CALL(read),
@@ -287,11 +309,11 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     CALL(splice),
     CALL(tee),
     CALL(vmsplice),
-    CALL(pipe),
-    CALL(pipe2),
-    CALL(eventfd),
-    CALL(eventfd2),
-    CALL(memfd_create),
+    VIA(pipe),
+    VIA(pipe2),
+    VIA(eventfd),
+    VIA(eventfd2),
+    VIA(memfd_create),
     CALL(name_to_handle_at),
     AS(open_by_handle_at, not_permitted),
     AS(chroot, not_permitted),
@@ -304,7 +326,16 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     AS(acct, not_permitted),
 
     /* what an ordinary user may not do either */
-    AS(reboot, not_permitted), AS(sethostname, not_permitted), AS(setdomainname, not_permitted),
-    AS(init_module, not_permitted), AS(delete_module, not_permitted), AS(iopl, not_permitted),
-    AS(ioperm, not_permitted), AS(vhangup, not_permitted),
+    AS(reboot, not_permitted),
+    AS(sethostname, not_permitted),
+    AS(setdomainname, not_permitted),
+    AS(init_module, not_permitted),
+    AS(delete_module, not_permitted),
+    AS(iopl, not_permitted),
+    AS(ioperm, not_permitted),
+    AS(vhangup, not_permitted),
+
+#include "refused.def"
+    /* 335 to 423 have no names on x86-64 */
+    [335 ... 423] = {.refused = ENOSYS},
 };
