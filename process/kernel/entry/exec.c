@@ -5,6 +5,7 @@
  * of its own but its seat: its new image joins the node like a run's first process.
  */
 #include <linux/fcntl.h>
+#include <linux/resource.h>
 
 #include "../excache/excache.h"
 #include "../files/files.h"
@@ -19,15 +20,16 @@
 #include "thread_calls.h"
 
 enum {
-    TEXTS_BYTES = 2 << 20, /* of arguments and environment, as Linux gives an 8 MiB stack */
-    TEXTS_COUNT = 1 << 17,
+    TEXTS_BYTES = 6 << 20, /* of arguments and environment, at most; see texts_room() */
+    TEXTS_LEAST = 128 * 1024,
+    TEXTS_COUNT = 1 << 19,
     TEXT_MOST = 128 * 1024, /* one of them */
 };
 
 /* What the caller passed, copied into monitor memory. */
 struct texts {
     char *bytes;
-    size_t used;
+    size_t used, room;
     const char **table; /* argv, NULL, envp, NULL */
     size_t count;
     const char **argv, **envp;
@@ -49,11 +51,21 @@ static void texts_free(struct texts *x)
     host_free(x, sizeof *x);
 }
 
+/* As on Linux: a quarter of the stack that the next program gets, within bounds. */
+static size_t texts_room(void)
+{
+    struct rlimit64 limit = {.rlim_cur = 4 * TEXTS_BYTES};
+    host_call(__NR_prlimit64, 0, RLIMIT_STACK, NULL, &limit);
+    uint64_t room = limit.rlim_cur / 4;
+    return room < TEXTS_LEAST ? TEXTS_LEAST : room > TEXTS_BYTES ? TEXTS_BYTES : room;
+}
+
 static struct texts *texts_new(void)
 {
     struct texts *x = host_alloc(sizeof *x);
     if (!x)
         return NULL;
+    x->room = texts_room();
     x->bytes = host_alloc(TEXTS_BYTES);
     x->table = host_alloc((TEXTS_COUNT + PREFIX_MAX) * sizeof *x->table);
     x->program = host_alloc(sizeof *x->program);
@@ -74,7 +86,9 @@ static long read_vector(struct texts *x, uint64_t address)
             return -EFAULT;
         if (!text)
             break;
-        size_t room = TEXTS_BYTES - x->used;
+        /* Their pointers count as well. */
+        size_t taken = x->used + x->count * sizeof(char *);
+        size_t room = taken < x->room ? x->room - taken : 0;
         long n = user_read_text(x->bytes + x->used, text, room < TEXT_MOST ? room : TEXT_MOST);
         if (n == -ENAMETOOLONG || x->count >= TEXTS_COUNT - 2)
             return -E2BIG;

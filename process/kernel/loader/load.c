@@ -21,7 +21,8 @@
 #define PIE_BASE                                                                                   \
     0x155555554000ull /* a third of the window, as Linux takes two thirds of its own               \
                        */
-#define STACK_BYTES (8ull << 20)
+#define STACK_LEAST (128ull << 10)
+#define STACK_MOST  (1ull << 30) /* where there is no limit */
 #define STACK_GUARD (1ull << 20)
 
 extern uint64_t host_auxv[64]; /* start.c: the host's, by type */
@@ -131,12 +132,21 @@ static uint64_t build_stack(struct thread *t, const char *named, const struct el
     return sp;
 }
 
+/* What RLIMIT_STACK says: the whole of it is mapped, and a line of it costs nothing unless used. */
+static uint64_t stack_bytes(void)
+{
+    struct rlimit64 limit = {.rlim_cur = STACK_MOST};
+    host_call(__NR_prlimit64, 0, RLIMIT_STACK, NULL, &limit);
+    uint64_t size = (limit.rlim_cur + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    return limit.rlim_cur >= STACK_MOST ? STACK_MOST : size < STACK_LEAST ? STACK_LEAST : size;
+}
+
 void program_load(struct thread *t, const struct program *program, const char *named,
                   const char *const *argv, const char *const *envp)
 {
     struct elf_image image, interpreter = {0};
     uint64_t stack_top = WINDOW_END - LINE_SIZE - random_lines(18);
-    uint64_t stack_size = STACK_BYTES;
+    uint64_t stack_size = stack_bytes();
 
     mm.stack_limit = stack_size;
     mm.mmap_top = stack_top - stack_size - STACK_GUARD - random_lines(16);

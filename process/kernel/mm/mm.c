@@ -279,6 +279,19 @@ static bool covered(struct vpn first, struct vpn end)
     return true;
 }
 
+void mm_usage(uint64_t *lines, uint64_t *data_lines)
+{
+    *lines = *data_lines = 0;
+    rwlock_read(&mm.lock);
+    for (uint32_t i = 0; i < mm.vma_count; i++) {
+        const struct vma *v = &mm.vmas[i];
+        *lines += v->end.n - v->first.n;
+        if (v->prot & PROT_WRITE && v->name != VMA_STACK)
+            *data_lines += v->end.n - v->first.n;
+    }
+    rwlock_read_end(&mm.lock);
+}
+
 bool mm_covered(uint64_t address, uint64_t length)
 {
     struct vpn first, end;

@@ -100,6 +100,9 @@ long mm_remap(uint64_t from, uint64_t old_length, uint64_t new_length, int flags
 /* MADV_DONTNEED. */
 long mm_discard(uint64_t address, uint64_t length);
 long mm_brk(uint64_t to);
+/* How many lines are mapped in all, and how many of them are the program's to write but for stacks
+   (RLIMIT_AS, RLIMIT_DATA). */
+void mm_usage(uint64_t *lines, uint64_t *data_lines);
 /* Whether a range is mapped without a hole. */
 bool mm_covered(uint64_t address, uint64_t length);
 /* Bit 0 of out[i] tells whether line first + i is resident; -ENOMEM where one is not mapped. */

@@ -26,7 +26,9 @@ long limit_values(struct thread *t, unsigned resource, uint64_t out[2]);
 syscall_fn sys_sysinfo;
 /* host_process.c */
 syscall_fn sys_prctl, sys_arch_prctl, sys_capget, sys_capset, sys_personality, sys_set_robust_list,
-    sys_get_robust_list, sys_not_permitted, sys_sched_setattr;
+    sys_get_robust_list, sys_not_permitted, sys_sched_setattr, sys_getrandom;
+/* other_process.c */
+syscall_fn sys_ptrace, sys_process_vm_readv, sys_process_vm_writev, sys_pidfd_getfd;
 /* host_poll.c */
 syscall_fn sys_poll, sys_ppoll, sys_select, sys_pselect6, sys_epoll_wait, sys_epoll_pwait,
     sys_epoll_pwait2;

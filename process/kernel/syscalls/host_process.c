@@ -16,10 +16,9 @@ static int dumpable = 1;
 
 static long set_name(struct thread *t, uint64_t at)
 {
-    char name[COMM_SIZE];
-    if (user_read_some(name, at, sizeof name) == 0)
+    char name[COMM_SIZE] = {0};
+    if (user_read_text(name, at, COMM_SIZE - 1) == -EFAULT)
         return -EFAULT;
-    name[COMM_SIZE - 1] = 0;
     if (t->main)
         text_copy(t->process->name, sizeof t->process->name, name);
     return host_call(__NR_prctl, PR_SET_NAME, name);
@@ -49,6 +48,7 @@ long sys_prctl(struct thread *t, const uint64_t a[6])
         return get_name(a[1]);
     case PR_GET_PDEATHSIG:
     case PR_GET_CHILD_SUBREAPER:
+    case PR_GET_TSC:
         return get_int((long)a[0], a[1]);
     case PR_SET_DUMPABLE:
         if (a[1] > 1)
@@ -76,6 +76,17 @@ long sys_prctl(struct thread *t, const uint64_t a[6])
     case PR_GET_THP_DISABLE:
     case PR_GET_SPECULATION_CTRL:
         return host_call(__NR_prctl, a[0], a[1], a[2], a[3], a[4]);
+    case PR_MCE_KILL:
+    case PR_MCE_KILL_GET:
+        return host_call(__NR_prctl, a[0], a[1], a[2], a[3], a[4]);
+    case PR_SET_TSC: /* the monitor reads the counter, too */
+        return a[1] == PR_TSC_ENABLE ? 0 : -EINVAL;
+    case PR_GET_TIMING:
+        return PR_TIMING_STATISTICAL;
+    case PR_SET_TIMING:
+        return a[1] == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
+    case PR_GET_TID_ADDRESS:
+        return user_write(a[1], &t->clear_child_tid, sizeof t->clear_child_tid);
     case PR_SET_MM:
         return -EPERM;
     default: /* among them seccomp and dispatch, which the monitor itself stands on */
@@ -108,6 +119,8 @@ static long capabilities(long call, const uint64_t a[6])
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
     if (user_read(&head, a[0], sizeof head) < 0)
         return -EFAULT;
+    if (call == __NR_capset && head.pid != 0 && head.pid != (int)host_call(__NR_gettid))
+        return -EPERM;
     size_t size = head.version == _LINUX_CAPABILITY_VERSION_1 ? sizeof data[0] : sizeof data;
     if (call == __NR_capset && user_read(data, a[1], size) < 0)
         return -EFAULT;
@@ -160,6 +173,28 @@ long sys_get_robust_list(struct thread *t, const uint64_t a[6])
     return user_write(a[1], &t->robust_list, sizeof t->robust_list);
 }
 
+/* In pieces of the bounce memory; a signal ends it after one, as it does on Linux. */
+long sys_getrandom(struct thread *t, const uint64_t a[6])
+{
+    uint8_t *bounce = thread_bounce(t);
+    uint64_t size = a[1] < INT32_MAX ? a[1] : INT32_MAX, done = 0;
+    if (!bounce)
+        return -ENOMEM;
+    do {
+        uint64_t n = size - done < BOUNCE_SIZE ? size - done : BOUNCE_SIZE;
+        long got = host_call(__NR_getrandom, bounce, n, a[2]);
+        if (got < 0)
+            return done ? (long)done : got;
+        size_t put = user_write_some(a[0] + done, bounce, (size_t)got);
+        done += put;
+        if (put < (size_t)got)
+            return done ? (long)done : -EFAULT;
+        if ((uint64_t)got < n || t->pending)
+            break;
+    } while (done < size);
+    return (long)done;
+}
+
 long sys_not_permitted(struct thread *t, const uint64_t a[6])
 {
     (void)t;
@@ -172,6 +207,8 @@ long sys_sched_setattr(struct thread *t, const uint64_t a[6])
 {
     uint32_t words[64] = {0};
     (void)t;
+    if (!a[1] || (int)a[0] < 0 || a[2])
+        return -EINVAL;
     if (user_read(words, a[1], sizeof words[0]) < 0)
         return -EFAULT;
     uint32_t size = words[0] ? words[0] : 48; /* SCHED_ATTR_SIZE_VER0 */

@@ -111,7 +111,7 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     HOST(uname, OUT(0, 390)),
     CALL(sysinfo),
     HOST(getcpu, OUT(0, 4), OUT(1, 4)),
-    HOST(getrandom, OUT_RESULT(0, 1, 1)),
+    CALL(getrandom),
     HOST(sched_yield),
     HOST(sched_getaffinity, OUT_RESULT(2, 1, 1)),
     HOST(sched_setaffinity, IN_COUNT(2, 1, 1)),
@@ -125,6 +125,9 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     CALL(sched_setattr),
     HOST(sched_getattr, OUT_COUNT(1, 2, 1)),
     HOST(membarrier),
+    CALL(ptrace),
+    CALL(process_vm_readv),
+    CALL(process_vm_writev),
     AS(syslog, not_permitted),
 
     /* time */
@@ -167,6 +170,7 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     HOST(tkill),
     HOST(tgkill),
     HOST_FD(pidfd_open),
+    CALL(pidfd_getfd),
     HOST(pidfd_send_signal, FD(0), IN(2, 128)),
 
     /* semaphores and message queues */
