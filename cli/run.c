@@ -29,6 +29,7 @@ static const char help[] =
     "  --stats FILE       write counters there at the end, as JSON; - is standard error\n"
     "  --trace[=FILE]     print its system calls there, or on standard error, as strace does\n"
     "  --no-move          do not use UFFDIO_MOVE, as on kernels before 6.8\n"
+    "  --no-rewrite       leave call sites as they are: every system call is dispatched\n"
     "  --rack NAME        the rack (default: ASHLAR_RACK, or \"default\" where that is up)\n"
     "  --memory N, --memory-size SIZE\n"
     "                     mComponents of a rack that is started for this run (default 1)\n\n"
@@ -41,6 +42,7 @@ enum {
     OPT_STATS,
     OPT_TRACE,
     OPT_NO_MOVE,
+    OPT_NO_REWRITE,
     OPT_MEMORY,
     OPT_MEMORY_SIZE,
 };
@@ -51,6 +53,7 @@ static const struct option options[] = {
     {"stats", required_argument, NULL, OPT_STATS},
     {"trace", optional_argument, NULL, OPT_TRACE},
     {"no-move", no_argument, NULL, OPT_NO_MOVE},
+    {"no-rewrite", no_argument, NULL, OPT_NO_REWRITE},
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"memory-size", required_argument, NULL, OPT_MEMORY_SIZE},
     CLI_COMMON_OPTIONS,
@@ -85,6 +88,9 @@ static int parse(int option, const char *value, struct run *run)
         return 0;
     case OPT_NO_MOVE:
         run->launch.flags |= BOOT_NO_MOVE;
+        return 0;
+    case OPT_NO_REWRITE:
+        run->launch.flags |= BOOT_NO_REWRITE;
         return 0;
     case OPT_MEMORY:
         return cli_count(value, &run->plan.memory);

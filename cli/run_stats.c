@@ -66,6 +66,9 @@ int run_stats_write(FILE *out, int stats_fd, const struct run_figures *f)
     static struct run_stats s;
     if (pread(stats_fd, &s, sizeof s, 0) != sizeof s || s.size_bytes != sizeof s)
         return -EINVAL;
+    uint64_t calls = 0;
+    for (int i = 0; i < STATS_SYSCALLS; i++)
+        calls += s.syscalls[i];
     const struct {
         const char *name;
         uint64_t value;
@@ -82,6 +85,8 @@ int run_stats_write(FILE *out, int stats_fd, const struct run_figures *f)
         {"peak_resident_bytes", f->peak_resident_bytes},
         {"peak_lines", s.peak_lines},
         {"write_protect_faults", s.write_protect_faults},
+        {"dispatched_calls", s.dispatched_calls},
+        {"rewritten_calls", calls > s.dispatched_calls ? calls - s.dispatched_calls : 0},
         {"processes", s.processes},
         {"wall_ns", f->wall_ns},
         {"user_us", f->user_us},

@@ -26,6 +26,7 @@ struct run_stats {
     uint64_t rescued;              /* lines taken back on their way out */
     uint64_t write_protect_faults; /* first writes to a clean line */
     uint64_t peak_lines;           /* most lines resident in one process at a time */
+    uint64_t dispatched_calls;     /* of `syscalls`: those that came by a signal */
     uint64_t processes;            /* ever started in the run */
     uint64_t miss_ns[STATS_MISS_BUCKETS];
     uint64_t messages[OP_COUNT]; /* requests sent by the processes, by wire_op_index() */

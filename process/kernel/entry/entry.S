@@ -1,8 +1,10 @@
 /*
  * Ways in and out of the monitor.
  *
- * In: the SIGSYS handler (sigsys.c) has stored the application's registers in thread->regs and made
- * the host resume at syscall_entry with the stack pointer at the kernel stack's top.
+ * In by dispatch: the SIGSYS handler (sigsys.c) has stored the application's registers in
+ * thread->regs and made the host resume at syscall_entry with the stack pointer at the kernel
+ * stack's top. In by a stub (stubs.h): fast_entry does the same from where the program is; a signal
+ * that arrives there finds the monitor interrupted, as it does on the way after it.
  * Out: thread_return restores them all but rcx and r11, which hold rip and rflags as after a real
  * system call. Nothing here or in the C that it calls touches vector registers (the whole binary is
  * built with -mgeneral-regs-only), so the application's survive.
@@ -17,6 +19,8 @@
  */
 #define R(n)      (8 * (n))(%rdi)
 #define PENDING   152
+#define SELF      168
+#define UNWANTED  0x40500 /* AC, DF, TF: the monitor runs without them */
 #define STACK_TOP 32768
 
         .text
@@ -33,9 +37,50 @@ syscall_entry:
         mov     %rsp, %rbx
         sub     $STACK_TOP, %rbx
         mov     %rbx, %rdi
+        call    syscall_dispatched
+        mov     %rbx, %rdi
+        jmp     thread_return
+
+/*
+ * From a stub: rcx is the address to return to, r11 is free, gs holds the thread, everything else
+ * is the application's. Its stack is not touched.
+ */
+        .globl fast_entry
+fast_entry:
+        mov     %rsp, %gs:8*18
+        mov     %gs:SELF, %r11
+        lea     STACK_TOP(%r11), %rsp
+        pushfq
+        testl   $UNWANTED, (%rsp)
+        jnz     2f
+1:      mov     %r15, 8*0(%r11)
+        mov     %r14, 8*1(%r11)
+        mov     %r13, 8*2(%r11)
+        mov     %r12, 8*3(%r11)
+        mov     %rbp, 8*4(%r11)
+        mov     %rbx, 8*5(%r11)
+        mov     %r10, 8*7(%r11)
+        mov     %r9, 8*8(%r11)
+        mov     %r8, 8*9(%r11)
+        movq    $-38, 8*10(%r11)
+        mov     %rcx, 8*11(%r11)
+        mov     %rdx, 8*12(%r11)
+        mov     %rsi, 8*13(%r11)
+        mov     %rdi, 8*14(%r11)
+        mov     %rax, 8*15(%r11)
+        mov     %rcx, 8*16(%r11)
+        mov     %r11, %rbx
+        popq    %rax
+        mov     %rax, 8*6(%rbx)
+        mov     %rax, 8*17(%rbx)
+        mov     %rbx, %rdi
         call    syscall_dispatch
         mov     %rbx, %rdi
-        /* fall through */
+        jmp     thread_return
+2:      pushq   (%rsp)
+        andl    $~UNWANTED, (%rsp)
+        popfq
+        jmp     1b
 
 /* rdi: thread. The kernel stack is empty from here on. */
         .globl thread_return, exit_begin, exit_end, exit_restart

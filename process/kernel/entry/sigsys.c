@@ -12,10 +12,12 @@
 #include <asm/ucontext.h>
 
 #include "../host/host.h"
+#include "rewrite.h"
 #include "sigsys.h"
 #include "thread.h"
 
 _Static_assert(offsetof(struct thread, pending) == 152, "entry.S");
+_Static_assert(offsetof(struct thread, self) == 168, "entry.S");
 _Static_assert(offsetof(struct regs, orig_rax) == 8 * 15, "entry.S");
 _Static_assert(offsetof(struct regs, rsp) == 8 * 18, "entry.S");
 _Static_assert(sizeof(struct thread) < 4096, "the kernel stack begins above it");
@@ -47,6 +49,7 @@ void entry_sigsys(int signal, void *info, void *ucontext)
         c->ax = (uint64_t)-ENOSYS;
         return;
     }
+    uint64_t from_stub = rewrite_return_of(c->ip);
     t->regs = (struct regs){
         .r15 = c->r15,
         .r14 = c->r14,
@@ -64,7 +67,7 @@ void entry_sigsys(int signal, void *info, void *ucontext)
         .rsi = c->si,
         .rdi = c->di,
         .orig_rax = c->ax,
-        .rip = c->ip,
+        .rip = from_stub ? from_stub : c->ip,
         .rflags = c->flags,
         .rsp = c->sp,
     };

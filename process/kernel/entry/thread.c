@@ -5,10 +5,11 @@
 #include "../host/host.h"
 #include "../host/lock.h"
 #include "process.h"
+#include "rewrite.h"
 #include "sigsys.h"
 #include "thread.h"
 
-#define SS_AUTODISARM_OFF 0
+void fast_entry(void); /* entry.S */
 
 struct host_stack {
     void *base;
@@ -30,6 +31,8 @@ struct thread *thread_new(struct process *process, struct mm *mm)
     struct thread *t = (struct thread *)block;
     t->process = process;
     t->mm = mm;
+    t->entry = fast_entry;
+    t->self = t;
     t->altstack_flags = 2; /* SS_DISABLE */
     return t;
 }
@@ -81,4 +84,5 @@ void thread_arm(struct thread *t)
         rc = sigsys_arm();
     if (rc < 0)
         host_die("this kernel cannot catch system calls (Syscall User Dispatch, error %ld)", -rc);
+    rewrite_arm(t);
 }

@@ -50,10 +50,13 @@ struct thread {
        handler, read by entry.S just before blocking and before returning to the application. */
     uint32_t pending;
     uint32_t alive;          /* host tid; the host clears it and wakes when the thread is gone */
+    void (*entry)(void);     /* never changes; where stubs jump to, through %gs */
+    struct thread *self;     /* never changes; for entry.S */
     struct process *process; /* never changes */
     struct mm *mm;           /* never changes */
     int tid;                 /* never changes; read by others */
     bool main;               /* the process's first thread */
+    bool owns_gs;            /* %gs is what the application set; owner thread only */
 
     /* Owner thread only: */
     uint64_t sigmask;       /* as the application set it; bit n-1 is signal n */

@@ -69,6 +69,30 @@ void excache_forget(struct vpn first, struct vpn end)
     }
 }
 
+bool excache_is_clean(struct vpn page)
+{
+    const uint32_t *word = line_word_if_any(page);
+    return word && (*word & LINE_STATE_MASK) == LINE_CLEAN;
+}
+
+void excache_drop_clean(struct vpn first, struct vpn end)
+{
+    evict_reap();
+    for (uint64_t n = first.n; n < end.n; n++) {
+        uint32_t *word = line_word_if_any((struct vpn){n});
+        if (!word) {
+            n |= VREGION_LINES - 1; /* nothing of this vRegion was ever here */
+            continue;
+        }
+        uint32_t state = *word & LINE_STATE_MASK, remote = *word & LINE_REMOTE;
+        if (state != LINE_CLEAN && state != LINE_STAGED)
+            continue;
+        forget_line(word);
+        *word |= remote;
+        uffd_drop(n << LINE_SHIFT, LINE_SIZE);
+    }
+}
+
 void excache_moved(struct vpn from, struct vpn to, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) {

@@ -51,6 +51,12 @@ void excache_forget(struct vpn first, struct vpn end);
 void excache_moved(struct vpn from, struct vpn to, uint64_t count);
 /* Writes back and drops every resident line of [first, end): they become unreadable. */
 void excache_flush_out(struct vpn first, struct vpn end);
+/*
+ * Whether a line is resident and clean; drops those of [first, end) that are, or that are on their
+ * way out: the owner has them. mm.lock is held for writing.
+ */
+bool excache_is_clean(struct vpn page);
+void excache_drop_clean(struct vpn first, struct vpn end);
 /* Waits until no write-back is in flight. mm.lock is held for writing. */
 void excache_quiesce(void);
 /* In a fork child: every resident line is write-protected again. */

@@ -9,6 +9,7 @@
 #include <linux/time_types.h>
 
 #include "../entry/process.h"
+#include "../entry/rewrite.h"
 #include "../entry/thread.h"
 #include "../host/host.h"
 #include "../mm/shared.h"
@@ -187,7 +188,7 @@ static int result_of(uint8_t kind)
  */
 static int install(struct run *run, const struct msg_line_fetch_reply *reply, bool write)
 {
-    const uint8_t *data = reply->data;
+    uint8_t *data = (uint8_t *)reply->data; /* in the connection's buffer: ours until rpc_end */
     uint32_t n = least(run->count, reply->kinds_size);
     int rc = 0;
 
@@ -200,6 +201,8 @@ static int install(struct run *run, const struct msg_line_fetch_reply *reply, bo
                !(write && i + same == run->fault))
             same++;
         if (kind == LINE_DATA) {
+            for (uint32_t j = 0; j < same && !writable; j++)
+                rewrite_apply((struct vpn){run->first.n + i + j}, data + ((size_t)j << LINE_SHIFT));
             rc = uffd_copy(at, data, (uint64_t)same << LINE_SHIFT, !writable);
             data += (size_t)same << LINE_SHIFT;
         } else if (kind == LINE_ZERO) {

@@ -8,6 +8,7 @@
 #include <linux/mman.h>
 #include <linux/resource.h>
 
+#include "../entry/rewrite.h"
 #include "../entry/thread.h"
 #include "../host/host.h"
 #include "../mm/mm.h"
@@ -18,9 +19,6 @@
 
 #define MAP_FIXED     0x10
 #define MAP_NORESERVE 0x4000
-#define PIE_BASE                                                                                   \
-    0x155555554000ull /* a third of the window, as Linux takes two thirds of its own               \
-                       */
 #define STACK_LEAST (128ull << 10)
 #define STACK_MOST  (1ull << 30) /* where there is no limit */
 #define STACK_GUARD (1ull << 20)
@@ -81,10 +79,12 @@ static uint32_t make_auxv(struct process *p, const struct elf_image *image, uint
                            {AT_EXECFN, name},
                            {AT_PLATFORM, platform}};
     uint32_t n = 0;
+    /* Who would set %gs by an instruction is to ask with arch_prctl. */
+    const uint64_t hidden = rewrite_uses_gs() ? HWCAP2_FSGSBASE : 0;
     for (uint32_t i = 0; i < sizeof from_host / sizeof from_host[0]; i++) {
         if (from_host[i] < 64 && host_auxv[from_host[i]]) {
             p->auxv[n++] = from_host[i];
-            p->auxv[n++] = host_auxv[from_host[i]];
+            p->auxv[n++] = host_auxv[from_host[i]] & ~(from_host[i] == AT_HWCAP2 ? hidden : 0);
         }
     }
     for (uint32_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
@@ -153,7 +153,7 @@ void program_load(struct thread *t, const struct program *program, const char *n
     check(mm_map(stack_top - stack_size, stack_size, PROT_READ | PROT_WRITE,
                  MAP_FIXED | MAP_NORESERVE, NULL, 0, VMA_STACK),
           "its stack", program);
-    check(elf_map(&program->file, PIE_BASE + random_lines(20), &image), "its segments", program);
+    check(elf_map(&program->file, PIE_BASE + random_lines(18), &image), "its segments", program);
     mm.brk_start = mm.brk =
         ((image.end + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1)) + random_lines(10);
     if (program->has_interpreter)

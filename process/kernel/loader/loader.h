@@ -29,6 +29,10 @@ struct arguments {
     char *text;          /* room for prefix texts */
     size_t text_size, text_used;
 };
+/* Where programs that are position-independent go, and up to 1 GiB above: a third of the window, as
+   Linux takes two thirds of its own. */
+#define PIE_BASE 0x155555554000ull
+
 enum { SCRIPT_DEPTH = 5, PREFIX_MAX = 3 * SCRIPT_DEPTH };
 int program_examine(const char *path, const char *named, struct program *program,
                     struct arguments *arguments) __attribute__((warn_unused_result));

@@ -8,6 +8,8 @@
  */
 #include <linux/mman.h>
 
+#include "../entry/rewrite.h"
+#include "../entry/stubs.h"
 #include "../excache/excache.h"
 #include "../files/files.h"
 #include "../host/host.h"
@@ -27,7 +29,8 @@ static bool lines_of(uint64_t address, uint64_t length, struct vpn *first, struc
     if (length == 0 || length > WINDOW_END || address & (LINE_SIZE - 1))
         return false;
     length = (length + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
-    if (address < WINDOW_START || address > WINDOW_END || length > WINDOW_END - address)
+    if (address < WINDOW_START || address > WINDOW_END || length > WINDOW_END - address ||
+        stubs_reserved(address, address + length))
         return false;
     *first = vpn_of(address);
     *end = vpn_of(address + length);
@@ -160,6 +163,7 @@ void mm_unmap_locked(struct vpn first, struct vpn end, bool tell)
     if (vmas_free(first, end))
         return;
     excache_forget(first, end);
+    rewrite_forget(first, end);
     uffd_unmap(first, end);
     for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
         struct vpn low = later(mm.vmas[i].first, first), high = earlier(mm.vmas[i].end, end);
@@ -190,7 +194,7 @@ int mm_place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struc
     if (!first->n)
         return -ENOMEM;
     *end = (struct vpn){first->n + count};
-    return 0;
+    return stubs_reserved(vpn_address(*first), vpn_address(*end)) ? -ENOMEM : 0;
 }
 
 static long map_locked(struct vpn first, struct vpn end, int prot, struct vma_file *file,
@@ -337,6 +341,8 @@ long mm_protect(uint64_t address, uint64_t length, int prot)
             rc = -EACCES;
     if (rc == 0 && !(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
         excache_flush_out(first, end);
+    if (rc == 0 && prot & PROT_WRITE)
+        rewrite_restore(first, end);
     if (rc == 0)
         rc = uffd_protect(first, end, prot);
     if (rc == 0) {
@@ -390,6 +396,7 @@ static long relocate(struct vpn first, struct vpn end, struct vpn to)
             return rc;
     } else {
         excache_quiesce();
+        rewrite_restore(first, end);
         long rc = uffd_relocate(vpn_address(first), count << LINE_SHIFT, vpn_address(to));
         if (rc < 0)
             return rc;

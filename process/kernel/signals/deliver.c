@@ -18,6 +18,7 @@
 #include "signals.h"
 
 #include "../entry/process.h"
+#include "../entry/rewrite.h"
 #include "../entry/sigsys.h"
 #include "../excache/excache.h"
 #include "../host/host.h"
@@ -77,6 +78,7 @@ static void deliver_to_frame(struct thread *t, struct ucontext *uc,
     struct sigcontext *c = &uc->uc_mcontext;
     struct fp_area fp = fp_of_frame(c);
     int signal = (int)info->words[0];
+    c->rip = rewrite_program_rip(c->rip);
     if (forced) {
         force(t, c, fp, info);
     } else {
@@ -183,7 +185,8 @@ void on_fault(int signal, siginfo_t *info, void *ucontext)
                                                    : SEGV_MAPERR;
     }
     if (!in_monitor(c->rip)) {
-        deliver_to_frame(t, uc, &bytes, true);
+        if (!rewrite_fault(t, signal, c->rip))
+            deliver_to_frame(t, uc, &bytes, true);
     } else if (c->rip >= (uint64_t)user_copy_begin && c->rip < (uint64_t)user_copy_end) {
         c->rip = (uint64_t)user_copy_fault;
     } else if (signal != SIGTRAP) { /* which a program that steps itself causes on the way out */

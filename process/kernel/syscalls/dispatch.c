@@ -5,12 +5,20 @@
  * signals_deliver decides with the handler's flags. Where none waits (the host was interrupted by a
  * stop, say) the call simply begins again.
  */
+#include "../entry/rewrite.h"
 #include "syscalls.h"
 #include "trace.h"
 
 static bool restarts(long result)
 {
     return result == -ERESTARTSYS || result == -ERESTARTNOHAND || result == -513;
+}
+
+void syscall_dispatched(struct thread *t)
+{
+    STAT_ADD(dispatched_calls, 1);
+    rewrite_dispatched(t);
+    syscall_dispatch(t);
 }
 
 void syscall_dispatch(struct thread *t)

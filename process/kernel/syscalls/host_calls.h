@@ -25,8 +25,9 @@ long limit_values(struct thread *t, unsigned resource, uint64_t out[2]);
 /* proc/machine.c */
 syscall_fn sys_sysinfo;
 /* host_process.c */
-syscall_fn sys_prctl, sys_arch_prctl, sys_capget, sys_capset, sys_personality, sys_set_robust_list,
-    sys_get_robust_list, sys_not_permitted, sys_sched_setattr, sys_getrandom;
+syscall_fn sys_getpid, sys_gettid, sys_prctl, sys_arch_prctl, sys_capget, sys_capset,
+    sys_personality, sys_set_robust_list, sys_get_robust_list, sys_not_permitted, sys_sched_setattr,
+    sys_getrandom;
 /* other_process.c */
 syscall_fn sys_ptrace, sys_process_vm_readv, sys_process_vm_writev, sys_pidfd_getfd;
 /* host_poll.c */

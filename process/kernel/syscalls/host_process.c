@@ -4,6 +4,7 @@
 #include <linux/personality.h>
 #include <linux/prctl.h>
 
+#include "../entry/rewrite.h"
 #include "host_calls.h"
 
 enum { COMM_SIZE = 16, ROBUST_HEAD_SIZE = 24 };
@@ -13,6 +14,19 @@ enum { COMM_SIZE = 16, ROBUST_HEAD_SIZE = 24 };
  * begins with 1, as on Linux.
  */
 static int dumpable = 1;
+
+/* Both are fixed for as long as the thread and the process live: no host call. */
+long sys_getpid(struct thread *t, const uint64_t a[6])
+{
+    (void)a;
+    return t->process->pid;
+}
+
+long sys_gettid(struct thread *t, const uint64_t a[6])
+{
+    (void)a;
+    return t->tid;
+}
 
 static long set_name(struct thread *t, uint64_t at)
 {
@@ -94,18 +108,33 @@ long sys_prctl(struct thread *t, const uint64_t a[6])
     }
 }
 
-/* %fs and %gs hold the application's bases while the monitor runs too: it uses neither. */
+/* A program that wants %gs gets it, and its calls are dispatched from then on (entry/rewrite.h). */
+static long set_gs(struct thread *t, uint64_t base)
+{
+    if (base == 0 && !t->owns_gs)
+        return 0;
+    long result = host_call(__NR_arch_prctl, ARCH_SET_GS, base);
+    if (result < 0)
+        return result;
+    t->owns_gs = true;
+    rewrite_give_up_gs();
+    return 0;
+}
+
+/* %fs holds the application's base while the monitor runs too. */
 long sys_arch_prctl(struct thread *t, const uint64_t a[6])
 {
-    (void)t;
     switch ((int)a[0]) {
-    case ARCH_SET_FS:
     case ARCH_SET_GS:
+        return set_gs(t, a[1]);
+    case ARCH_SET_FS:
         return host_call(__NR_arch_prctl, a[0], a[1]);
     case ARCH_GET_FS:
     case ARCH_GET_GS: {
         uint64_t base = 0;
-        long result = host_call(__NR_arch_prctl, a[0], &base);
+        long result = 0;
+        if ((int)a[0] == ARCH_GET_FS || t->owns_gs)
+            result = host_call(__NR_arch_prctl, a[0], &base);
         return result < 0 ? result : user_write(a[1], &base, sizeof base);
     }
     default:

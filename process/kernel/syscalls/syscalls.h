@@ -35,6 +35,8 @@ const char *syscall_name(uint64_t nr);
 
 /* Serves t->regs.orig_rax and sets t->regs.rax. Called by entry.S on the kernel stack. */
 void syscall_dispatch(struct thread *t);
+/* The same for a call that came by a signal: its site may be rewritten first. */
+void syscall_dispatched(struct thread *t);
 
 /* -EINTR from a host call as a restartable result: -ERESTARTSYS where `result` is -EINTR. */
 static inline long restartable(long result)
