@@ -24,10 +24,10 @@ enum form { FORM_NONE, FORM_MOV, FORM_SHORT };
 struct site {
     uint64_t at;   /* of its first patched instruction */
     uint32_t nr;   /* FORM_MOV: the call */
-    uint16_t cave; /* FORM_SHORT: the no-op, as an offset in the same line */
+    uint16_t cave; /* FORM_SHORT: the padding, as an offset in the same line */
     uint8_t form;
-    uint8_t no_op_bytes;
-    uint16_t next; /* of the same chain: index + 1 */
+    uint8_t no_op_bytes; /* of the padding: a no-op's length; 0: breakpoint instructions */
+    uint16_t next;       /* of the same chain: index + 1 */
 };
 
 static struct {
@@ -100,14 +100,35 @@ static uint32_t no_op_bytes(const uint8_t *p, uint32_t room)
     return 0;
 }
 
+/* Whether the padding between two functions begins at `at`: breakpoint instructions to the end of a
+   16-byte block, enough for a jump. */
+static bool is_break_run(const uint8_t *line, uint32_t at)
+{
+    uint32_t end = (at | 15) + 1;
+    if (end - at < MOV_BYTES)
+        return false;
+    for (uint32_t i = at; i < end; i++)
+        if (line[i] != 0xcc)
+            return false;
+    return true;
+}
+
+/* Where in the line the jump of a short site to its stub is. */
+static uint32_t long_jump_of(const struct site *s)
+{
+    return s->cave + (s->no_op_bytes ? SYSCALL_BYTES : 0u);
+}
+
 /* Whether the line has at the site what the site was made of. */
 static bool is_original(const struct site *s, const uint8_t *line)
 {
     const uint8_t *at = line + (s->at & (LINE_SIZE - 1));
     if (s->form == FORM_MOV)
         return at[0] == 0xb8 && memcmp(at + 1, &s->nr, sizeof s->nr) == 0;
-    return memcmp(at, "\x0f\x05", SYSCALL_BYTES) == 0 &&
-           no_op_bytes(line + s->cave, LINE_SIZE - s->cave) == s->no_op_bytes;
+    if (memcmp(at, "\x0f\x05", SYSCALL_BYTES) != 0)
+        return false;
+    return s->no_op_bytes ? no_op_bytes(line + s->cave, LINE_SIZE - s->cave) == s->no_op_bytes
+                          : is_break_run(line, s->cave);
 }
 
 static void patch(const struct site *s, uint8_t *line)
@@ -120,10 +141,12 @@ static void patch(const struct site *s, uint8_t *line)
         put_jump(line + offset, s->at, stub);
         return;
     }
-    uint32_t jump = s->cave + SYSCALL_BYTES;
+    uint32_t jump = long_jump_of(s);
     put_jump(line + jump, s->at - offset + jump, stub);
-    line[s->cave] = 0xeb;
-    line[s->cave + 1] = (uint8_t)(s->no_op_bytes - SYSCALL_BYTES);
+    if (s->no_op_bytes) {
+        line[s->cave] = 0xeb;
+        line[s->cave + 1] = (uint8_t)(s->no_op_bytes - SYSCALL_BYTES);
+    }
     line[offset] = 0xeb;
     line[offset + 1] = (uint8_t)(jump - (offset + SYSCALL_BYTES));
 }
@@ -137,22 +160,24 @@ void rewrite_apply(struct vpn page, uint8_t *line)
 
 /* ---- new sites ---- */
 
-/* The no-op nearest to the syscall at `offset`, which no other site uses (it would not look like
-   one); its length, or 0. */
-static uint32_t find_no_op(const uint8_t *line, uint32_t offset, uint16_t *cave)
+/* Finds padding for a short site at `offset`; used padding does not look like any. */
+static bool find_padding(const uint8_t *line, uint32_t offset, struct site *s)
 {
-    uint32_t from = offset > SHORT_REACH ? offset - SHORT_REACH : 0;
+    uint32_t from = offset > SHORT_REACH ? offset - SHORT_REACH : 1;
     uint32_t to = offset + SHORT_REACH < LINE_SIZE ? offset + SHORT_REACH : LINE_SIZE;
-    for (uint32_t at = from ? from : 1; at + NO_OP_LEAST <= to; at++) {
-        if (line[at - 1] == 0x66 || line[at - 1] == 0x2e)
-            continue; /* it may have begun before */
-        uint32_t bytes = no_op_bytes(line + at, to - at);
-        if (bytes) {
-            *cave = (uint16_t)at;
-            return bytes;
-        }
+    for (uint32_t at = from; at + MOV_BYTES <= to; at++) {
+        uint8_t before = line[at - 1];
+        s->cave = (uint16_t)at;
+        s->no_op_bytes = 0;
+        if (is_break_run(line, at))
+            return true;
+        if (before == 0x66 || before == 0x2e) /* a no-op here may have begun before */
+            continue;
+        s->no_op_bytes = (uint8_t)no_op_bytes(line + at, to - at);
+        if (s->no_op_bytes)
+            return true;
     }
-    return 0;
+    return false;
 }
 
 /* What kind of site the call at `address` of the line is. */
@@ -168,8 +193,7 @@ static struct site classify(const uint8_t *line, uint64_t address, uint64_t nr)
             return s;
     }
     s.at = address;
-    s.no_op_bytes = (uint8_t)find_no_op(line, offset, &s.cave);
-    s.form = s.no_op_bytes ? FORM_SHORT : FORM_NONE;
+    s.form = find_padding(line, offset, &s) ? FORM_SHORT : FORM_NONE;
     return s;
 }
 
@@ -182,7 +206,7 @@ static void rewrite_line(struct vpn page, uint64_t address, uint64_t nr)
     struct site s = classify(edited, address, nr);
     if (s.form == FORM_NONE)
         return;
-    jump = s.form == FORM_MOV ? s.at + MOV_BYTES : at + s.cave + NO_OP_LEAST;
+    jump = s.form == FORM_MOV ? s.at + MOV_BYTES : at + long_jump_of(&s) + MOV_BYTES;
     int stub = stub_make(jump, s.form == FORM_MOV ? (long)nr : -1, address + SYSCALL_BYTES);
     if (stub < 0)
         return;
@@ -257,7 +281,7 @@ uint64_t rewrite_program_rip(uint64_t rip)
     for (uint16_t i = *chain_of(page); i; i = rewrites.sites[i - 1].next) {
         const struct site *s = &rewrites.sites[i - 1];
         if (s->form == FORM_SHORT && page_of(s) == page &&
-            (page << LINE_SHIFT) + s->cave + SYSCALL_BYTES == rip)
+            (page << LINE_SHIFT) + long_jump_of(s) == rip)
             result = s->at;
     }
     rwlock_read_end(&mm.lock);
