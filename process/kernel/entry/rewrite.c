@@ -232,7 +232,8 @@ static bool rewrite_site(uint64_t address, uint64_t nr)
     bool settled = true;
     rwlock_write(&mm.lock);
     const struct vma *vma = mm_find(page);
-    if (rewrites.on && vma && vma->file && (vma->prot & PROT_EXEC) && !(vma->prot & PROT_WRITE)) {
+    if (rewrites.on && vma && vma->file && !vma_shared(vma) && (vma->prot & PROT_EXEC) &&
+        !(vma->prot & PROT_WRITE)) {
         settled = excache_is_clean(page);
         if (settled)
             rewrite_line(page, address, nr);

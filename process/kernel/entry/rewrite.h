@@ -7,12 +7,13 @@
  * forms, both of which leave every instruction of the program where it was, so that no thread can
  * be inside what is patched, and a return address or a signal's frame never lies in it:
  *
- *   mov    mov $nr,%eax; syscall: a jump takes the place of the mov exactly. The syscall stays: who
- *          jumps to it, or was stopped before it, is dispatched, and so is a restarted call.
- *   short  a two-byte jump takes the place of the syscall exactly. It leads to a long no-op of the
- *          compiler's padding within reach, which becomes a two-byte jump over its own rest (still
- * a no-op to who runs into it) and, in that rest, the jump to the stub. Breakpoint
- *          instructions between functions will do too.
+ * - mov: where `mov $nr,%eax` stands before the syscall, a jump takes the place of the mov exactly.
+ *   The syscall stays: who jumps to it, or was stopped before it, is dispatched, and so is a
+ *   restarted call.
+ * - short: a two-byte jump takes the place of the syscall exactly. It leads to a long no-op of the
+ *   compiler's padding within reach, which becomes a two-byte jump over its own rest (still a no-op
+ *   to who runs into it) and, in that rest, the jump to the stub. Breakpoint instructions between
+ *   functions will do too.
  *
  * A site is rewritten when it has been dispatched SITE_DISPATCHES times: then it has cost about
  * what rewriting costs.
