@@ -89,9 +89,8 @@ static void put_locked(struct file *file)
 }
 
 int files_get(struct files *files, struct file_id id, uint64_t version, const char *path,
-              struct file **out)
+              uint64_t deadline_ms, struct file **out)
 {
-    uint64_t deadline_ms = clock_ms() + BACKING_TIMEOUT_MS;
     struct timespec deadline = deadline_timespec(deadline_ms);
     int rc = 0;
     pthread_mutex_lock(&files->lock);
@@ -111,11 +110,9 @@ int files_get(struct files *files, struct file_id id, uint64_t version, const ch
         f->hold = rc == 0 ? FILE_HELD : FILE_FREE;
         pthread_cond_broadcast(&files->changed);
     }
-    if (rc < 0)
-        put_locked(f);
     pthread_mutex_unlock(&files->lock);
     *out = f;
-    return rc;
+    return 0;
 }
 
 void file_put(struct file *file)

@@ -2,7 +2,8 @@
  * Files: what vmas and cached pages refer to, one object for each (file_id, version).
  *
  * Who has a `struct file *` for longer than a call holds a reference. While there are references
- * the file is held open at the sComponent; some time after the last one went it is released there.
+ * the file is held open at the sComponent, if that could be asked; some time after the last one
+ * went it is released there.
  */
 #ifndef ASHLAR_MEMORY_FILE_H
 #define ASHLAR_MEMORY_FILE_H
@@ -54,9 +55,13 @@ int files_init(struct files *files, struct backing backing) __attribute__((warn_
 /* No references are left then. */
 void files_free(struct files *files);
 
-/* Finds or makes the file, held at the sComponent (which may take a message), with a reference. */
+/*
+ * Finds or makes the file, with a reference, and has it held at the sComponent (which may take a
+ * message). Where that does not succeed by the deadline the file is there all the same, and the
+ * next files_get() tries again; reading it opens it too. -ENOMEM.
+ */
 int files_get(struct files *files, struct file_id id, uint64_t version, const char *path,
-              struct file **out) __attribute__((warn_unused_result));
+              uint64_t deadline_ms, struct file **out) __attribute__((warn_unused_result));
 
 /* For who has a reference already. */
 static inline void file_ref(struct file *file)

@@ -6,13 +6,13 @@
  *
  * Messages and copies: each request has one reply, sent with one system call. LINE_FETCH sends
  * lines from their frames (no copy, no allocation) and makes a message of its own only where a
- * file's page is not cached; LINE_WRITE copies each line once (space.c). MAP_FILE makes one
- * message, to hold the file, where no other mapping of it is known.
+ * file's page is not cached; LINE_WRITE copies each line once (space.c). Mapping a file
+ * makes one message, see changes.c.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "memory.h"
+#include "changes.h"
 
 /* A request being answered. A handler returns a negative status to refuse it with; else it has
    answered, with `sent` what the answer's sending returned. */
@@ -173,6 +173,13 @@ static int grant_vregions(struct call *call)
     return rc < 0 ? rc : 0;
 }
 
+#define CHANGES(request)                                                                           \
+    {                                                                                              \
+        .ops = (request).ops, .ops_count = (request).ops_count, .files = (request).files,          \
+        .files_count = (request).files_count, .paths = (request).paths,                            \
+        .paths_size = (request).paths_size                                                         \
+    }
+
 static int apply_ops(struct call *call)
 {
     struct msg_space_ops request;
@@ -180,48 +187,14 @@ static int apply_ops(struct call *call)
     int rc = DECODE(call, space_ops, &request);
     if (rc < 0)
         return rc;
-    if (request.ops_count > OPS_MAX)
-        return ASH_TOO_BIG;
     rc = find_space(call, request.asid, &space);
     if (rc < 0)
         return rc;
-    for (uint32_t i = 0; i < request.ops_count && rc == 0; i++)
-        rc = space_apply(space, &request.ops[i]);
+    struct changes changes = CHANGES(request);
+    rc = changes_apply(call->memory, space, &changes);
     space_put(space);
     struct msg_space_ops_reply reply = {.free_bytes = free_bytes(call->memory)};
     return rc < 0 ? rc : ANSWER(call, space_ops, &reply);
-}
-
-static int map_file(struct call *call)
-{
-    struct msg_map_file request;
-    struct msg_map_file_reply reply = {};
-    struct space *space;
-    struct file *file;
-    int rc = DECODE(call, map_file, &request);
-    if (rc < 0)
-        return rc;
-    if (strlen(request.path) >= PATH_LIMIT)
-        return ASH_TOO_BIG;
-    if (request.offset % LINE_SIZE)
-        return -EINVAL;
-    rc = find_space(call, request.asid, &space);
-    if (rc < 0)
-        return rc;
-    rc = files_get(&call->memory->files, request.file, request.version, request.path, &file);
-    if (rc < 0) {
-        /* The sComponent's own errors go on; those of reaching it would be taken for ours. */
-        if (rc < -4095 && rc != ASH_STALE_FILE)
-            rc = -EIO;
-    } else {
-        uint64_t file_end =
-            request.file_bytes / LINE_SIZE + (request.file_bytes % LINE_SIZE ? 1 : 0);
-        rc = space_map_file(space, request.first, request.count, request.prot, file,
-                            request.offset / LINE_SIZE, file_end);
-        file_put(file);
-    }
-    space_put(space);
-    return rc < 0 ? rc : ANSWER(call, map_file, &reply);
 }
 
 /* ---- lines ---- */
@@ -252,7 +225,11 @@ static int fetch_lines(struct call *call)
     rc = find_space(call, request.asid, &space);
     if (rc < 0)
         return rc;
-    rc = space_fetch(space, request.first, request.count, &fetch);
+    struct changes changes = CHANGES(request);
+    if (changes.ops_count)
+        rc = changes_apply(call->memory, space, &changes);
+    if (rc == 0)
+        rc = space_fetch(space, request.first, request.count, &fetch);
     space_put(space);
     if (rc < 0)
         return rc;
@@ -288,15 +265,10 @@ static int write_lines(struct call *call)
 enum { FIRST_OP = OP_SPACE_CREATE };
 
 static int (*const handlers[])(struct call *) = {
-    [OP_SPACE_CREATE - FIRST_OP] = space_create,
-    [OP_SPACE_CLONE - FIRST_OP] = clone_space,
-    [OP_SPACE_DESTROY - FIRST_OP] = destroy_space,
-    [OP_SPACE_RESET - FIRST_OP] = reset_space,
-    [OP_VREGION_GRANT - FIRST_OP] = grant_vregions,
-    [OP_SPACE_OPS - FIRST_OP] = apply_ops,
-    [OP_MAP_FILE - FIRST_OP] = map_file,
-    [OP_LINE_FETCH - FIRST_OP] = fetch_lines,
-    [OP_LINE_WRITE - FIRST_OP] = write_lines,
+    [OP_SPACE_CREATE - FIRST_OP] = space_create,    [OP_SPACE_CLONE - FIRST_OP] = clone_space,
+    [OP_SPACE_DESTROY - FIRST_OP] = destroy_space,  [OP_SPACE_RESET - FIRST_OP] = reset_space,
+    [OP_VREGION_GRANT - FIRST_OP] = grant_vregions, [OP_SPACE_OPS - FIRST_OP] = apply_ops,
+    [OP_LINE_FETCH - FIRST_OP] = fetch_lines,       [OP_LINE_WRITE - FIRST_OP] = write_lines,
     [OP_SPACE_STAT - FIRST_OP] = stat_space,
 };
 

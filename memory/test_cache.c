@@ -27,7 +27,9 @@ static struct world *world_new(uint32_t frame_count)
     assert_int_equal(frames_init(&w->frames, frame_count * (uint64_t)LINE_SIZE), 0);
     assert_int_equal(cache_init(&w->cache, &w->frames), 0);
     assert_int_equal(files_init(&w->files, backing), 0);
-    assert_int_equal(files_get(&w->files, some_id, 1, "/some/file", &w->file), 0);
+    assert_int_equal(
+        files_get(&w->files, some_id, 1, "/some/file", clock_ms() + BACKING_TIMEOUT_MS, &w->file),
+        0);
     return w;
 }
 
@@ -180,10 +182,12 @@ static void a_file_is_held_while_referred_to(void **state)
 {
     struct world *w = world_new(1024);
     struct file *again, *other;
-    assert_int_equal(files_get(&w->files, some_id, 1, "/some/file", &again), 0);
+    assert_int_equal(
+        files_get(&w->files, some_id, 1, "/some/file", clock_ms() + BACKING_TIMEOUT_MS, &again), 0);
     assert_ptr_equal(again, w->file);
     assert_int_equal(atomic_load(&w->backing.holds), 1);
-    assert_int_equal(files_get(&w->files, some_id, 2, "/some/file", &other), 0);
+    assert_int_equal(
+        files_get(&w->files, some_id, 2, "/some/file", clock_ms() + BACKING_TIMEOUT_MS, &other), 0);
     assert_ptr_not_equal(other, w->file); /* another version is another file */
     file_put(other);
     file_put(again);
@@ -197,7 +201,9 @@ static void a_file_is_held_while_referred_to(void **state)
     files_tidy(&w->files, clock_ms() + FILE_IDLE_MS);
     assert_int_equal(atomic_load(&w->backing.releases), 2);
     assert_int_equal(w->files.count, 1); /* its pages stay, and are found when it is mapped again */
-    assert_int_equal(files_get(&w->files, some_id, 1, "/some/file", &w->file), 0);
+    assert_int_equal(
+        files_get(&w->files, some_id, 1, "/some/file", clock_ms() + BACKING_TIMEOUT_MS, &w->file),
+        0);
     assert_int_equal(atomic_load(&w->backing.holds), 3);
     int reads = atomic_load(&w->backing.reads);
     expect_page(w, 1);
@@ -216,9 +222,14 @@ static void a_file_that_cannot_be_held(void **state)
     struct world *w = world_new(1024);
     struct file *file;
     atomic_store(&w->backing.failing, ASH_STALE_FILE);
-    assert_int_equal(files_get(&w->files, some_id, 9, "/gone", &file), ASH_STALE_FILE);
+    assert_int_equal(
+        files_get(&w->files, some_id, 9, "/gone", clock_ms() + BACKING_TIMEOUT_MS, &file), 0);
     files_tidy(&w->files, clock_ms() + FILE_IDLE_MS);
-    assert_int_equal(w->files.count, 1);
+    assert_int_equal(w->files.count, 2);
+    file_put(file);
+    files_tidy(&w->files, clock_ms() + FILE_IDLE_MS);
+    assert_int_equal(w->files.count, 1); /* nothing was held, so nothing is released */
+    assert_int_equal(atomic_load(&w->backing.releases), 0);
     world_free(w);
 }
 

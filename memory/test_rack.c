@@ -116,8 +116,9 @@ struct net_conn *rack_component(struct rack *rack)
 
 struct net_conn *rack_process(struct rack *rack, struct asid asid)
 {
-    return connect_to(rack, rack->memory,
-                      &(struct msg_bind){.scope = SCOPE_PROCESS, .asid = asid, .run_id = 1, .writable = ""});
+    return connect_to(
+        rack, rack->memory,
+        &(struct msg_bind){.scope = SCOPE_PROCESS, .asid = asid, .run_id = 1, .writable = ""});
 }
 
 struct net_conn *rack_storage(struct rack *rack)
@@ -193,19 +194,21 @@ int ask_op(struct net_conn *conn, struct asid asid, uint8_t kind, uint64_t first
 }
 
 int ask_map_file(struct net_conn *conn, struct asid asid, uint64_t first, uint64_t count,
-                 const struct file_attr *attr, uint64_t offset, const char *path)
+                 const struct file_attr *attr, uint64_t file_line, const char *path)
 {
-    struct msg_map_file request = {.asid = asid,
-                                   .first = {first},
-                                   .count = count,
-                                   .prot = 1,
-                                   .file = attr->id,
-                                   .version = (uint64_t)attr->mtime_s,
-                                   .offset = offset,
-                                   .file_bytes = attr->size_bytes,
-                                   .path = path};
-    struct msg_map_file_reply reply;
-    return NET_CALL(conn, MAP_FILE, map_file, &request, &reply, RACK_TIMEOUT_MS);
+    struct vm_op op = {
+        .kind = VM_OP_MAP_FILE, .prot = 1, .first = {first}, .count = count, .to = {file_line}};
+    struct mapped_file file = {
+        .id = attr->id, .version = (uint64_t)attr->mtime_s, .size_bytes = attr->size_bytes};
+    struct msg_space_ops request = {.asid = asid,
+                                    .ops = &op,
+                                    .ops_count = 1,
+                                    .files = &file,
+                                    .files_count = 1,
+                                    .paths = (const uint8_t *)path,
+                                    .paths_size = (uint32_t)strlen(path) + 1};
+    struct msg_space_ops_reply reply;
+    return NET_CALL(conn, SPACE_OPS, space_ops, &request, &reply, RACK_TIMEOUT_MS);
 }
 
 int ask_write(struct net_conn *conn, struct asid asid, uint64_t first, uint32_t count,

@@ -40,7 +40,7 @@ int ask_stat(struct net_conn *conn, struct asid asid, struct msg_space_stat_repl
 int ask_grant(struct net_conn *conn, struct asid asid, uint32_t first, uint32_t count);
 int ask_op(struct net_conn *conn, struct asid asid, uint8_t kind, uint64_t first, uint64_t count);
 int ask_map_file(struct net_conn *conn, struct asid asid, uint64_t first, uint64_t count,
-                 const struct file_attr *attr, uint64_t offset, const char *path);
+                 const struct file_attr *attr, uint64_t file_line, const char *path);
 /* Writes `count` lines from `first`, with stamps stamp, stamp + 1... Returns the lines stored. */
 int ask_write(struct net_conn *conn, struct asid asid, uint64_t first, uint32_t count,
               uint64_t stamp);

@@ -51,7 +51,9 @@ static struct world *world_new(uint64_t frame_count)
     assert_int_equal(cache_init(&w->cache, &w->frames), 0);
     assert_int_equal(files_init(&w->files, backing), 0);
     assert_int_equal(spaces_init(&w->registry, &w->frames), 0);
-    assert_int_equal(files_get(&w->files, (struct file_id){1, 2, 3}, 1, "/f", &w->file), 0);
+    assert_int_equal(files_get(&w->files, (struct file_id){1, 2, 3}, 1, "/f",
+                               clock_ms() + BACKING_TIMEOUT_MS, &w->file),
+                     0);
     for (int s = 0; s < SPACES; s++) {
         assert_int_equal(spaces_create(&w->registry, home, 1, &w->spaces[s]), 0);
         grant(w->spaces[s]);

@@ -25,7 +25,8 @@
 /* One frame on the wire. The largest carries FETCH_MAX_LINES lines and their description. */
 #define FETCH_MAX_LINES   64u           /* lines in one LINE_FETCH reply */
 #define WRITE_MAX_LINES   64u           /* lines in one LINE_WRITE */
-#define OPS_MAX           256u          /* vm_op records in one SPACE_OPS */
+#define OPS_MAX           256u          /* vm_op records in one SPACE_OPS or LINE_FETCH */
+#define OPS_FILES_MAX     8u            /* files that these map */
 #define GRANT_MAX          1024u /* vRegions in one VREGION_GRANT */
 #define FILE_IO_MAX       (256u * 1024) /* data bytes in one FILE_READ or FILE_WRITE */
 #define PATH_LIMIT        4096u         /* bytes of a path, with its final NUL where it has one */
@@ -50,6 +51,8 @@
 /* A memory monitor waits this long for an sComponent: less than MEMORY_TIMEOUT_MS, or its clients
    would take it for lost. */
 #define BACKING_TIMEOUT_MS 1000u
+/* For it to keep the files open that one request maps, before their first lines are asked for. */
+#define HOLD_TIMEOUT_MS   250u
 #define GLOBAL_TIMEOUT_MS 2000u
 #define NODE_TIMEOUT_MS   3000u
 

@@ -50,6 +50,7 @@ enum vm_op_kind {
     VM_OP_PROTECT = 3,
     VM_OP_REMAP = 4,   /* moves [first, first + count) to `to`, replacing what was there */
     VM_OP_DISCARD = 5, /* MADV_DONTNEED: lines go back to zero or to the file's content */
+    VM_OP_MAP_FILE = 6, /* a private view of a file; replaces what was there */
 };
 
 enum line_kind {

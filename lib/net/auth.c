@@ -13,13 +13,13 @@
 #include "conn.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "../util/clock.h"
+#include "../util/hmac.h"
+
+_Static_assert(PROOF_SIZE == HMAC_SIZE, "a proof is a code");
 
 struct transcript {
     char label[14];
@@ -29,26 +29,19 @@ struct transcript {
 
 static const char server_label[] = "ashlar server", client_label[] = "ashlar client";
 
-static int prove(const struct net_key *key, struct transcript *t, const char label[14],
-                 uint8_t proof[PROOF_SIZE])
+static void prove(const struct net_key *key, struct transcript *t, const char label[14],
+                  uint8_t proof[PROOF_SIZE])
 {
-    unsigned size = 0;
     memcpy(t->label, label, sizeof t->label);
-    if (!HMAC(EVP_sha256(), key->bytes, sizeof key->bytes, (const unsigned char *)t, sizeof *t,
-              proof, &size) ||
-        size != PROOF_SIZE)
-        return -EIO;
-    return 0;
+    hmac_sha256(key->bytes, sizeof key->bytes, t, sizeof *t, proof);
 }
 
 static int check(const struct net_key *key, struct transcript *t, const char label[14],
                  const uint8_t proof[PROOF_SIZE])
 {
     uint8_t right[PROOF_SIZE];
-    int rc = prove(key, t, label, right);
-    if (rc == 0 && CRYPTO_memcmp(right, proof, PROOF_SIZE) != 0)
-        rc = ASH_AUTH;
-    return rc;
+    prove(key, t, label, right);
+    return hmac_equal(right, proof) ? 0 : ASH_AUTH;
 }
 
 static int make_nonce(uint8_t nonce[NONCE_SIZE])
@@ -90,9 +83,8 @@ int auth_client(struct net_conn *conn, const struct net_key *key, const struct m
 
     struct msg_proof proof;
     struct msg_proof_reply accepted;
-    rc = prove(key, &t, client_label, proof.proof);
-    if (rc == 0)
-        rc = NET_CALL(conn, PROOF, proof, &proof, &accepted, remaining(began_ms, timeout_ms));
+    prove(key, &t, client_label, proof.proof);
+    rc = NET_CALL(conn, PROOF, proof, &proof, &accepted, remaining(began_ms, timeout_ms));
     if (rc < 0)
         return rc;
     conn->frame_limit = FRAME_MAX;
@@ -147,10 +139,9 @@ int auth_server(struct net_conn *conn, const struct net_key *key, struct compone
     struct msg_hello_reply welcome = {.version = t.version};
     memcpy(t.client_nonce, hello.nonce, NONCE_SIZE);
     rc = make_nonce(t.server_nonce);
-    if (rc == 0)
-        rc = prove(key, &t, server_label, welcome.proof);
     if (rc < 0)
         return rc;
+    prove(key, &t, server_label, welcome.proof);
     memcpy(welcome.nonce, t.server_nonce, NONCE_SIZE);
     rc = NET_REPLY(conn, &frame, hello, &welcome);
     if (rc < 0)

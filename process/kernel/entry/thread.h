@@ -75,6 +75,7 @@ struct thread {
     uint32_t stream_clock;
     uint32_t to_memory, to_storage; /* requests that it made so far; they wrap */
     uint64_t away_since_ns; /* first of the misses that the sComponent could not serve; 0: none */
+    uint64_t unanswered;    /* the line that was missed, where the answer ended before it */
 
     struct thread *next; /* in process->threads, protected by process->threads_lock */
 };

@@ -12,13 +12,15 @@
 #include "../entry/rewrite.h"
 #include "../entry/thread.h"
 #include "../host/host.h"
+#include "../mm/changes.h"
 #include "../mm/shared.h"
 #include "slots.h"
 
 enum {
-    FILE_RUN = 16,     /* lines fetched at once of a mapped file */
-    ZERO_RUN_MAX = 16, /* p-local lines made at once */
-    FILL_AGAIN = 1,    /* beside enum excache_result: the line itself did not come, repeat */
+    FILE_RUN = 16,             /* lines fetched at once of a mapped file */
+    WINDOWED_BYTES = 16 << 20, /* size of the largest file that is fetched by windows */
+    ZERO_RUN_MAX = 16,         /* p-local lines made at once */
+    FILL_AGAIN = 1, /* beside enum excache_result: the line itself did not come, repeat */
     FILL_AWAY = SHARED_AWAY, /* the sComponent behind a mapped file did not answer */
     RETRY_MS = 20,
 };
@@ -92,6 +94,58 @@ static uint32_t run_wanted(uint32_t n, const struct vma *vma, uint32_t most)
     return n ? n : 1;
 }
 
+static bool readable(const struct vma *vma)
+{
+    return !vma_shared(vma) && vma->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+/* Whether a view of the same file goes on from a to b. */
+static bool goes_on(const struct vma *a, const struct vma *b)
+{
+    return a->end.n == b->first.n && readable(b) && b->file && a->file &&
+           a->file->id.inode == b->file->id.inode && a->file->id.device == b->file->id.device &&
+           a->file->version == b->file->version;
+}
+
+/*
+ * A program or library is a row of views of one file, of which little is sequential: while half of
+ * the cache is free, a miss there brings the whole window of FETCH_MAX_LINES around it, across the
+ * views. Not of a large file: more of that would be left unused.
+ */
+static bool window_of(const struct vma *vma, struct vpn page, struct vpn *low, struct vpn *high)
+{
+    const struct vma *from = vma, *to = vma;
+    if (!vma->file || vma->file->size_bytes > WINDOWED_BYTES ||
+        __atomic_load_n(&ex.free_count, __ATOMIC_RELAXED) < ex.budget / 2 ||
+        ex.budget / 16 < FETCH_MAX_LINES)
+        return false;
+    while (from > mm.vmas && readable(from - 1) && goes_on(from - 1, from))
+        from--;
+    while (to + 1 < mm.vmas + mm.vma_count && goes_on(to, to + 1))
+        to++;
+    uint64_t start = page.n - (page.n - from->first.n) % FETCH_MAX_LINES;
+    uint64_t end = start + FETCH_MAX_LINES;
+    uint64_t table = page.n / VREGION_LINES * VREGION_LINES;
+    *low = (struct vpn){start > table ? start : table};
+    *high = (struct vpn){end < to->end.n ? end : to->end.n};
+    if (high->n > table + VREGION_LINES)
+        high->n = table + VREGION_LINES;
+    return true;
+}
+
+/* The `wanted` lines from a miss on, upwards or downwards, within its vma and line table. */
+static void span_of(const struct vma *vma, struct vpn page, uint32_t wanted, bool down,
+                    struct vpn *low, struct vpn *high)
+{
+    uint64_t in_table = page.n % VREGION_LINES;
+    *low = page;
+    *high = (struct vpn){page.n + 1};
+    if (down)
+        low->n -= least(wanted - 1, least(page.n - vma->first.n, in_table));
+    else
+        high->n = page.n + least(wanted, least(vma->end.n - page.n, VREGION_LINES - in_table));
+}
+
 /* Claims one more line for a run; it must be in the same condition: absent, and remote or not. */
 static bool claim_like(uint32_t *word, uint32_t remote)
 {
@@ -105,29 +159,26 @@ static bool claim_like(uint32_t *word, uint32_t remote)
 }
 
 /*
- * Extends the run, whose one line is claimed, upwards or downwards within the vma and the line
- * table, and gets a slot for each line; the run is cut to the slots there are.
+ * Extends the run, whose one line is claimed, to [low, high) as far as lines can be claimed, first
+ * downwards, and gets a slot for each; the run is cut to the slots there are.
  */
-static void run_extend(struct run *run, const struct vma *vma, uint32_t wanted, bool down)
+static void run_extend(struct run *run, struct vpn low, struct vpn high)
 {
-    uint32_t remote = run->words[0] & LINE_REMOTE, in_table = run->first.n % VREGION_LINES;
-    uint64_t room = down ? least(run->first.n - vma->first.n, in_table) + 1ull
-                         : least(vma->end.n - run->first.n, VREGION_LINES - in_table);
-    uint32_t got;
+    uint32_t remote = run->words[0] & LINE_REMOTE, wanted = (uint32_t)(high.n - low.n), got;
 
-    wanted = least(wanted, room);
     evict_make_room(wanted);
     while ((got = slots_take(wanted, run->slots)) == 0)
         evict_make_room(1);
-    for (run->count = 1; run->count < got; run->count++) {
-        if (!claim_like(down ? run->words - 1 : run->words + run->count, remote))
-            break;
-        if (down) {
-            run->words--;
-            run->first.n--;
-            run->fault++;
-        }
+    run->count = 1;
+    while (run->count < got && run->first.n > low.n && claim_like(run->words - 1, remote)) {
+        run->words--;
+        run->first.n--;
+        run->fault++;
+        run->count++;
     }
+    while (run->count < got && run->first.n + run->count < high.n &&
+           claim_like(run->words + run->count, remote))
+        run->count++;
     for (uint32_t i = run->count; i < got; i++)
         slot_free(run->slots[i]);
 }
@@ -197,8 +248,10 @@ static int install(struct run *run, const struct msg_line_fetch_reply *reply, bo
         uint8_t kind = reply->kinds[i];
         bool writable = write && i == run->fault;
         uint64_t at = vpn_address(run->first) + ((uint64_t)i << LINE_SHIFT);
-        while (i + same < n && reply->kinds[i + same] == kind && kind == LINE_DATA && !writable &&
-               !(write && i + same == run->fault))
+        /* The host copies into one mapping at a time. */
+        uint64_t room = mm_find((struct vpn){run->first.n + i})->end.n - (run->first.n + i);
+        while (i + same < n && same < room && reply->kinds[i + same] == kind && kind == LINE_DATA &&
+               !writable && !(write && i + same == run->fault))
             same++;
         if (kind == LINE_DATA) {
             for (uint32_t j = 0; j < same && !writable; j++)
@@ -239,14 +292,15 @@ static int fill_fetch(struct run *run, bool write)
     struct msg_line_fetch request = {.asid = mm.asid, .first = run->first, .count = run->count};
     struct msg_line_fetch_reply reply;
 
-    mm_flush();
+    bool changes = changes_send_with(&request);
     int rc = rpc_begin(&rpc, COMPONENT_MEMORY);
     if (rc == 0)
         rc = msg_line_fetch_encode(&request, rpc.request, RPC_REQUEST_MAX);
     if (rc >= 0)
         rc = rpc_post(&rpc, OP_LINE_FETCH, rc, NULL, 0);
     if (rc == 0) {
-        evict_ahead(run->count);
+        if (!changes)
+            evict_ahead(run->count);
         rc = rpc_wait(&rpc);
     }
     if (rc == 0)
@@ -256,6 +310,8 @@ static int fill_fetch(struct run *run, bool write)
     if (rc < 0)
         host_die("the mComponent did not deliver the line at %lx (error %d)",
                  vpn_address(run->first), -rc);
+    if (changes)
+        changes_sent();
     STAT_ADD(lines_fetched, least(run->count, reply.kinds_size));
     rc = install(run, &reply, write);
     rpc_end(&rpc);
@@ -267,20 +323,25 @@ static int fill(struct thread *t, const struct vma *vma, struct vpn page, uint32
                 bool write)
 {
     struct run run = {.first = page, .words = word};
+    struct vpn low, high;
     bool fetch = vma->file || *word & LINE_REMOTE, down;
     int rc = EXCACHE_OK;
 
     struct miss_stream *stream = stream_of(t, page, &down);
     uint32_t most = fetch ? FETCH_MAX_LINES : ZERO_RUN_MAX;
-    run_extend(&run, vma, run_wanted(stream->run, vma, most), down);
+    if (!fetch || page.n == t->unanswered || !window_of(vma, page, &low, &high))
+        span_of(vma, page, run_wanted(stream->run, vma, most), down, &low, &high);
+    run_extend(&run, low, high);
     stream->above = run.first.n + run.count;
     stream->below = run.first.n - 1;
     if (fetch)
         rc = fill_fetch(&run, write);
     else
         fill_p_local(&run, write);
-    if (rc == FILL_AGAIN) /* the run was answered in part: the next miss asks for this line first */
+    if (rc == FILL_AGAIN) { /* the run was answered in part: next, this line is asked for first */
         stream->run = 0;
+        t->unanswered = page.n;
+    }
     return rc == FILL_AGAIN ? EXCACHE_OK : rc;
 }
 

@@ -2,6 +2,7 @@
 #include "release.h"
 
 #include "../host/host.h"
+#include "../mm/mm.h"
 #include "../rpc/rpc.h"
 
 struct releases *releases_new(void)
@@ -41,6 +42,7 @@ static void send(const struct file_id *files, uint32_t count)
     struct msg_file_release request = {.files = files, .files_count = count};
     struct msg_file_release_reply reply;
     struct rpc rpc;
+    mm_flush_files(); /* the home is to have what it maps open before this process lets go */
     (void)!RPC_CALL(&rpc, STORAGE, FILE_RELEASE, file_release, &request, &reply);
     rpc_end(&rpc);
 }

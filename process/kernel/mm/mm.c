@@ -2,9 +2,7 @@
  * Changes of the address space; see mm.h.
  *
  * Each change: take mm.lock for writing, check, change the host mapping, the vma array and the line
- * words, post the operation for the home. Only a file mapping waits for the home's answer.
- * Messages: none for anonymous changes (they ride ahead of the next fetch or write-back, up to
- * OPS_MAX in one message, plus one VREGION_GRANT for each new GiB of addresses); one for a file.
+ * words, post the operation for the home. Messages: none, see changes.h.
  */
 #include <linux/mman.h>
 
@@ -13,7 +11,7 @@
 #include "../excache/excache.h"
 #include "../files/files.h"
 #include "../host/host.h"
-#include "../rpc/rpc.h"
+#include "changes.h"
 #include "shared.h"
 #include "vmas.h"
 
@@ -43,107 +41,11 @@ void mm_init(struct asid asid, uint64_t memory_bytes, uint64_t excache_bytes, in
     mm.asid = asid;
     mm.memory_bytes = memory_bytes;
     mm.vmas = host_alloc((VMA_MAX + 2) * sizeof *mm.vmas);
-    mm.ops = host_alloc(OPS_MAX * sizeof *mm.ops);
-    mm.vregions = host_alloc(VREGION_COUNT / 8);
-    host_assert(mm.vmas && mm.ops && mm.vregions);
+    host_assert(mm.vmas);
+    changes_init();
     mm.uffd = uffd_open(&mm.can_move, &mm.can_share);
     mm.can_move = mm.can_move && !no_move;
     excache_init(excache_bytes, policy);
-}
-
-/* ---- what is posted to the home ---- */
-
-static void grant(uint32_t first, uint32_t count)
-{
-    struct rpc rpc;
-    struct msg_vregion_grant request = {.asid = mm.asid, .first = first, .count = count};
-    struct msg_vregion_grant_reply reply;
-    int rc = RPC_CALL(&rpc, MEMORY, VREGION_GRANT, vregion_grant, &request, &reply);
-    rpc_end(&rpc);
-    if (rc < 0)
-        host_die("the home mComponent grants no vRegion %u+%u: out of memory (error %d)", first,
-                 count, -rc);
-    for (uint32_t i = first; i < first + count; i++)
-        mm.vregions[i / 8] |= (uint8_t)(1 << i % 8);
-}
-
-/* Asks for the vRegions of [first, end) that are not granted yet. ops_lock is held. */
-static void grant_missing(struct vpn first, struct vpn end)
-{
-    uint32_t at = (uint32_t)(first.n / VREGION_LINES);
-    uint32_t last = (uint32_t)((end.n - 1) / VREGION_LINES);
-    while (at <= last) {
-        uint32_t run = 0;
-        while (at + run <= last && run < 1024 &&
-               !(mm.vregions[(at + run) / 8] >> (at + run) % 8 & 1))
-            run++;
-        if (run)
-            grant(at, run);
-        at += run + 1;
-    }
-}
-
-static void flush_locked(void)
-{
-    for (uint32_t i = 0; i < mm.ops_count; i++) {
-        const struct vm_op *op = &mm.ops[i];
-        if (op->kind == VM_OP_MAP)
-            grant_missing(op->first, (struct vpn){op->first.n + op->count});
-        if (op->kind == VM_OP_REMAP)
-            grant_missing(op->to, (struct vpn){op->to.n + op->count});
-    }
-    struct rpc rpc;
-    struct msg_space_ops request = {.asid = mm.asid, .ops = mm.ops, .ops_count = mm.ops_count};
-    struct msg_space_ops_reply reply;
-    int rc = RPC_CALL(&rpc, MEMORY, SPACE_OPS, space_ops, &request, &reply);
-    rpc_end(&rpc);
-    if (rc < 0)
-        host_die("the home mComponent refused a change of the address space (error %d)", -rc);
-    __atomic_store_n(&mm.ops_count, 0, __ATOMIC_RELEASE);
-}
-
-void mm_flush(void)
-{
-    if (!__atomic_load_n(&mm.ops_count, __ATOMIC_ACQUIRE))
-        return;
-    mutex_lock(&mm.ops_lock);
-    if (mm.ops_count)
-        flush_locked();
-    mutex_unlock(&mm.ops_lock);
-}
-
-static void post(uint8_t kind, int prot, struct vpn first, struct vpn end, struct vpn to)
-{
-    mutex_lock(&mm.ops_lock);
-    if (mm.ops_count == OPS_MAX)
-        flush_locked();
-    mm.ops[mm.ops_count] = (struct vm_op){
-        .kind = kind, .prot = (uint8_t)prot, .first = first, .count = end.n - first.n, .to = to};
-    __atomic_store_n(&mm.ops_count, mm.ops_count + 1, __ATOMIC_RELEASE);
-    mutex_unlock(&mm.ops_lock);
-}
-
-static int post_file(const struct vma *v)
-{
-    struct rpc rpc;
-    struct msg_map_file request = {.asid = mm.asid,
-                                   .first = v->first,
-                                   .count = v->end.n - v->first.n,
-                                   .prot = v->prot,
-                                   .file = v->file->id,
-                                   .version = v->file->version,
-                                   .offset = v->file_line << LINE_SHIFT,
-                                   .file_bytes = v->file->size_bytes,
-                                   .path = v->file->path};
-    struct msg_map_file_reply reply;
-    mutex_lock(&mm.ops_lock);
-    if (mm.ops_count)
-        flush_locked();
-    grant_missing(v->first, v->end);
-    mutex_unlock(&mm.ops_lock);
-    int rc = RPC_CALL(&rpc, MEMORY, MAP_FILE, map_file, &request, &reply);
-    rpc_end(&rpc);
-    return rc;
 }
 
 /* ---- changes ---- */
@@ -170,7 +72,7 @@ void mm_unmap_locked(struct vpn first, struct vpn end, bool tell)
         if (vma_shared(&mm.vmas[i]))
             shared_detach(low, high);
         else if (tell)
-            post(VM_OP_UNMAP, 0, low, high, (struct vpn){0});
+            changes_post(VM_OP_UNMAP, 0, low, high, (struct vpn){0});
     }
     vmas_remove(first, end);
 }
@@ -208,20 +110,15 @@ static long map_locked(struct vpn first, struct vpn end, int prot, struct vma_fi
                     .name = (uint8_t)name};
     if (!vmas_room())
         return -ENOMEM;
-    mm_unmap_locked(first, end, file != NULL);
+    mm_unmap_locked(first, end, false);
     long rc = uffd_map(first, end, prot);
-    if (rc == 0 && file) {
-        rc = post_file(&v);
-        if (rc < 0) {
-            uffd_unmap(first, end);
-            rc = rpc_errno((int)rc);
-        }
-    }
     if (rc < 0)
         return rc;
     vmas_insert(&v);
-    if (!file)
-        post(VM_OP_MAP, prot & 7, first, end, (struct vpn){0});
+    if (file)
+        changes_post_file(&v);
+    else
+        changes_post(VM_OP_MAP, prot & 7, first, end, (struct vpn){0});
     return (long)vpn_address(first);
 }
 
@@ -352,7 +249,7 @@ long mm_protect(uint64_t address, uint64_t length, int prot)
              i++) {
             mm.vmas[i].prot = (uint8_t)prot;
             if (!vma_shared(&mm.vmas[i]))
-                post(VM_OP_PROTECT, prot, mm.vmas[i].first, mm.vmas[i].end, (struct vpn){0});
+                changes_post(VM_OP_PROTECT, prot, mm.vmas[i].first, mm.vmas[i].end, (struct vpn){0});
         }
         vmas_join(first, end);
     }
@@ -377,7 +274,7 @@ long mm_discard(uint64_t address, uint64_t length)
             continue; /* the content is the segment's, and stays */
         excache_forget(low, high);
         uffd_drop(vpn_address(low), vpn_address(high) - vpn_address(low));
-        post(VM_OP_DISCARD, 0, low, high, (struct vpn){0});
+        changes_post(VM_OP_DISCARD, 0, low, high, (struct vpn){0});
     }
     rwlock_write_end(&mm.lock);
     return rc;
@@ -409,7 +306,7 @@ static long relocate(struct vpn first, struct vpn end, struct vpn to)
     v.end = (struct vpn){to.n + count};
     vmas_insert(&v);
     if (!vma_shared(&v))
-        post(VM_OP_REMAP, v.prot, first, end, to);
+        changes_post(VM_OP_REMAP, v.prot, first, end, to);
     return 0;
 }
 
@@ -528,12 +425,12 @@ void mm_fork_prepare(void)
     rwlock_write(&mm.lock);
     excache_quiesce();
     mm_flush();
-    mutex_lock(&mm.ops_lock);
+    changes_hold();
 }
 
 void mm_fork_parent(void)
 {
-    mutex_unlock(&mm.ops_lock);
+    changes_release();
     rwlock_write_end(&mm.lock);
 }
 
@@ -551,6 +448,6 @@ void mm_fork_child(struct asid child)
             uffd_write_protect(address, size, true);
     }
     excache_fork_child();
-    mutex_unlock(&mm.ops_lock);
+    changes_release();
     rwlock_write_end(&mm.lock);
 }

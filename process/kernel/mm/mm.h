@@ -113,6 +113,8 @@ long mm_resident(struct vpn first, uint64_t count, uint8_t *out);
  * any request that names lines. Cheap where nothing is posted.
  */
 void mm_flush(void);
+/* The same where one of them maps a file: before the sComponent may let go of it. */
+void mm_flush_files(void);
 
 /* The vma that holds a line, or NULL. mm.lock is held. */
 struct vma *mm_find(struct vpn page);

@@ -118,11 +118,25 @@ void rpc_release_first(void)
     mutex_unlock(&memory[0].lock);
 }
 
+/*
+ * The node notices too, and ends every process that had memory there. That is waited for, as long as
+ * it takes: else a parent that needs no line just now would see this child end and go on.
+ */
+static void await_the_end(void)
+{
+    const unsigned ms = HEARTBEAT_MS + MEMORY_TIMEOUT_MS;
+    struct __kernel_timespec left = {ms / 1000, ms % 1000 * 1000000};
+    while (host_call(__NR_nanosleep, &left, &left) == -EINTR)
+        ;
+}
+
 static void lost(struct rpc_connection *c, int why)
 {
     const struct component_info *info = component_of(c->kind);
     host_call(__NR_close, c->fd);
     c->fd = -1;
+    if (c->kind == COMPONENT_MEMORY)
+        await_the_end();
     if (c->kind == COMPONENT_MEMORY)
         host_die("%s (memory, pid %u) was lost (%s); this program kept its memory there",
                  info->name, info->pid, why == ASH_TIMEOUT ? "no answer" : ash_error_text(why));

@@ -1,0 +1,31 @@
+/*
+ * Changes of the address space that were made here and wait to be told to the home.
+ *
+ * They are posted in the order in which they were made and go, up to OPS_MAX together, with the
+ * LINE_FETCH that needs them (no message of their own), or in a SPACE_OPS: before a write-back or a
+ * fork, when there are too many, and before the sComponent is told to let go of a file that one of
+ * them maps (mm_flush*, in mm.h).
+ */
+#ifndef ASHLAR_KERNEL_MM_CHANGES_H
+#define ASHLAR_KERNEL_MM_CHANGES_H
+
+#include "mm.h"
+
+void changes_init(void);
+/* mm.lock is held for writing for these two. A file's mapping is posted too: the home reports what
+   is wrong with a file when its lines are fetched. */
+void changes_post(uint8_t kind, int prot, struct vpn first, struct vpn end, struct vpn to);
+void changes_post_file(const struct vma *v);
+
+/*
+ * Puts what waits into a LINE_FETCH. False: nothing waits. Else nobody else can send or post until
+ * changes_sent(), which the caller calls once the fetch was answered; it may not evict meanwhile.
+ */
+bool changes_send_with(struct msg_line_fetch *request);
+void changes_sent(void);
+
+/* Around a fork, with mm.lock held: nobody else is sending. */
+void changes_hold(void);
+void changes_release(void);
+
+#endif
