@@ -8,7 +8,8 @@
  * Each side proves that it holds the key over the other's fresh nonce. The labels keep a proof from
  * being sent back as the other side's (reflection); fresh nonces keep an old one from being of use
  * (replay); the versions in it keep somebody in between from choosing an older one.
- * Compared in constant time. Until PROOF was right, frames are at most PREAUTH_FRAME_MAX.
+ * Compared in constant time. Until PROOF was right, frames are at most PREAUTH_FRAME_MAX. After it
+ * the client may take any time until BIND, and may ask for nothing before that.
  */
 #include "conn.h"
 
@@ -58,8 +59,7 @@ static unsigned remaining(uint64_t began_ms, unsigned timeout_ms)
 
 /* ---- the client's side ---- */
 
-int auth_client(struct net_conn *conn, const struct net_key *key, const struct msg_bind *bind,
-                unsigned timeout_ms, struct component *server)
+int auth_client(struct net_conn *conn, const struct net_key *key, unsigned timeout_ms)
 {
     uint64_t began_ms = clock_ms();
     struct transcript t = {.lowest = PROTOCOL_VERSION, .highest = PROTOCOL_VERSION};
@@ -85,24 +85,30 @@ int auth_client(struct net_conn *conn, const struct net_key *key, const struct m
     struct msg_proof_reply accepted;
     prove(key, &t, client_label, proof.proof);
     rc = NET_CALL(conn, PROOF, proof, &proof, &accepted, remaining(began_ms, timeout_ms));
-    if (rc < 0)
-        return rc;
-    conn->frame_limit = FRAME_MAX;
+    if (rc == 0)
+        conn->frame_limit = FRAME_MAX;
+    return rc;
+}
 
+int net_bind(struct net_conn *conn, const struct msg_bind *bind, unsigned timeout_ms,
+             struct component *server)
+{
     struct msg_bind_reply bound;
-    rc = NET_CALL(conn, BIND, bind, bind, &bound, remaining(began_ms, timeout_ms));
+    int rc = NET_CALL(conn, BIND, bind, bind, &bound, timeout_ms);
     if (rc == 0 && server)
         *server = bound.server;
-    return rc;
+    return rc < 0 ? rc : conn_set_scope(conn, bind);
 }
 
 /* ---- the server's side ---- */
 
-/* The next handshake message, which must be `op`. What is wrong with it is answered, if anything.
+/*
+ * The next handshake message, which must be `op`. What is wrong with it is answered, if anything.
+ * timeout_ms -1: it may begin at any time.
  */
-static int expect(struct net_conn *conn, uint64_t began_ms, uint16_t op, struct net_frame *frame)
+static int expect(struct net_conn *conn, int timeout_ms, uint16_t op, struct net_frame *frame)
 {
-    struct conn_wait wait = {.timeout_ms = (int)remaining(began_ms, HANDSHAKE_TIMEOUT_MS)};
+    struct conn_wait wait = {.timeout_ms = timeout_ms};
     int rc = conn_receive(conn, &wait, frame);
     if (rc == 0 && (frame->header.op != op || frame->header.flags))
         rc = ASH_AUTH;
@@ -126,7 +132,7 @@ int auth_server(struct net_conn *conn, const struct net_key *key, struct compone
     uint64_t began_ms = clock_ms();
     struct net_frame frame;
     struct msg_hello hello;
-    int rc = expect(conn, began_ms, OP_HELLO, &frame);
+    int rc = expect(conn, HANDSHAKE_TIMEOUT_MS, OP_HELLO, &frame);
     if (rc < 0)
         return rc;
     if (msg_hello_decode(&hello, frame.payload, frame.header.length) < 0)
@@ -148,7 +154,7 @@ int auth_server(struct net_conn *conn, const struct net_key *key, struct compone
         return rc;
 
     struct msg_proof proof;
-    rc = expect(conn, began_ms, OP_PROOF, &frame);
+    rc = expect(conn, (int)remaining(began_ms, HANDSHAKE_TIMEOUT_MS), OP_PROOF, &frame);
     if (rc < 0)
         return rc;
     if (msg_proof_decode(&proof, frame.payload, frame.header.length) < 0)
@@ -162,8 +168,9 @@ int auth_server(struct net_conn *conn, const struct net_key *key, struct compone
     if (rc < 0)
         return rc;
 
+    /* It holds the key: it may keep the connection for later (process/node/spares.h). */
     struct msg_bind bind;
-    rc = expect(conn, began_ms, OP_BIND, &frame);
+    rc = expect(conn, -1, OP_BIND, &frame);
     if (rc < 0)
         return rc;
     if (msg_bind_decode(&bind, frame.payload, frame.header.length) < 0 ||

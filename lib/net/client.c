@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../util/clock.h"
+
 int net_conn_fd(const struct net_conn *conn)
 {
     return conn->fd;
@@ -30,8 +32,8 @@ int net_adopt(int fd, struct net_conn **out)
     return rc;
 }
 
-int net_connect(const char *address, const struct net_key *key, const struct msg_bind *bind,
-                unsigned timeout_ms, struct net_conn **out, struct component *server)
+int net_connect_unbound(const char *address, const struct net_key *key, unsigned timeout_ms,
+                        struct net_conn **out)
 {
     int fd = address_connect(address, timeout_ms);
     if (fd < 0)
@@ -42,9 +44,25 @@ int net_connect(const char *address, const struct net_key *key, const struct msg
         close(fd);
         return rc;
     }
-    rc = auth_client(conn, key, bind, timeout_ms, server);
-    if (rc == 0)
-        rc = conn_set_scope(conn, bind);
+    rc = auth_client(conn, key, timeout_ms);
+    if (rc < 0) {
+        net_close(conn);
+        return rc;
+    }
+    *out = conn;
+    return 0;
+}
+
+int net_connect(const char *address, const struct net_key *key, const struct msg_bind *bind,
+                unsigned timeout_ms, struct net_conn **out, struct component *server)
+{
+    uint64_t until_ms = clock_ms() + timeout_ms;
+    struct net_conn *conn;
+    int rc = net_connect_unbound(address, key, timeout_ms, &conn);
+    if (rc < 0)
+        return rc;
+    uint64_t now_ms = clock_ms();
+    rc = net_bind(conn, bind, now_ms < until_ms ? (unsigned)(until_ms - now_ms) : 1, server);
     if (rc < 0) {
         net_close(conn);
         return rc;

@@ -111,8 +111,7 @@ void address_tune(int fd);
 
 /* ---- the handshake (auth.c) ---- */
 
-int auth_client(struct net_conn *conn, const struct net_key *key, const struct msg_bind *bind,
-                unsigned timeout_ms, struct component *server) NET_CHECKED;
+int auth_client(struct net_conn *conn, const struct net_key *key, unsigned timeout_ms) NET_CHECKED;
 /* Fills conn's scope. Negative: the peer is to be dropped (it has been told, where it helps). */
 int auth_server(struct net_conn *conn, const struct net_key *key, struct component self,
                 void (*authenticated)(struct net_conn *conn)) NET_CHECKED;

@@ -63,6 +63,14 @@ int net_conn_take_fd(struct net_conn *conn);
  */
 int net_connect(const char *address, const struct net_key *key, const struct msg_bind *bind,
                 unsigned timeout_ms, struct net_conn **out, struct component *server) NET_CHECKED;
+/*
+ * The two halves of it. A connection that is authenticated and not bound may stay so for any time,
+ * and may ask for nothing but BIND, once: no connection is ever bound anew.
+ */
+int net_connect_unbound(const char *address, const struct net_key *key, unsigned timeout_ms,
+                        struct net_conn **out) NET_CHECKED;
+int net_bind(struct net_conn *conn, const struct msg_bind *bind, unsigned timeout_ms,
+             struct component *server) NET_CHECKED;
 /* Closes it and frees everything; NULL is fine. */
 void net_close(struct net_conn *conn);
 /* Frees the structure but leaves the descriptor open, and returns it: to be handed on. Between

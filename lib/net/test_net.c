@@ -146,6 +146,35 @@ static void scopes_are_kept(void **state)
     assert_int_equal(strlen(server.last_writable), 3000);
 }
 
+/* A connection that is kept for later may ask for nothing until BIND, and is bound once. */
+static void binding_comes_late_and_once(void **state)
+{
+    struct msg_bind mine = {
+        .scope = SCOPE_PROCESS, .asid = {7}, .run_id = 3, .writable = "/tmp/late"};
+    struct msg_bind wider = {.scope = SCOPE_COMPONENT, .writable = ""};
+    struct net_conn *conn, *eager;
+    struct component who = {0};
+    assert_int_equal(net_connect_unbound(server.address, &test_key, 5000, &conn), 0);
+    assert_int_equal(net_connect_unbound(server.address, &test_key, 5000, &eager), 0);
+    assert_int_equal(test_ping(eager), ASH_AUTH);
+    assert_int_equal(test_ping(eager), ASH_LOST);
+    net_close(eager);
+
+    usleep((HANDSHAKE_TIMEOUT_MS + 300) * 1000);
+    assert_int_equal(net_bind(conn, &mine, 5000, &who), 0);
+    assert_int_equal(who.n, 11);
+    assert_int_equal(test_ping(conn), 0);
+    assert_int_equal(net_bind(conn, &wider, 5000, NULL), ASH_FORBIDDEN);
+    assert_int_equal(net_bind(conn, &mine, 5000, NULL), ASH_FORBIDDEN);
+    assert_int_equal(net_conn_scope(conn)->scope, SCOPE_PROCESS);
+    assert_int_equal(test_ping(conn), 0);
+    net_close(conn);
+    await_connections(&server, 0);
+    pthread_mutex_lock(&server.lock);
+    assert_string_equal(server.last_writable, "/tmp/late"); /* what it was bound to at its end */
+    pthread_mutex_unlock(&server.lock);
+}
+
 static void descriptors_pass(void **state)
 {
     struct net_conn *conn = test_connect(&server);
@@ -427,6 +456,7 @@ int main(void)
         WITH_SERVER(statuses_come_back),
         WITH_SERVER(ping_tells),
         WITH_SERVER(scopes_are_kept),
+        WITH_SERVER(binding_comes_late_and_once),
         WITH_UNIX(descriptors_pass),
         WITH_SERVER(events_wait_for_their_reader),
         WITH_SERVER(requests_time_out),

@@ -21,6 +21,7 @@
 #include "node.h"
 #include "run.h"
 #include "seat.h"
+#include "spares.h"
 #include "segment.h"
 #include "error_text.h"
 #include "size.h"
@@ -205,6 +206,8 @@ static int start(void *self, struct monitor *monitor)
     if (rc == 0)
         rc = ended_start(node);
     if (rc == 0)
+        rc = spares_start(&monitor->key, &node->spares);
+    if (rc == 0)
         rc = listen_locally(node);
     if (rc < 0)
         monitor_log("cannot serve %s/%s.sock: %s", monitor->rack_dir, monitor->name,
@@ -220,6 +223,7 @@ static void stop(void *self)
     ended_stop(node);
     segments_stop(node);
     homes_stop(node);
+    spares_stop(node->spares);
 }
 
 static int set_excache_total(void *self, const char *value)

@@ -22,6 +22,7 @@
 #include "monitor.h"
 
 struct home;
+struct spares;
 struct segments;
 struct sharer;
 struct store;
@@ -83,6 +84,7 @@ struct node {
     struct segments *segments;   /* never changes; has its own lock, taken before all of these */
     struct store *stores;        /* segments' lock */
     int ended_fd, ended_stop_fd; /* never change; see ended.h */
+    struct spares *spares;       /* never changes */
     pthread_t ended_thread;
 };
 

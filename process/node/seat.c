@@ -15,6 +15,7 @@
 #include "host.h"
 #include "limits.h"
 #include "run.h"
+#include "spares.h"
 #include "segment.h"
 #include "error_text.h"
 
@@ -175,7 +176,7 @@ static int connect_as(struct node *node, struct process *p, struct asid asid,
         .writable = p->run->writable,
     };
     struct net_conn *conn;
-    int rc = net_connect(to->address, &node->monitor->key, &bind, CONNECT_TIMEOUT_MS, &conn, NULL);
+    int rc = spares_connect(node->spares, to->address, &bind, &conn);
     note_reach(node, p->run, to, rc);
     if (rc < 0)
         return rc;
