@@ -15,14 +15,13 @@ import sys
 
 # What a served call does not do as Linux does it.
 LIMITS = {
-    "mmap": "no MAP_SHARED but read-only of a regular file (then a private view of it); "
-            "other kinds: ENODEV",
-    "madvise": "MADV_DONTNEED acts; other advice that Linux knows is accepted or EINVAL "
-               "(MADV_DONTFORK, MADV_WIPEONFORK)",
-    "mlock": "granted, changes nothing",
-    "mlockall": "granted, changes nothing",
+    "madvise": "MADV_FREE keeps the content; MADV_COLLAPSE: EINVAL",
+    "process_madvise": "EPERM",
+    "pkey_alloc": "ENOSPC: the processor is taken to have no keys",
+    "remap_file_pages": "EINVAL",
+    "mlock": "brings the lines and keeps accounts (RLIMIT_MEMLOCK); they may be evicted",
+    "mlockall": "accounts only",
     "mincore": "tells what is in the ExCache",
-    "msync": "checks its arguments: there is nothing to write",
     "clone": "threads, fork and vfork; namespaces: EPERM; anything shared otherwise: ENOSYS",
     "prctl": "a list of options; seccomp and dispatch among others: EINVAL",
     "personality": "ADDR_NO_RANDOMIZE and UNAME26 only",

@@ -476,7 +476,7 @@ CASE(overcommit, heuristic)
     SHOW("%d", p != MAP_FAILED);
     p = mmap(NULL, 1ul << 45, RW, ANON | MAP_NORESERVE, -1, 0);
     SHOW("%d", p != MAP_FAILED);
-    p = mmap(NULL, 1ul << 45, PROT_NONE, ANON, -1, 0);
+    p = mmap(NULL, 1ul << 43, PROT_NONE, ANON, -1, 0);
     SHOW("%d", p != MAP_FAILED);
-    TRY(mprotect(p, 1ul << 45, RW));
+    TRY(mprotect(p, 1ul << 43, RW));
 }

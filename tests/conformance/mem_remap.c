@@ -167,7 +167,7 @@ CASE(mremap, dont_unmap)
 {
     char *p = pages(2, RW);
     strcpy(p, "moved");
-    char *q = MOVE(p, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+    char *q = MOVE(p, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
     SHOW("%d", q != p);
     if (q == MAP_FAILED)
         return;

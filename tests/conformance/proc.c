@@ -405,6 +405,23 @@ CASE(proc, fd_lists_ours_only)
     SHOW("%d", entries("/dev/fd/"));
 }
 
+CASE(proc, fd_numbers_after_fork)
+{
+    closefrom(3);
+    SHOW("%d", open("f", O_RDWR | O_CREAT, 0644));
+    fflush(stdout);
+    if (fork() == 0) {
+        SHOW("%d", entries("/proc/self/fd"));
+        SHOW("%d", dup(0));
+        closefrom(3);
+        char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        memset(p, 1, 1 << 20);
+        SHOW("%d", p[5000]);
+        _exit(0);
+    }
+    wait(NULL);
+}
+
 CASE(proc, fd_links)
 {
     char path[4096], link[64];

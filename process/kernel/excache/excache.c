@@ -152,6 +152,11 @@ void excache_count(struct vpn first, struct vpn end, struct line_counts *out)
     }
 }
 
+uint32_t excache_budget(void)
+{
+    return ex.budget;
+}
+
 uint32_t excache_resident(void)
 {
     return ex.budget - __atomic_load_n(&ex.free_count, __ATOMIC_RELAXED);

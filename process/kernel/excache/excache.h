@@ -74,6 +74,8 @@ struct line_counts {
     uint64_t present, own;
 };
 void excache_count(struct vpn first, struct vpn end, struct line_counts *out);
+/* The most lines that may be resident. */
+uint32_t excache_budget(void);
 /* Lines resident now, staged ones included. */
 uint32_t excache_resident(void);
 

@@ -426,6 +426,8 @@ int excache_fault(uint64_t address, bool write, struct thread *t)
     rwlock_read(&mm.lock);
     int rc = serve(t, vpn_of(address), write);
     rwlock_read_end(&mm.lock);
+    if (rc == EXCACHE_MAPERR && mm_grow(address))
+        return EXCACHE_OK;
     if (rc == FILL_AWAY)
         return wait_for_storage(t);
     t->away_since_ns = 0;

@@ -52,7 +52,7 @@ static void grant_missing(struct vpn first, struct vpn end)
             run++;
         if (run)
             grant(at, run);
-        at += run + 1;
+        at += run ? run : 1;
     }
 }
 

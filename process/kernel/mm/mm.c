@@ -11,6 +11,7 @@
 #include "../excache/excache.h"
 #include "../files/files.h"
 #include "../host/host.h"
+#include "../rpc/node.h"
 #include "changes.h"
 #include "shared.h"
 #include "vmas.h"
@@ -18,11 +19,16 @@
 #define MAP_FIXED           0x10
 #define MAP_FIXED_NOREPLACE 0x100000
 #define MAP_NORESERVE       0x4000
+#define MAP_32BIT           0x40
+#define HOST_END            0x7ffffffff000ull /* the end of what Linux gives a process */
+/* Where MAP_32BIT goes, as on Linux. */
+#define LOW_START 0x40000000ull
+#define LOW_END   0x80000000ull
 
 struct mm mm;
 
 /* A page-aligned [first, end) out of bytes; false where it leaves the window or is empty. */
-static bool lines_of(uint64_t address, uint64_t length, struct vpn *first, struct vpn *end)
+bool mm_range(uint64_t address, uint64_t length, struct vpn *first, struct vpn *end)
 {
     if (length == 0 || length > WINDOW_END || address & (LINE_SIZE - 1))
         return false;
@@ -79,21 +85,24 @@ void mm_unmap_locked(struct vpn first, struct vpn end, bool tell)
 
 int mm_place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struct vpn *end)
 {
+    uint64_t count = (length + LINE_SIZE - 1) >> LINE_SHIFT;
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         if (hint & (LINE_SIZE - 1))
             return -EINVAL;
-        if (!lines_of(hint, length, first, end))
+        if (hint < WINDOW_START && count << LINE_SHIFT <= WINDOW_END)
+            return -EPERM;
+        if (!mm_range(hint, length, first, end))
             return -ENOMEM;
         if (flags & MAP_FIXED_NOREPLACE && !vmas_free(*first, *end))
             return -EEXIST;
         return 0;
     }
     hint &= ~(uint64_t)(LINE_SIZE - 1);
-    if (hint && lines_of(hint, length, first, end) && vmas_free(*first, *end))
+    if (hint && !(flags & MAP_32BIT) && mm_range(hint, length, first, end) &&
+        vmas_free(*first, *end))
         return 0;
-    uint64_t count = (length + LINE_SIZE - 1) >> LINE_SHIFT;
-    *first = vmas_gap(count, vpn_of(mm.mmap_top));
-    if (!first->n)
+    *first = vmas_gap(count, vpn_of(flags & MAP_32BIT ? LOW_END : mm.mmap_top));
+    if (!first->n || (flags & MAP_32BIT && first->n < vpn_of(LOW_START).n))
         return -ENOMEM;
     *end = (struct vpn){first->n + count};
     return stubs_reserved(vpn_address(*first), vpn_address(*end)) ? -ENOMEM : 0;
@@ -149,6 +158,13 @@ long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vn
     long rc = mm_place(hint, length, flags, &first, &end);
     if (rc == 0)
         rc = map_locked(first, end, prot, f, offset, name);
+    if (rc >= 0 && (flags & MAP_GROWSDOWN || mm.lock_future) && vmas_room()) {
+        vmas_cut(first);
+        vmas_cut(end);
+        mm_find(first)->flags =
+            (uint8_t)((flags & MAP_GROWSDOWN ? VMA_GROWS : 0) | (mm.lock_future ? VMA_LOCKED : 0));
+        vmas_join(first, end);
+    }
     rwlock_write_end(&mm.lock);
     if (rc < 0)
         vma_file_put(f);
@@ -158,10 +174,14 @@ long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vn
 long mm_unmap(uint64_t address, uint64_t length)
 {
     struct vpn first, end;
-    if (address & (LINE_SIZE - 1) || length == 0)
+    if (address & (LINE_SIZE - 1) || length == 0 || address > HOST_END ||
+        length > HOST_END - address)
         return -EINVAL;
-    if (!lines_of(address, length, &first, &end))
-        return -EINVAL;
+    /* Outside the window nothing of the program's is mapped. */
+    uint64_t low = address < WINDOW_START ? WINDOW_START : address;
+    uint64_t high = address + length < WINDOW_END ? address + length : WINDOW_END;
+    if (low >= high || !mm_range(low, high - low, &first, &end))
+        return 0;
     rwlock_write(&mm.lock);
     long rc = vmas_room() ? 0 : -ENOMEM;
     if (rc == 0)
@@ -198,7 +218,7 @@ bool mm_covered(uint64_t address, uint64_t length)
     struct vpn first, end;
     if (length == 0)
         return true;
-    if (!lines_of(address, length, &first, &end))
+    if (!mm_range(address, length, &first, &end))
         return false;
     rwlock_read(&mm.lock);
     bool yes = covered(first, end);
@@ -220,41 +240,94 @@ long mm_resident(struct vpn first, uint64_t count, uint8_t *out)
     return rc;
 }
 
+/* The end of what is mapped without a hole from `first` on, at most `end`. */
+static struct vpn covered_end(struct vpn first, struct vpn end)
+{
+    uint64_t at = first.n;
+    for (uint32_t i = mm_find_index(first);
+         at < end.n && i < mm.vma_count && mm.vmas[i].first.n <= at; i++)
+        at = mm.vmas[i].end.n;
+    return (struct vpn){at < end.n ? at : end.n};
+}
+
+/* All of [first, end) is mapped. */
+static long protect_locked(struct vpn first, struct vpn end, int prot)
+{
+    if (!vmas_room())
+        return -ENOMEM;
+    uint64_t promised = 0;
+    for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
+        const struct vma *v = &mm.vmas[i];
+        if (prot & PROT_WRITE && vma_shared(v) && !v->file->may_write)
+            return -EACCES;
+        if (prot & PROT_WRITE && !(v->prot & PROT_WRITE) && !vma_shared(v))
+            promised += earlier(v->end, end).n - later(v->first, first).n;
+    }
+    if (promised << LINE_SHIFT > mm.memory_bytes)
+        return -ENOMEM;
+    if (!(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
+        excache_flush_out(first, end);
+    if (prot & PROT_WRITE)
+        rewrite_restore(first, end);
+    long rc = uffd_protect(first, end, prot);
+    if (rc < 0)
+        return rc;
+    vmas_cut(first);
+    vmas_cut(end);
+    for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
+        mm.vmas[i].prot = (uint8_t)prot;
+        if (!vma_shared(&mm.vmas[i]))
+            changes_post(VM_OP_PROTECT, prot, mm.vmas[i].first, mm.vmas[i].end, (struct vpn){0});
+    }
+    vmas_join(first, end);
+    return 0;
+}
+
+/* As on Linux, what lies before a hole is changed, and the hole is an ENOMEM afterwards. */
 long mm_protect(uint64_t address, uint64_t length, int prot)
 {
     struct vpn first, end;
-    if (address & (LINE_SIZE - 1) || prot & ~(7 | PROT_GROWSDOWN | PROT_GROWSUP))
+    int grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
+    prot &= ~grows;
+    if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) || address & (LINE_SIZE - 1))
         return -EINVAL;
     if (length == 0)
         return 0;
-    if (!lines_of(address, length, &first, &end))
+    if (length > -LINE_SIZE || address + length < address)
         return -ENOMEM;
-    prot &= 7;
-    rwlock_write(&mm.lock);
-    long rc = covered(first, end) && vmas_room() ? 0 : -ENOMEM;
-    for (uint32_t i = mm_find_index(first);
-         rc == 0 && prot & PROT_WRITE && i < mm.vma_count && mm.vmas[i].first.n < end.n; i++)
-        if (vma_shared(&mm.vmas[i]) && !mm.vmas[i].file->may_write)
-            rc = -EACCES;
-    if (rc == 0 && !(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
-        excache_flush_out(first, end);
-    if (rc == 0 && prot & PROT_WRITE)
-        rewrite_restore(first, end);
-    if (rc == 0)
-        rc = uffd_protect(first, end, prot);
-    if (rc == 0) {
-        vmas_cut(first);
-        vmas_cut(end);
-        for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n;
-             i++) {
-            mm.vmas[i].prot = (uint8_t)prot;
-            if (!vma_shared(&mm.vmas[i]))
-                changes_post(VM_OP_PROTECT, prot, mm.vmas[i].first, mm.vmas[i].end, (struct vpn){0});
-        }
-        vmas_join(first, end);
+    if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
+        return -EINVAL;
+    if (!mm_range(address, length, &first, &end)) {
+        if (address < WINDOW_START || address >= WINDOW_END)
+            return -ENOMEM;
+        first = vpn_of(address);
+        end = vpn_of(WINDOW_END);
+        length = 0; /* it ends in a hole */
     }
+    prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
+    rwlock_write(&mm.lock);
+    struct vma *v = mm_find(first);
+    struct vpn changed = covered_end(first, end);
+    long rc = v ? 0 : -ENOMEM;
+    if (v && grows) {
+        if (grows == PROT_GROWSDOWN && (v->flags & VMA_GROWS || v->name == VMA_STACK))
+            first = v->first;
+        else
+            rc = -EINVAL;
+    }
+    if (rc == 0)
+        rc = protect_locked(first, changed, prot);
+    if (rc == 0 && (changed.n < end.n || !length))
+        rc = -ENOMEM;
     rwlock_write_end(&mm.lock);
     return rc;
+}
+
+static void discard_locked(struct vpn first, struct vpn end)
+{
+    excache_forget(first, end);
+    uffd_drop(vpn_address(first), vpn_address(end) - vpn_address(first));
+    changes_post(VM_OP_DISCARD, 0, first, end, (struct vpn){0});
 }
 
 long mm_discard(uint64_t address, uint64_t length)
@@ -264,17 +337,14 @@ long mm_discard(uint64_t address, uint64_t length)
         return -EINVAL;
     if (length == 0)
         return 0;
-    if (!lines_of(address, length, &first, &end))
+    if (!mm_range(address, length, &first, &end))
         return -ENOMEM;
     rwlock_write(&mm.lock);
     long rc = covered(first, end) ? 0 : -ENOMEM;
     for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
-        struct vpn low = later(mm.vmas[i].first, first), high = earlier(mm.vmas[i].end, end);
         if (vma_shared(&mm.vmas[i]))
             continue; /* the content is the segment's, and stays */
-        excache_forget(low, high);
-        uffd_drop(vpn_address(low), vpn_address(high) - vpn_address(low));
-        changes_post(VM_OP_DISCARD, 0, low, high, (struct vpn){0});
+        discard_locked(later(mm.vmas[i].first, first), earlier(mm.vmas[i].end, end));
     }
     rwlock_write_end(&mm.lock);
     return rc;
@@ -323,20 +393,38 @@ static long extend(const struct vma *like, struct vpn first, struct vpn end)
     return rc < 0 ? rc : 0;
 }
 
+/* MREMAP_DONTUNMAP: what moved to like->first leaves an empty mapping of the same kind behind. */
+static long leave_behind(const struct vma *like, struct vpn first, struct vpn end)
+{
+    long rc = map_locked(first, end, like->prot, vma_file_get(like->file),
+                         like->file_line << LINE_SHIFT, like->name);
+    if (rc < 0)
+        vma_file_put(like->file);
+    return rc < 0 ? rc : 0;
+}
+
 static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_end, int flags,
                          uint64_t to)
 {
     uint32_t i = mm_find_index(first);
-    if (i == mm.vma_count || mm.vmas[i].first.n > first.n || mm.vmas[i].end.n < old_end.n)
+    if (i == mm.vma_count || mm.vmas[i].first.n > first.n)
         return -EFAULT;
     if (!vmas_room())
         return -ENOMEM;
+    if (!(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && new_end.n <= old_end.n) {
+        mm_unmap_locked(new_end, old_end, true);
+        return (long)vpn_address(first);
+    }
+    if (mm.vmas[i].end.n < old_end.n)
+        return -EFAULT;
     uint64_t count = new_end.n - first.n;
     struct vma like = mm.vmas[i];
 
+    if (flags & MREMAP_DONTUNMAP && vma_shared(&like))
+        return -EINVAL;
     if (flags & MREMAP_FIXED) {
         struct vpn target, target_end;
-        if (!lines_of(to, count << LINE_SHIFT, &target, &target_end) ||
+        if (!mm_range(to, count << LINE_SHIFT, &target, &target_end) ||
             (target.n < old_end.n && first.n < target_end.n))
             return -EINVAL;
         mm_unmap_locked(target, target_end, true);
@@ -349,15 +437,12 @@ static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_en
         like.first = target;
         if (rc == 0 && new_end.n > old_end.n)
             rc = extend(&like, (struct vpn){target.n + (old_end.n - first.n)}, target_end);
+        if (rc == 0 && flags & MREMAP_DONTUNMAP)
+            rc = leave_behind(&like, first, old_end);
         return rc < 0 ? rc : (long)to;
     }
-    if (new_end.n <= old_end.n) {
-        if (new_end.n < old_end.n)
-            mm_unmap_locked(new_end, old_end, true);
-        return (long)vpn_address(first);
-    }
-    if (like.end.n == old_end.n && new_end.n <= vpn_of(WINDOW_END).n &&
-        vmas_free(old_end, new_end)) {
+    if (!(flags & MREMAP_DONTUNMAP) && like.end.n == old_end.n &&
+        new_end.n <= vpn_of(WINDOW_END).n && vmas_free(old_end, new_end)) {
         long rc = extend(&like, old_end, new_end);
         return rc < 0 ? rc : (long)vpn_address(first);
     }
@@ -369,7 +454,9 @@ static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_en
     long rc = relocate(first, old_end, target);
     like.file_line += first.n - like.first.n;
     like.first = target;
-    if (rc == 0)
+    if (rc == 0 && flags & MREMAP_DONTUNMAP)
+        rc = leave_behind(&like, first, old_end);
+    else if (rc == 0)
         rc = extend(&like, (struct vpn){target.n + (old_end.n - first.n)},
                     (struct vpn){target.n + count});
     return rc < 0 ? rc : (long)vpn_address(target);
@@ -378,20 +465,54 @@ static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_en
 long mm_remap(uint64_t from, uint64_t old_length, uint64_t new_length, int flags, uint64_t to)
 {
     struct vpn first, old_end, new_end;
-    if (from & (LINE_SIZE - 1) || flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) || new_length == 0 ||
-        (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
+    if (from & (LINE_SIZE - 1) || flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) ||
+        new_length == 0 ||
+        (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) && !(flags & MREMAP_MAYMOVE)) ||
+        new_length > WINDOW_END || old_length > WINDOW_END)
         return -EINVAL;
-    if (old_length == 0) /* a second view of a shared mapping: there are none */
+    old_length = (old_length + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    new_length = (new_length + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    if (flags & MREMAP_DONTUNMAP && old_length != new_length)
         return -EINVAL;
-    if (!lines_of(from, old_length, &first, &old_end))
+    if (!mm_range(from, old_length ? old_length : LINE_SIZE, &first, &old_end))
         return -EFAULT;
-    if (new_length > WINDOW_END || new_length > mm.memory_bytes)
+    if (old_length == 0) /* a second view of a shared mapping: there are none */
+        return mm_covered(from, LINE_SIZE) ? -EINVAL : -EFAULT;
+    if (new_length > mm.memory_bytes && new_length > old_length)
         return -ENOMEM;
-    new_end = (struct vpn){first.n + ((new_length + LINE_SIZE - 1) >> LINE_SHIFT)};
+    new_end = (struct vpn){first.n + (new_length >> LINE_SHIFT)};
     rwlock_write(&mm.lock);
     long rc = remap_locked(first, old_end, new_end, flags, to);
     rwlock_write_end(&mm.lock);
     return rc;
+}
+
+/*
+ * Linux's rules: not further than RLIMIT_STACK from the mapping's end, and 256 pages stay free
+ * below it where something else is mapped.
+ */
+bool mm_grow(uint64_t address)
+{
+    enum { GUARD_LINES = 256 };
+    struct vpn page = vpn_of(address);
+    bool grown = false;
+    rwlock_write(&mm.lock);
+    uint32_t i = mm_find_index(page);
+    if (i < mm.vma_count && mm.vmas[i].first.n <= page.n) {
+        grown = true; /* by another thread */
+    } else if (i < mm.vma_count && mm.vmas[i].flags & VMA_GROWS && vmas_room()) {
+        struct vma like = mm.vmas[i];
+        bool guarded =
+            i == 0 || mm.vmas[i - 1].end.n + GUARD_LINES <= page.n || !mm.vmas[i - 1].prot;
+        if (guarded && (like.end.n - page.n) << LINE_SHIFT <= mm.stack_limit &&
+            map_locked(page, like.first, like.prot, NULL, 0, like.name) >= 0) {
+            mm_find(page)->flags = like.flags;
+            vmas_join(page, like.end);
+            grown = true;
+        }
+    }
+    rwlock_write_end(&mm.lock);
+    return grown;
 }
 
 long mm_brk(uint64_t to)
@@ -434,12 +555,29 @@ void mm_fork_parent(void)
     rwlock_write_end(&mm.lock);
 }
 
+/* In a child: what is not to be inherited, or only empty; locks of memory are not. */
+static void apply_fork_advice(void)
+{
+    mm.lock_future = false;
+    for (uint32_t i = 0; i < mm.vma_count;) {
+        struct vma *v = &mm.vmas[i];
+        v->flags &= (uint8_t)~VMA_LOCKED;
+        if (v->flags & VMA_NO_FORK) {
+            mm_unmap_locked(v->first, v->end, true);
+            continue;
+        }
+        if (v->flags & VMA_WIPE && !vma_shared(v))
+            discard_locked(v->first, v->end);
+        i++;
+    }
+}
+
 void mm_fork_child(struct asid child)
 {
     bool can_move, can_share;
     mm.asid = child;
     host_call(__NR_close, mm.uffd);
-    mm.uffd = uffd_open(&can_move, &can_share);
+    mm.uffd = fd_hide(uffd_open(&can_move, &can_share));
     for (uint32_t i = 0; i < mm.vma_count; i++) {
         uint64_t address = vpn_address(mm.vmas[i].first);
         uint64_t size = vpn_address(mm.vmas[i].end) - address;
@@ -449,5 +587,6 @@ void mm_fork_child(struct asid child)
     }
     excache_fork_child();
     changes_release();
+    apply_fork_advice();
     rwlock_write_end(&mm.lock);
 }

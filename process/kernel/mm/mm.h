@@ -39,6 +39,14 @@ struct vma {
     uint64_t file_line;    /* index in the file of the line `first` */
     uint8_t prot;          /* PROT_* */
     uint8_t name;          /* enum vma_name */
+    uint8_t flags;         /* enum vma_flags */
+};
+
+enum vma_flags {
+    VMA_GROWS = 1,   /* MAP_GROWSDOWN: a touch below it extends it */
+    VMA_WIPE = 2,    /* MADV_WIPEONFORK */
+    VMA_NO_FORK = 4, /* MADV_DONTFORK */
+    VMA_LOCKED = 8,  /* mlock */
 };
 
 enum { VMA_MAX = 65530 };
@@ -67,6 +75,7 @@ struct mm {
     uint64_t mmap_top;       /* mappings are given downwards from here */
     uint64_t stack_limit;    /* bytes */
     struct mm_layout layout;
+    bool lock_future; /* MCL_FUTURE */
 
     struct mutex ops_lock; /* order: after lock */
     struct vm_op *ops;     /* posted, not yet sent; OPS_MAX of them; protected by ops_lock */
@@ -103,10 +112,26 @@ long mm_brk(uint64_t to);
 /* How many lines are mapped in all, and how many of them are the program's to write but for stacks
    (RLIMIT_AS, RLIMIT_DATA). */
 void mm_usage(uint64_t *lines, uint64_t *data_lines);
+/* Extends the mapping that grows down to an address. False: there is none near enough. */
+bool mm_grow(uint64_t address);
 /* Whether a range is mapped without a hole. */
 bool mm_covered(uint64_t address, uint64_t length);
 /* Bit 0 of out[i] tells whether line first + i is resident; -ENOMEM where one is not mapped. */
 long mm_resident(struct vpn first, uint64_t count, uint8_t *out);
+
+/* [first, end) out of bytes; false where it leaves the window, is empty or not aligned. */
+bool mm_range(uint64_t address, uint64_t length, struct vpn *first, struct vpn *end);
+
+/* advise.c; a hole is -ENOMEM, after what is mapped of the range was served: */
+long mm_set_flags(uint64_t address, uint64_t length, unsigned set, unsigned clear);
+/* Whether every vma of a range is without the refused flags, and anonymous: else -EINVAL. */
+long mm_check(uint64_t address, uint64_t length, unsigned refused, bool anonymous);
+/* Makes lines resident, as far as the ExCache has room. -EINVAL: protection, -EFAULT: no content. */
+long mm_populate(uint64_t address, uint64_t length, bool write);
+uint64_t mm_lines(void);      /* of all vmas */
+void mm_set_lock_future(bool on);
+uint64_t mm_locked_lines(void);
+uint64_t mm_locked_within(uint64_t address, uint64_t length);
 
 /*
  * Sends what was posted and waits until the home has applied it. Called with mm.lock held, before

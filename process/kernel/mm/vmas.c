@@ -85,7 +85,7 @@ void vmas_remove(struct vpn first, struct vpn end)
 static bool continues(const struct vma *a, const struct vma *b)
 {
     return a->end.n == b->first.n && a->file == b->file && a->prot == b->prot &&
-           a->name == b->name &&
+           a->name == b->name && a->flags == b->flags &&
            (!a->file || a->file_line + (a->end.n - a->first.n) == b->file_line);
 }
 

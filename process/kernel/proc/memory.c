@@ -29,8 +29,8 @@ static void put_vma(struct text *x, const struct vma *v)
     text_putf(x, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", vpn_address(v->first),
               vpn_address(v->end), v->prot & PROT_READ ? 'r' : '-',
               v->prot & PROT_WRITE ? 'w' : '-', v->prot & PROT_EXEC ? 'x' : '-',
-              vma_shared(v) ? 's' : 'p',
-              v->file ? v->file_line << LINE_SHIFT : 0, (unsigned)(device >> 8 & 0xfff),
+              vma_shared(v) ? 's' : 'p', v->file ? v->file_line << LINE_SHIFT : 0,
+              (unsigned)(device >> 8 & 0xfff),
               (unsigned)((device & 0xff) | (device >> 12 & 0xffffff00)),
               v->file ? (unsigned long)v->file->id.inode : 0);
     if (name_of(v)) {
@@ -203,6 +203,7 @@ void proc_measure(struct proc_figures *out)
         struct counts c;
         count(v, &c);
         out->lines += c.lines;
+        out->locked += v->flags & VMA_LOCKED ? c.lines : 0;
         out->present += c.present;
         out->file += c.present - c.own;
         if (v->prot & PROT_EXEC && !out->code_start) { /* the lowest: the program's own */

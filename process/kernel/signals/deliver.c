@@ -184,6 +184,9 @@ void on_fault(int signal, siginfo_t *info, void *ucontext)
                         : result == EXCACHE_ACCERR ? SEGV_ACCERR
                                                    : SEGV_MAPERR;
     }
+    if (signal == SIGSEGV && c->trapno == TRAP_PAGE_FAULT && info->si_code == SEGV_MAPERR &&
+        address >= WINDOW_START && address < WINDOW_END && mm_grow(address))
+        return;
     if (!in_monitor(c->rip)) {
         if (!rewrite_fault(t, signal, c->rip))
             deliver_to_frame(t, uc, &bytes, true);

@@ -1,17 +1,36 @@
 /* System calls about memory: arguments checked and translated for mm/. */
+#include <asm/stat.h>
 #include <linux/mman.h>
 #include <linux/resource.h>
+#include <linux/stat.h>
 
-#include "../excache/excache.h"
 #include "../files/files.h"
 #include "../mm/mm.h"
 #include "../mm/shared.h"
+#include "host_calls.h"
 #include "memory_calls.h"
 
-#define MAP_TYPE_BITS  0x0f
-#define MAP_SHARED_    1
-#define MAP_PRIVATE_   2
-#define MAP_ANONYMOUS_ 0x20
+#define MAP_TYPE_BITS   0x0f
+#define MAP_SHARED_     1
+#define MAP_PRIVATE_    2
+#define MAP_ANONYMOUS_  0x20
+#define MAP_HUGETLB_    0x40000
+#define HUGE_SIZE_SHIFT 26
+
+/* There are none, as on a machine that has set none aside; a size that x86-64 lacks is an error. */
+static long huge_pages(int flags, bool file)
+{
+    int size = (int)((unsigned)flags >> HUGE_SIZE_SHIFT);
+    bool huge = flags & MAP_HUGETLB_;
+    return huge && !file && (size == 0 || size == 21 || size == 30) ? -ENOMEM : -EINVAL;
+}
+
+/* A private mapping of it is an anonymous one. */
+static bool is_dev_zero(int fd)
+{
+    struct stat st;
+    return host_call(__NR_fstat, fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == 0x105;
+}
 
 /*
  * RLIMIT_AS and RLIMIT_DATA: whether so many bytes more are too many. Two threads at once may pass
@@ -40,20 +59,37 @@ long sys_mmap(struct thread *t, const uint64_t a[6])
     struct vnode_file *file = NULL;
     long rc;
 
-    if (type != MAP_PRIVATE_ && type != MAP_SHARED_ && type != 3 /* MAP_SHARED_VALIDATE */)
+    if (a[5] & (LINE_SIZE - 1))
         return -EINVAL;
-    if (prot & ~7)
-        return -EINVAL;
+    prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
     if (beyond_limits(t, a[1], prot & PROT_WRITE && type == MAP_PRIVATE_ ? a[1] : 0))
         return -ENOMEM;
     if (!(flags & MAP_ANONYMOUS_)) {
         file = host_alloc(sizeof *file);
         rc = file ? files_mappable(t->process->files, (int)a[4], file) : -ENOMEM;
+        if (rc == -ENODEV && type == MAP_PRIVATE_ && is_dev_zero((int)a[4])) {
+            host_free(file, sizeof *file);
+            file = NULL;
+            rc = 0;
+        }
         if (rc == 0 && type != MAP_PRIVATE_ && prot & PROT_WRITE && !file->read_write)
             rc = -EACCES;
         if (rc < 0)
             goto out;
     }
+    rc = -EINVAL;
+    if (type != MAP_PRIVATE_ && type != MAP_SHARED_ && type != 3 /* MAP_SHARED_VALIDATE */)
+        goto out;
+    if (flags & (file ? MAP_HUGETLB_ | MAP_GROWSDOWN : MAP_HUGETLB_)) {
+        rc = huge_pages(flags, file != NULL);
+        goto out;
+    }
+    rc = -EOVERFLOW;
+    if (file && (a[5] > INT64_MAX || a[1] > INT64_MAX - a[5]))
+        goto out;
+    rc = -EAGAIN;
+    if ((flags & MAP_LOCKED || mm.lock_future) && !lock_allowed(a[1] >> LINE_SHIFT))
+        goto out;
     if (type != MAP_PRIVATE_ && !file) {
         struct shared_source source = {
             .kind = SEGMENT_ANONYMOUS, .may_write = true, .name = "/dev/zero (deleted)"};
@@ -70,6 +106,10 @@ long sys_mmap(struct thread *t, const uint64_t a[6])
         goto out;
     }
     rc = mm_map(a[0], a[1], prot, flags, file, file ? a[5] : 0, VMA_PLAIN);
+    if (rc >= 0 && flags & MAP_LOCKED)
+        (void)mm_set_flags((uint64_t)rc, a[1], VMA_LOCKED, 0);
+    if (rc >= 0 && flags & (MAP_POPULATE | MAP_LOCKED) && !(flags & MAP_NONBLOCK))
+        (void)mm_populate((uint64_t)rc, a[1], prot & PROT_WRITE);
 out:
     if (file)
         host_free(file, sizeof *file);
@@ -103,81 +143,31 @@ long sys_brk(struct thread *t, const uint64_t a[6])
     return mm_brk(more && beyond_limits(t, more, more) ? 0 : a[0]);
 }
 
-long sys_madvise(struct thread *t, const uint64_t a[6])
-{
-    (void)t;
-    if (a[0] & (LINE_SIZE - 1))
-        return -EINVAL;
-    switch ((int)a[2]) {
-    case MADV_DONTNEED:
-        return mm_discard(a[0], a[1]);
-    case MADV_NORMAL:
-    case MADV_RANDOM:
-    case MADV_SEQUENTIAL:
-    case MADV_WILLNEED:
-    case MADV_FREE: /* may keep the content: it does */
-    case MADV_HUGEPAGE:
-    case MADV_NOHUGEPAGE:
-    case MADV_DONTDUMP:
-    case MADV_DODUMP:
-    case MADV_MERGEABLE:
-    case MADV_UNMERGEABLE:
-    case MADV_COLD:
-    case MADV_PAGEOUT:
-    case MADV_DOFORK:
-        return 0;
-    }
-    return -EINVAL;
-}
-
-/* What is resident in the ExCache. */
-long sys_mincore(struct thread *t, const uint64_t a[6])
-{
-    uint64_t lines = (a[1] + LINE_SIZE - 1) >> LINE_SHIFT;
-    uint8_t *bounce = thread_bounce(t);
-    if (a[0] & (LINE_SIZE - 1))
-        return -EINVAL;
-    if (!user_range_ok(a[0], a[1]))
-        return -ENOMEM;
-    if (!bounce)
-        return -EAGAIN;
-    for (uint64_t done = 0; done < lines;) {
-        uint64_t n = lines - done < BOUNCE_SIZE ? lines - done : BOUNCE_SIZE;
-        long rc = mm_resident((struct vpn){vpn_of(a[0]).n + done}, n, bounce);
-        if (rc < 0)
-            return rc;
-        if (user_write(a[2] + done, bounce, n) < 0)
-            return -EFAULT;
-        done += n;
-    }
-    return 0;
-}
-
-long sys_msync(struct thread *t, const uint64_t a[6])
-{
-    (void)t;
-    if (a[0] & (LINE_SIZE - 1) || a[2] & ~(uint64_t)(MS_ASYNC | MS_SYNC | MS_INVALIDATE) ||
-        (a[2] & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
-        return -EINVAL;
-    if (!mm_covered(a[0], a[1]))
-        return -ENOMEM;
-    return a[2] & MS_SYNC ? shared_sync(a[0], a[1], true) : 0;
-}
-
-/*
- * Lines cannot be kept here by wish (the ExCache is the node's to share out), and a program's
- * memory never goes to a disk of this host: so locking is granted and changes nothing.
- */
-long sys_mlock(struct thread *t, const uint64_t a[6])
-{
-    (void)t;
-    return mm_covered(a[0] & ~(uint64_t)(LINE_SIZE - 1), a[1] + (a[0] & (LINE_SIZE - 1))) ? 0
-                                                                                          : -ENOMEM;
-}
-
-long sys_mlockall(struct thread *t, const uint64_t a[6])
+/* Of private mappings, which is what there is to map: refused, as by Linux. */
+long sys_remap_file_pages(struct thread *t, const uint64_t a[6])
 {
     (void)t;
     (void)a;
-    return 0;
+    return -EINVAL;
+}
+
+/* ---- protection keys: the processor is taken to have none ---- */
+
+long sys_pkey_alloc(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    return a[0] || a[1] & ~3ull ? -EINVAL : -ENOSPC;
+}
+
+long sys_pkey_free(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    (void)a;
+    return -EINVAL;
+}
+
+long sys_pkey_mprotect(struct thread *t, const uint64_t a[6])
+{
+    (void)t;
+    return (int)a[3] == -1 ? mm_protect(a[0], a[1], (int)a[2]) : -EINVAL;
 }

@@ -49,10 +49,15 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     CALL(mincore),
     CALL(msync),
     CALL(mlock),
-    AS(mlock2, mlock),
-    AS(munlock, mlock),
+    CALL(mlock2),
+    CALL(munlock),
     CALL(mlockall),
-    AS(munlockall, mlockall),
+    CALL(munlockall),
+    CALL(process_madvise),
+    CALL(remap_file_pages),
+    CALL(pkey_alloc),
+    CALL(pkey_free),
+    CALL(pkey_mprotect),
 
     /* threads and processes */
     CALL(clone),

@@ -1,0 +1,141 @@
+/*
+ * What a program says about ranges of its memory: attributes of vmas, lines wanted or not.
+ *
+ * Attributes cut the vmas at the range's ends and join them again. As on Linux, what is mapped of a
+ * range gets the advice, and a hole in it is an ENOMEM afterwards.
+ *
+ * Locking makes lines resident once, as far as the ExCache has room, and keeps accounts: a line is
+ * not held against eviction, for the ExCache is shared out by the node.
+ */
+#include "../entry/thread.h"
+#include "../excache/excache.h"
+#include "../host/host.h"
+#include "uaccess.h"
+#include "vmas.h"
+
+long mm_set_flags(uint64_t address, uint64_t length, unsigned set, unsigned clear)
+{
+    struct vpn first, end;
+    if (!mm_range(address, length, &first, &end))
+        return -ENOMEM;
+    rwlock_write(&mm.lock);
+    long rc = vmas_room() ? 0 : -ENOMEM;
+    if (rc == 0) {
+        vmas_cut(first);
+        vmas_cut(end);
+        uint64_t at = first.n;
+        for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n;
+             i++) {
+            struct vma *v = &mm.vmas[i];
+            if (v->first.n > at)
+                rc = -ENOMEM;
+            at = v->end.n;
+            if (set & VMA_WIPE && v->file) {
+                rc = -EINVAL;
+                break;
+            }
+            v->flags = (uint8_t)((v->flags | set) & ~clear);
+        }
+        if (rc == 0 && at < end.n)
+            rc = -ENOMEM;
+        vmas_join(first, end);
+    }
+    rwlock_write_end(&mm.lock);
+    return rc;
+}
+
+long mm_check(uint64_t address, uint64_t length, unsigned refused, bool anonymous)
+{
+    struct vpn first, end;
+    long rc = 0;
+    if (!mm_range(address, length, &first, &end))
+        return -ENOMEM;
+    rwlock_read(&mm.lock);
+    uint64_t at = first.n;
+    for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
+        const struct vma *v = &mm.vmas[i];
+        if (v->flags & refused || (anonymous && v->file)) {
+            rc = -EINVAL;
+            break;
+        }
+        if (v->first.n > at)
+            rc = -ENOMEM;
+        at = v->end.n;
+    }
+    if (rc == 0 && at < end.n)
+        rc = -ENOMEM;
+    rwlock_read_end(&mm.lock);
+    return rc;
+}
+
+/* What a touch of a line would be: 0, -ENOMEM (no vma) or -EINVAL (its protection). */
+static int may_touch(struct vpn page, bool write)
+{
+    rwlock_read(&mm.lock);
+    const struct vma *v = mm_find(page);
+    int rc = !v ? -ENOMEM : (write ? v->prot & 2 : v->prot) ? 0 : -EINVAL;
+    rwlock_read_end(&mm.lock);
+    return rc;
+}
+
+long mm_populate(uint64_t address, uint64_t length, bool write)
+{
+    struct vpn first, end;
+    uint8_t byte;
+    if (!mm_range(address, length, &first, &end))
+        return -ENOMEM;
+    uint64_t most = excache_budget() / 2;
+    for (uint64_t n = first.n; n < end.n && n - first.n < most; n++) {
+        uint64_t at = n << LINE_SHIFT;
+        int rc = may_touch((struct vpn){n}, write);
+        if (rc < 0)
+            return rc;
+        if (write ? user_touch_write(at) < 0 : user_read_some(&byte, at, 1) == 0)
+            return -EFAULT;
+    }
+    return 0;
+}
+
+uint64_t mm_lines(void)
+{
+    rwlock_read(&mm.lock);
+    uint64_t lines = mm.lines;
+    rwlock_read_end(&mm.lock);
+    return lines;
+}
+
+void mm_set_lock_future(bool on)
+{
+    rwlock_write(&mm.lock);
+    mm.lock_future = on;
+    rwlock_write_end(&mm.lock);
+}
+
+uint64_t mm_locked_lines(void)
+{
+    uint64_t lines = 0;
+    rwlock_read(&mm.lock);
+    for (uint32_t i = 0; i < mm.vma_count; i++)
+        if (mm.vmas[i].flags & VMA_LOCKED)
+            lines += mm.vmas[i].end.n - mm.vmas[i].first.n;
+    rwlock_read_end(&mm.lock);
+    return lines;
+}
+
+uint64_t mm_locked_within(uint64_t address, uint64_t length)
+{
+    struct vpn first, end;
+    uint64_t lines = 0;
+    if (!mm_range(address, length, &first, &end))
+        return 0;
+    rwlock_read(&mm.lock);
+    for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
+        const struct vma *v = &mm.vmas[i];
+        uint64_t low = v->first.n > first.n ? v->first.n : first.n;
+        uint64_t high = v->end.n < end.n ? v->end.n : end.n;
+        if (v->flags & VMA_LOCKED)
+            lines += high - low;
+    }
+    rwlock_read_end(&mm.lock);
+    return lines;
+}
