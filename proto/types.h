@@ -61,6 +61,12 @@ enum line_kind {
     LINE_IO_ERROR = 5, /* the sComponent did not deliver it: SIGBUS */
 };
 
+enum sync_kind {
+    SYNC_ALL = 0,
+    SYNC_DATA = 1,   /* what reading the data needs */
+    SYNC_VOLUME = 2, /* everything on the file system that the file is on */
+};
+
 enum lock_kind {
     LOCK_KIND_NONE = 0, /* unlock */
     LOCK_KIND_READ = 1,

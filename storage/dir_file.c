@@ -304,7 +304,7 @@ static int file_allocate(struct volume_file *volume_file, uint32_t mode, uint64_
 }
 
 /* Any descriptor of the file will do; one that is open already is likelier to know of an error. */
-static int file_sync(struct volume_file *volume_file, bool data_only)
+static int file_sync(struct volume_file *volume_file, enum sync_kind kind)
 {
     struct dir_file *file = dir_file(volume_file);
     enum dir_fd which = DIR_FD_WRITE;
@@ -318,7 +318,11 @@ static int file_sync(struct volume_file *volume_file, bool data_only)
         fd = use(file, which = DIR_FD_WRITE);
     if (fd < 0)
         return fd;
-    int rc = (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+    int rc = (kind == SYNC_VOLUME ? syncfs(fd)
+              : kind == SYNC_DATA ? fdatasync(fd)
+                                  : fsync(fd)) < 0
+                 ? -errno
+                 : 0;
     done(file, which);
     return rc;
 }

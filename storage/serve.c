@@ -287,7 +287,7 @@ static int file_allocate(struct request *r)
 static int file_sync(struct request *r)
 {
     TAKE(r, file_sync);
-    return (int)WITH_FILE(r, &m.file, false, sync(file, m.data_only));
+    return (int)WITH_FILE(r, &m.file, false, sync(file, (enum sync_kind)m.kind));
 }
 
 static int file_setattr(struct request *r)

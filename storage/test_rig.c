@@ -310,7 +310,7 @@ int ask_seek(struct net_conn *conn, const struct file_id *id, uint64_t offset, b
 
 int ask_sync(struct net_conn *conn, const struct file_id *id)
 {
-    return ASK_NOTHING(conn, FILE_SYNC, file_sync, {.file = *id, .data_only = 1});
+    return ASK_NOTHING(conn, FILE_SYNC, file_sync, {.file = *id, .kind = SYNC_DATA});
 }
 
 int ask_setattr(struct net_conn *conn, const struct msg_file_setattr *request)

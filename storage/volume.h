@@ -121,7 +121,7 @@ struct file_ops {
                      bool append, bool sync, uint64_t *end) CHECKED;
     int (*truncate)(struct volume_file *, uint64_t size_bytes) CHECKED;
     int (*allocate)(struct volume_file *, uint32_t mode, uint64_t offset, uint64_t length) CHECKED;
-    int (*sync)(struct volume_file *, bool data_only) CHECKED;
+    int (*sync)(struct volume_file *, enum sync_kind) CHECKED;
     int (*setattr)(struct volume_file *, const struct volume_setattr *) CHECKED;
     int (*seek)(struct volume_file *, uint64_t offset, bool hole, uint64_t *out) CHECKED;
     /* Fills with struct linux_dirent64, from after the entry of that cookie; returns bytes. */

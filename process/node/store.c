@@ -309,7 +309,7 @@ int store_write_file(struct store *store, const struct file_id *file, uint64_t o
 
 int store_sync_file(struct store *store, const struct file_id *file)
 {
-    struct msg_file_sync request = {.file = *file, .data_only = 1};
+    struct msg_file_sync request = {.file = *file, .kind = SYNC_DATA};
     struct msg_file_sync_reply reply;
     return STORAGE_CALL(store, FILE_SYNC, file_sync, &request, &reply);
 }

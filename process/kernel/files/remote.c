@@ -94,9 +94,9 @@ long remote_read(const struct descriptor *d, uint64_t offset, void *to, uint32_t
     return rc;
 }
 
-int remote_sync(const struct descriptor *d, bool data_only)
+int remote_sync(const struct descriptor *d, enum sync_kind kind)
 {
-    struct msg_file_sync request = {.file = d->file->id, .data_only = data_only};
+    struct msg_file_sync request = {.file = d->file->id, .kind = (uint8_t)kind};
     struct msg_file_sync_reply reply;
     struct rpc rpc;
     int rc = shared_change(&d->file->id, SEGMENT_READ, 0, UINT64_MAX);

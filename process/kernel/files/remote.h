@@ -42,7 +42,7 @@ long remote_write(const struct descriptor *d, uint64_t offset, bool append, bool
 /* Reads into monitor memory; fewer than size only at the end of the file. */
 long remote_read(const struct descriptor *d, uint64_t offset, void *to, uint32_t size)
     __attribute__((warn_unused_result));
-int remote_sync(const struct descriptor *d, bool data_only) __attribute__((warn_unused_result));
+int remote_sync(const struct descriptor *d, enum sync_kind kind) __attribute__((warn_unused_result));
 
 /*
  * The offset of a description, for one call: no other thread or process changes it in between.

@@ -279,7 +279,7 @@ long sys_fallocate(struct thread *t, const uint64_t a[6])
 
 /* ---- to durable storage ---- */
 
-static long synchronise(struct thread *t, int fd, long nr, bool data_only)
+static long synchronise(struct thread *t, int fd, long nr, enum sync_kind kind)
 {
     struct descriptor d;
     long rc = descriptor_get(t->process->files, fd, &d);
@@ -288,24 +288,24 @@ static long synchronise(struct thread *t, int fd, long nr, bool data_only)
     if (!d.file)
         rc = host_call(nr, fd);
     else
-        rc = d.file->flags & O_PATH ? -EBADF : remote_sync(&d, data_only);
+        rc = d.file->flags & O_PATH ? -EBADF : remote_sync(&d, kind);
     descriptor_put(&d);
     return rc;
 }
 
 long sys_fsync(struct thread *t, const uint64_t a[6])
 {
-    return synchronise(t, (int)a[0], __NR_fsync, false);
+    return synchronise(t, (int)a[0], __NR_fsync, SYNC_ALL);
 }
 
 long sys_fdatasync(struct thread *t, const uint64_t a[6])
 {
-    return synchronise(t, (int)a[0], __NR_fdatasync, true);
+    return synchronise(t, (int)a[0], __NR_fdatasync, SYNC_DATA);
 }
 
 long sys_syncfs(struct thread *t, const uint64_t a[6])
 {
-    return synchronise(t, (int)a[0], __NR_syncfs, false);
+    return synchronise(t, (int)a[0], __NR_syncfs, SYNC_VOLUME);
 }
 
 /* What this process has open for writing; files that it has closed are written back by and by. */
@@ -317,7 +317,7 @@ long sys_sync(struct thread *t, const uint64_t a[6])
         if (!f->chunks[fd / ENTRIES_PER_CHUNK] || descriptor_get(f, fd, &d) < 0)
             continue;
         if (d.file && writable(&d))
-            (void)!remote_sync(&d, false);
+            (void)!remote_sync(&d, SYNC_ALL);
         descriptor_put(&d);
     }
     return 0;
@@ -388,5 +388,5 @@ long sys_sync_file_range(struct thread *t, const uint64_t a[6])
         return -EINVAL;
     if (!S_ISREG(what.type) && !S_ISDIR(what.type))
         return -ESPIPE;
-    return a[3] ? synchronise(t, (int)a[0], __NR_fdatasync, true) : 0;
+    return a[3] ? synchronise(t, (int)a[0], __NR_fdatasync, SYNC_DATA) : 0;
 }
