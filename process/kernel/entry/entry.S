@@ -74,6 +74,7 @@ fast_entry:
         mov     %rax, 8*6(%rbx)
         mov     %rax, 8*17(%rbx)
         mov     %rbx, %rdi
+fast_begun:                             /* for tests: the registers are all stored */
         call    syscall_dispatch
         mov     %rbx, %rdi
         jmp     thread_return
