@@ -27,7 +27,7 @@ LIMITS = {
     "personality": "ADDR_NO_RANDOMIZE and UNAME26 only",
     "prlimit64": "of another process: the host's limits of it",
     "setrlimit": "as prlimit64",
-    "set_robust_list": "remembered only: locks of a thread that dies are not marked",
+    "set_robust_list": "a process that is killed marks nothing",
     "getxattr": "files of an sComponent have no extended attributes: EOPNOTSUPP",
     "setxattr": "as getxattr",
     "name_to_handle_at": "EOPNOTSUPP",

@@ -399,6 +399,7 @@ long sys_exit(struct thread *t, const uint64_t a[6])
     mutex_lock(&p->threads_lock);
     bool last = p->thread_count == 1;
     mutex_unlock(&p->threads_lock);
+    robust_end(t);
     if (last)
         files_exit(p->files, p->pid);
     if (last && !t->clear_child_tid)
@@ -428,6 +429,7 @@ long sys_exit(struct thread *t, const uint64_t a[6])
 
 long sys_exit_group(struct thread *t, const uint64_t a[6])
 {
+    robust_end_all(t);
     files_exit(t->process->files, t->process->pid);
     host_call(__NR_exit_group, a[0]);
     return 0;

@@ -152,6 +152,16 @@ user_or_zero:
         mov     $1, %ecx
         lock orl $0, (%rdi)
         xor     %ecx, %ecx
+        jmp     user_copy_fault
+/* long user_compare_swap(word, is, to): 0, 1 where it faulted, 2 where it is something else. */
+        .globl user_compare_swap
+user_compare_swap:
+        mov     $1, %ecx
+        mov     %esi, %eax
+        lock cmpxchgl %edx, (%rdi)
+        mov     $2, %ecx
+        jne     user_copy_fault
+        xor     %ecx, %ecx
 user_copy_end:
 user_copy_fault:
         mov     %rcx, %rax

@@ -17,6 +17,7 @@
 #include "../rpc/rpc_pool.h"
 #include "../signals/signals.h"
 #include "boot_write.h"
+#include "life.h"
 #include "thread_calls.h"
 
 enum {
@@ -218,6 +219,8 @@ static long execute(struct thread *t, struct texts *x)
         return fd;
     text_format(variable, sizeof variable, BOOT_ENV "=%d", fd);
     files_exec(p->files);
+    if (!p->vforked)
+        robust_end_all(t);
     signals_thread_end(t);
     if (p->vforked)
         p->exec_texts = x;

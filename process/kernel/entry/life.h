@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+struct process;
 struct thread;
 
 /* entry.S: goes on in fn(t) on t's kernel stack. */
@@ -13,5 +14,11 @@ long host_clone(uint64_t flags, void *stack_top, int *parent_tid, uint32_t *chil
                 uint64_t tls);
 /* clone.c: the first thing that a new thread or vfork child does. */
 void thread_begin(struct thread *t) __attribute__((noreturn));
+
+/* robust.c: marks what this thread has locked; at an end of the process, what any of them has. */
+void robust_end(struct thread *t);
+void robust_end_all(struct thread *t);
+/* The list of a thread of the process: 0, -ESRCH, or -EPERM where it is another process's. */
+long robust_of(struct process *p, int tid, uint64_t *list) __attribute__((warn_unused_result));
 
 #endif

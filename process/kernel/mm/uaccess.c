@@ -8,6 +8,9 @@ size_t user_copy(void *to, const void *from, size_t size); /* entry.S: bytes not
 
 long user_or_zero(uint32_t *word); /* entry.S: atomically ors nothing in; 0, or 1 on a fault */
 
+long user_compare_swap(uint32_t *word, uint32_t is,
+                       uint32_t to); /* entry.S: 0; 1: fault; 2: not so */
+
 int user_range_ok(uint64_t address, uint64_t size)
 {
     return address >= WINDOW_START && address <= WINDOW_END && size <= WINDOW_END - address;
@@ -73,4 +76,12 @@ int user_touch_write(uint64_t address)
     if (!user_range_ok(address, 4))
         return -EFAULT;
     return user_or_zero((uint32_t *)address) == 0 ? 0 : -EFAULT;
+}
+
+int user_exchange(uint64_t address, uint32_t is, uint32_t to)
+{
+    if (!user_range_ok(address, 4))
+        return -EFAULT;
+    long rc = user_compare_swap((uint32_t *)address, is, to);
+    return rc == 1 ? -EFAULT : rc == 2;
 }

@@ -23,6 +23,8 @@ int user_zero(uint64_t to, size_t size) __attribute__((warn_unused_result));
 long user_read_text(char *to, uint64_t from, size_t size) __attribute__((warn_unused_result));
 /* Makes the line of an aligned 32-bit word resident and writable, changing nothing. */
 int user_touch_write(uint64_t address) __attribute__((warn_unused_result));
+/* Makes an aligned 32-bit word `to` if it is `is`: 0; 1 where it was not; -EFAULT. */
+int user_exchange(uint64_t address, uint32_t is, uint32_t to) __attribute__((warn_unused_result));
 /* Whether [address, address + size) lies in the app window (says nothing about mappings). */
 int user_range_ok(uint64_t address, uint64_t size);
 

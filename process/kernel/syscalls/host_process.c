@@ -5,6 +5,7 @@
 #include <linux/prctl.h>
 
 #include "../entry/rewrite.h"
+#include "../entry/life.h"
 #include "host_calls.h"
 
 enum { COMM_SIZE = 16, ROBUST_HEAD_SIZE = 24 };
@@ -195,11 +196,13 @@ long sys_set_robust_list(struct thread *t, const uint64_t a[6])
 long sys_get_robust_list(struct thread *t, const uint64_t a[6])
 {
     uint64_t size = ROBUST_HEAD_SIZE;
-    if ((int)a[0] != 0 && (int)a[0] != t->tid)
-        return -EPERM;
+    uint64_t list = 0;
+    long rc = robust_of(t->process, (int)a[0] ? (int)a[0] : t->tid, &list);
+    if (rc < 0)
+        return rc;
     if (user_write(a[2], &size, sizeof size) < 0)
         return -EFAULT;
-    return user_write(a[1], &t->robust_list, sizeof t->robust_list);
+    return user_write(a[1], &list, sizeof list);
 }
 
 /* In pieces of the bounce memory; a signal ends it after one, as it does on Linux. */
