@@ -602,7 +602,7 @@ CASE(auxv, values)
     SHOW("%d %d", getauxval(AT_RANDOM) != 0, getauxval(AT_SYSINFO_EHDR) != 0);
     SHOW("%s", (char *)getauxval(AT_PLATFORM));
     SHOW("%d", strstr((char *)getauxval(AT_EXECFN), "conformance-") != NULL);
-    SHOW("%lx %lx", getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
+    SHOW("%lx", getauxval(AT_HWCAP));
     SHOW("%lx", getauxval(AT_FLAGS));
     Elf64_Phdr *p = (Elf64_Phdr *)getauxval(AT_PHDR);
     SHOW("%lu %u", getauxval(AT_PHNUM), p[0].p_type);
