@@ -29,6 +29,7 @@
 #define OPS_FILES_MAX     8u            /* files that these map */
 #define GRANT_MAX          1024u /* vRegions in one VREGION_GRANT */
 #define FILE_IO_MAX       (256u * 1024) /* data bytes in one FILE_READ or FILE_WRITE */
+#define SEGMENT_IO_MAX    (128u * 1024) /* data bytes in one SEGMENT_PULL or SEGMENT_PUSH */
 #define PATH_LIMIT        4096u         /* bytes of a path, with its final NUL where it has one */
 #define NAME_LIMIT        16u           /* bytes of a component's or rack's name, with its NUL */
 #define ADDRESS_LIMIT     64u           /* bytes of a transport address, with its NUL */

@@ -80,6 +80,7 @@ enum segment_kind {
     SEGMENT_ANONYMOUS = 1, /* a new one: zero at first, gone with its last mapping */
     SEGMENT_FILE = 2,      /* a file of an sComponent */
     SEGMENT_HOST = 3,      /* a memory file of the pComponent's host: memfd, /dev/shm */
+    SEGMENT_SYSV = 4,      /* made by shmget, found by its id */
 };
 
 enum segment_change {

@@ -433,6 +433,11 @@ int seat_request(struct node *node, struct net_conn *conn, const struct net_fram
     case OP_SEGMENT_FETCH:
     case OP_SEGMENT_SYNC:
     case OP_SEGMENT_CHANGE:
+    case OP_SEGMENT_PULL:
+    case OP_SEGMENT_PUSH:
+    case OP_SEGMENT_CUT:
+    case OP_SHM_GET:
+    case OP_SHM_CONTROL:
         return segments_request(node, p, conn, frame);
     default:
         return net_refuse(conn, frame, ASH_FORBIDDEN);

@@ -8,13 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "error_text.h"
 #include "run.h"
-
-enum { TMPFS = 0x01021994 };
 
 /* Pages of no file reach this far: more than any file's lines do. */
 #define SPARSE_BYTES ((off_t)1 << 46)
@@ -24,12 +21,12 @@ enum { TMPFS = 0x01021994 };
 static uint32_t bucket_of(const struct segment *g)
 {
     return g->kind == SEGMENT_FILE ? segment_bucket(g->file.device, g->file.inode)
-                                   : SEGMENT_HOST_BUCKET;
+                                   : (uint32_t)SEGMENT_HOST_BUCKET;
 }
 
 static void count_bucket(struct segments *s, const struct segment *g, int change)
 {
-    if (g->kind != SEGMENT_ANONYMOUS)
+    if (g->kind == SEGMENT_FILE || g->kind == SEGMENT_HOST)
         __atomic_add_fetch(&s->buckets[bucket_of(g)], (uint32_t)change, __ATOMIC_RELEASE);
 }
 
@@ -122,7 +119,7 @@ static void free_segment(struct segments *s, struct segment *g)
 }
 
 /* The last one lets go: what was changed of a file goes to it. */
-static void put_segment(struct segments *s, struct segment *g)
+void segment_put(struct segments *s, struct segment *g)
 {
     if (--g->refs)
         return;
@@ -131,6 +128,10 @@ static void put_segment(struct segments *s, struct segment *g)
         if (rc < 0)
             monitor_log("what was changed of a shared mapping is lost: %s", error_text(rc));
         store_release_file(g->store, &g->file);
+    } else if (g->kind == SEGMENT_HOST) {
+        int rc = segment_host_restore(s, g);
+        if (rc < 0)
+            monitor_log("a memory file of the host has lost content: %s", error_text(rc));
     }
     count_bucket(s, g, -1);
     free_segment(s, g);
@@ -142,7 +143,7 @@ static int make_memory(struct segment *g, off_t bytes)
     return g->fd < 0 || ftruncate(g->fd, bytes) < 0 ? -errno : 0;
 }
 
-static int open_anonymous(struct segments *s, struct run *run, uint64_t bytes, struct segment **out)
+int segment_new_anonymous(struct segments *s, struct run *run, uint64_t bytes, struct segment **out)
 {
     struct segment *g = new_segment(s, run, SEGMENT_ANONYMOUS);
     if (!g)
@@ -195,6 +196,31 @@ static int open_file(struct segments *s, struct run *run, const struct msg_segme
     return 0;
 }
 
+static int open_host(struct segments *s, struct run *run, int fd, struct segment **out)
+{
+    struct segment *g = segment_host_find(s, fd);
+    *out = g;
+    if (g)
+        return 0;
+    g = new_segment(s, run, SEGMENT_HOST);
+    if (!g)
+        return -ENOMEM;
+    int rc = segment_host_open(g, fd);
+    if (rc == 0)
+        rc = segment_size_lines(g) < 0 ? -EIO : 0;
+    if (rc == 0)
+        rc = segment_host_adopt(s, g, 0, g->size_bytes);
+    if (rc < 0) {
+        if (g->fd >= 0)
+            (void)!segment_host_restore(s, g);
+        free_segment(s, g);
+        return rc;
+    }
+    count_bucket(s, g, 1);
+    *out = g;
+    return 0;
+}
+
 /* ---- sharers ---- */
 
 static void count_limit(struct segments *s)
@@ -212,7 +238,7 @@ static struct sharer *sharer_of(struct segments *s, struct process *p)
     struct sharer *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
-    *h = (struct sharer){.next = s->sharers, .uffd = -1};
+    *h = (struct sharer){.next = s->sharers, .uffd = -1, .pid = (uint32_t)p->pid};
     s->sharers = h;
     p->sharer = h;
     return h;
@@ -241,6 +267,7 @@ static int add_attachment(struct sharer *h, struct segment *g, struct vpn first,
                              .count = count,
                              .line = line};
     g->attachments = h->attachments = a;
+    g->attachment_count++;
     g->refs++;
     return 0;
 }
@@ -255,7 +282,10 @@ static void remove_attachment(struct segments *s, struct attachment *a)
     while (*at != a)
         at = &(*at)->next_of_sharer;
     *at = a->next_of_sharer;
-    put_segment(s, a->segment);
+    a->segment->attachment_count--;
+    if (a->segment->shm)
+        shm_attached(s, a->segment, a->sharer->pid, false);
+    segment_put(s, a->segment);
     free(a);
 }
 
@@ -266,7 +296,7 @@ static void set_opened(struct segments *s, struct sharer *h, struct segment *g)
         g->refs++;
     h->opened = g;
     if (before)
-        put_segment(s, before);
+        segment_put(s, before);
 }
 
 void segments_leave(struct node *node, struct process *p)
@@ -288,6 +318,11 @@ void segments_leave(struct node *node, struct process *p)
         free(h);
         count_limit(s);
     }
+    pthread_mutex_lock(&node->lock);
+    bool last = p->run->processes == 1;
+    pthread_mutex_unlock(&node->lock);
+    if (last && p->seat_fd < 0)
+        shm_run_gone(s, p->run);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -331,13 +366,22 @@ static int segment_open(struct segments *s, struct process *p, struct net_conn *
     if (!h)
         return net_refuse(conn, frame, -ENOMEM);
     set_uffd(h, net_conn_take_fd(conn));
+    int host_fd = net_conn_take_fd(conn);
     h->limit = m.limit ? m.limit : 1;
     count_limit(s);
     int rc = segments_shrink(s, s->limit);
     if (rc == 0 && m.kind == SEGMENT_ANONYMOUS)
-        rc = open_anonymous(s, p->run, m.size_bytes, &g);
+        rc = segment_new_anonymous(s, p->run, m.size_bytes, &g);
+    else if (rc == 0 && m.kind == SEGMENT_FILE)
+        rc = open_file(s, p->run, &m, &g);
+    else if (rc == 0 && m.kind == SEGMENT_HOST)
+        rc = open_host(s, p->run, host_fd, &g);
+    else if (rc == 0 && m.kind == SEGMENT_SYSV)
+        rc = (g = shm_segment(s, p->run, m.size_bytes)) ? 0 : -EINVAL;
     else if (rc == 0)
-        rc = m.kind == SEGMENT_FILE ? open_file(s, p->run, &m, &g) : ASH_MALFORMED;
+        rc = ASH_MALFORMED;
+    if (host_fd >= 0)
+        close(host_fd);
     return rc < 0 ? net_refuse(conn, frame, rc) : answer_open(s, h, g, conn, frame);
 }
 
@@ -359,6 +403,8 @@ static int segment_attach(struct segments *s, struct process *p, struct net_conn
     int rc = add_attachment(h, g, m.first, m.count, m.line);
     if (rc < 0)
         return net_refuse(conn, frame, rc);
+    if (g->shm)
+        shm_attached(s, g, h->pid, true);
     set_opened(s, h, NULL);
     struct msg_segment_attach_reply reply = {};
     return NET_REPLY(conn, frame, segment_attach, &reply);
@@ -472,6 +518,63 @@ static int change(struct segments *s, struct net_conn *conn, const struct net_fr
     return rc < 0 ? net_refuse(conn, frame, -EIO) : NET_REPLY(conn, frame, segment_change, &reply);
 }
 
+/* ---- the host's memory files, by descriptor ---- */
+
+static int pull(struct segments *s, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct msg_segment_pull m;
+    if (msg_segment_pull_decode(&m, frame->payload, frame->header.length) < 0 ||
+        m.length > SEGMENT_IO_MAX)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    int fd = net_conn_take_fd(conn);
+    struct segment *g = segment_host_find(s, fd);
+    uint8_t *data = g ? malloc(SEGMENT_IO_MAX) : NULL, body[16];
+    int rc = !g ? 0 : data ? segment_host_read(s, g, m.offset, m.length, data) : -ENOMEM;
+    if (fd >= 0)
+        close(fd);
+    if (rc >= 0) {
+        struct msg_segment_pull_reply reply = {.found = g != NULL, .data_size = (uint32_t)rc};
+        struct iovec bulk = {.iov_base = data, .iov_len = (size_t)rc};
+        int size = msg_segment_pull_reply_encode(&reply, body, sizeof body);
+        rc = net_reply(conn, frame, 0, body, (size_t)size, &bulk, rc ? 1 : 0);
+    } else {
+        rc = net_refuse(conn, frame, rc < -4095 ? -EIO : rc);
+    }
+    free(data);
+    return rc;
+}
+
+static int push(struct segments *s, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct msg_segment_push m;
+    if (msg_segment_push_decode(&m, frame->payload, frame->header.length) < 0 ||
+        m.data_size > SEGMENT_IO_MAX)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    int fd = net_conn_take_fd(conn);
+    struct segment *g = segment_host_find(s, fd);
+    struct msg_segment_push_reply reply = {.found = g != NULL};
+    int rc = g ? segment_host_write(s, g, m.offset, m.data, m.data_size) : 0;
+    if (fd >= 0)
+        close(fd);
+    return rc < 0 ? net_refuse(conn, frame, rc < -4095 ? -EIO : rc)
+                  : NET_REPLY(conn, frame, segment_push, &reply);
+}
+
+static int cut_file(struct segments *s, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct msg_segment_cut m;
+    if (msg_segment_cut_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    int fd = net_conn_take_fd(conn);
+    struct segment *g = segment_host_find(s, fd);
+    struct msg_segment_cut_reply reply = {.found = g != NULL};
+    int rc = g ? segment_host_cut(s, g, fd, m.size_bytes) : 0;
+    if (fd >= 0)
+        close(fd);
+    return rc < 0 ? net_refuse(conn, frame, rc < -4095 ? -EIO : rc)
+                  : NET_REPLY(conn, frame, segment_cut, &reply);
+}
+
 int segments_request(struct node *node, struct process *p, struct net_conn *conn,
                      const struct net_frame *frame)
 {
@@ -501,6 +604,19 @@ int segments_request(struct node *node, struct process *p, struct net_conn *conn
         break;
     case OP_SEGMENT_CHANGE:
         rc = change(s, conn, frame);
+        break;
+    case OP_SEGMENT_PULL:
+        rc = pull(s, conn, frame);
+        break;
+    case OP_SEGMENT_PUSH:
+        rc = push(s, conn, frame);
+        break;
+    case OP_SEGMENT_CUT:
+        rc = cut_file(s, conn, frame);
+        break;
+    case OP_SHM_GET:
+    case OP_SHM_CONTROL:
+        rc = shm_request(s, p, conn, frame);
         break;
     default:
         rc = net_refuse(conn, frame, ASH_FORBIDDEN);

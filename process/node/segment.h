@@ -69,6 +69,7 @@ struct sharer {
     int uffd; /* -1: forked, and has not said so yet: it runs no code of the program */
     uint64_t limit;
     struct attachment *attachments;
+    uint32_t pid;
     struct segment *opened; /* a reference: what it opened last and may attach */
 };
 
@@ -87,6 +88,8 @@ struct segment {
     uint64_t expected; /* the line after the last run: who misses that one reads in order */
     uint32_t run;
     struct attachment *attachments;
+    uint64_t attachment_count;
+    struct shm *shm; /* that it is the memory of; NULL */
 };
 
 struct segments {
@@ -100,6 +103,8 @@ struct segments {
     uint32_t *buckets;            /* SEGMENT_BUCKETS, seen by every process */
     int buckets_fd;               /* read-only */
     uint8_t *buffer;              /* RUN_MAX_LINES */
+    struct shm *shms;
+    uint32_t last_shm;
 };
 
 int segments_start(struct node *node) NET_CHECKED;
@@ -132,7 +137,54 @@ int segment_refresh(struct segments *s, struct segment *segment, uint64_t offset
                     uint64_t length) NET_CHECKED;
 /* The file has another size, `size_bytes`, at the sComponent. */
 void segment_resized(struct segments *s, struct segment *segment, uint64_t size_bytes);
+/* Takes a line that has come into the file by another way for a resident one. */
+int segment_add(struct segments *s, struct segment *segment, uint64_t line) NET_CHECKED;
+/* Puts a line back into the file, where the store has it; does nothing for others. */
+int segment_put_back(struct segments *s, struct segment *segment, uint64_t line) NET_CHECKED;
+/* What a line of memory contains, wherever it is. */
+int segment_line_content(struct segments *s, struct segment *segment, uint64_t line,
+                         uint8_t *to) NET_CHECKED;
 /* Forgets every line. */
 void segment_empty(struct segments *s, struct segment *segment);
+
+/* ---- segment_host.c: the host's memory files. The lock is held. ---- */
+
+struct stat;
+/* 0 where fd is such a file, else a negative errno. */
+int segment_host_identify(int fd, struct stat *st) NET_CHECKED;
+/* The segment of a file; NULL: it has none. */
+struct segment *segment_host_find(struct segments *s, int fd);
+/* Makes a new segment that of a file. */
+int segment_host_open(struct segment *segment, int fd) NET_CHECKED;
+/* Takes what there is in a range of the file for resident lines. */
+int segment_host_adopt(struct segments *s, struct segment *segment, uint64_t offset,
+                       uint64_t length) NET_CHECKED;
+/* Puts everything back into the file. */
+int segment_host_restore(struct segments *s, struct segment *segment) NET_CHECKED;
+/* As pread, pwrite and ftruncate do; a read returns its bytes. */
+int segment_host_read(struct segments *s, struct segment *segment, uint64_t offset, uint32_t length,
+                      uint8_t *to) NET_CHECKED;
+int segment_host_write(struct segments *s, struct segment *segment, uint64_t offset,
+                       const void *from, uint32_t length) NET_CHECKED;
+int segment_host_cut(struct segments *s, struct segment *segment, int fd,
+                     uint64_t size_bytes) NET_CHECKED;
+
+/* ---- shm.c: System V shared memory. The lock is held. ---- */
+
+struct shm;
+/* SHM_GET, SHM_CONTROL. */
+int shm_request(struct segments *s, struct process *process, struct net_conn *conn,
+                const struct net_frame *frame) NET_CHECKED;
+/* The segment of an id of the run; NULL: there is none. */
+struct segment *shm_segment(struct segments *s, const struct run *run, uint64_t id);
+/* A process attached the segment of one, or an attachment of it went. */
+void shm_attached(struct segments *s, struct segment *segment, uint32_t pid, bool on);
+/* The run has no process left: what it made goes. */
+void shm_run_gone(struct segments *s, const struct run *run);
+
+/* segment.c: a new anonymous segment, without references; and one reference less. */
+int segment_new_anonymous(struct segments *s, struct run *run, uint64_t bytes,
+                          struct segment **out) NET_CHECKED;
+void segment_put(struct segments *s, struct segment *segment);
 
 #endif

@@ -94,6 +94,8 @@ static int read_lines(struct segment *g, uint64_t line, uint64_t count, uint8_t 
 static int put_lines(struct segment *g, uint64_t line, uint64_t count, const uint8_t *from)
 {
     size_t size = count << LINE_SHIFT;
+    if (g->kind == SEGMENT_HOST && size > g->size_bytes - (line << LINE_SHIFT))
+        size = g->size_bytes - (line << LINE_SHIFT); /* the file keeps its size */
     ssize_t n = pwrite(g->fd, from, size, (off_t)(line << LINE_SHIFT));
     return n < 0 ? -errno : (size_t)n == size ? 0 : -ENOSPC;
 }
@@ -344,7 +346,12 @@ static int bring(struct segments *s, struct segment *g, uint64_t line, uint32_t 
 
 int segment_fetch(struct segments *s, struct segment *g, uint64_t line, bool write)
 {
-    const struct segment_line *l = line_if_any(g, line);
+    struct segment_line *l = line_if_any(g, line);
+    if (l && l->resident && g->kind == SEGMENT_HOST &&
+        lseek(g->fd, (off_t)(line << LINE_SHIFT), SEEK_DATA) != (off_t)(line << LINE_SHIFT)) {
+        remove_resident(s, l); /* somebody else took it out of the file: it is zero now */
+        l->flags &= (uint8_t)~LINE_STORED;
+    }
     if (l && l->resident) {
         /* Brought by another's miss; or protected when it was about to leave, and then could not.
          */
@@ -435,14 +442,59 @@ void segment_resized(struct segments *s, struct segment *g, uint64_t size_bytes)
         if (r->segment != g || r->line < first)
             continue;
         struct segment_line *l = line_if_any(g, r->line);
-        (void)!punch(g, r->line, 1);
+        if (g->kind == SEGMENT_FILE)
+            (void)!punch(g, r->line, 1);
         remove_resident(s, l);
+    }
+    for (uint64_t c = first / CHUNK_LINES; c < g->chunk_count; c++) {
+        if (!g->chunks[c].vregion)
+            continue;
+        for (uint64_t i = c == first / CHUNK_LINES ? first % CHUNK_LINES : 0; i < CHUNK_LINES; i++)
+            g->chunks[c].lines[i].flags &= (uint8_t)~LINE_STORED;
     }
     /* The rest of the last line reads as zero, whatever was written there past the end. */
     const struct segment_line *last = line_if_any(g, first ? first - 1 : 0);
     uint64_t tail = size_bytes & (LINE_SIZE - 1);
     if (last && last->resident && tail && g->kind == SEGMENT_FILE)
         (void)!pwrite(g->fd, zeros, LINE_SIZE - tail, (off_t)size_bytes);
+}
+
+int segment_add(struct segments *s, struct segment *g, uint64_t line)
+{
+    struct segment_line *l = line_of(g, line);
+    if (!l)
+        return -ENOMEM;
+    if (l->resident)
+        return 0;
+    struct resident *r = malloc(sizeof *r);
+    if (!r)
+        return -ENOMEM;
+    *r = (struct resident){.segment = g, .line = line};
+    l->resident = r;
+    add_resident(s, r);
+    return 0;
+}
+
+int segment_put_back(struct segments *s, struct segment *g, uint64_t line)
+{
+    const struct segment_line *l = line_if_any(g, line);
+    if (!l || l->resident || !(l->flags & LINE_STORED))
+        return 0;
+    if (segment_size_lines(g) <= (int64_t)line)
+        return 0;
+    int rc = segment_line_content(s, g, line, s->buffer);
+    return rc < 0 ? rc : put_lines(g, line, 1, s->buffer);
+}
+
+int segment_line_content(struct segments *s, struct segment *g, uint64_t line, uint8_t *to)
+{
+    const struct segment_line *l = line_if_any(g, line);
+    if (!l || l->resident || !(l->flags & LINE_STORED))
+        return read_lines(g, line, 1, to);
+    (void)s;
+    struct vpn at = {(uint64_t)g->chunks[line / CHUNK_LINES].vregion * VREGION_LINES +
+                     line % CHUNK_LINES};
+    return store_read_lines(g->store, at, 1, to);
 }
 
 void segment_empty(struct segments *s, struct segment *g)

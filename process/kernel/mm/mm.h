@@ -26,6 +26,7 @@ struct vma_file {
     uint64_t segment; /* 0: vmas of it are private */
     bool may_write;   /* segment: mprotect may make it writable */
     bool of_storage;  /* segment: of a file of an sComponent: msync means something */
+    bool sysv;        /* segment: mapped by shmat */
     struct file_id id;
     uint64_t version, size_bytes;
     char path[PATH_LIMIT];

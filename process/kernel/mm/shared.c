@@ -67,10 +67,12 @@ void shared_detach(struct vpn first, struct vpn end)
 /* Opens a segment. Returns a descriptor of its memory, or a negative error. */
 static long open_segment(const struct shared_source *source, uint64_t bytes, uint64_t *number)
 {
-    struct node_fds sent = {.fds = {mm.uffd}, .count = 1};
+    struct node_fds sent = {.fds = {mm.uffd, source->fd},
+                            .count = source->kind == SEGMENT_HOST ? 2 : 1};
     struct msg_segment_open request = {.kind = (uint8_t)source->kind,
                                        .writable = source->may_write,
-                                       .size_bytes = bytes,
+                                       .size_bytes =
+                                           source->kind == SEGMENT_SYSV ? source->id : bytes,
                                        .limit = given_up,
                                        .path = source->attr ? source->name : ""};
     struct msg_segment_open_reply reply;
@@ -139,6 +141,7 @@ static long map_new(struct vpn first, struct vpn end, int prot, const struct sha
     f->users = 1;
     f->may_write = source->may_write;
     f->of_storage = source->kind == SEGMENT_FILE;
+    f->sysv = source->kind == SEGMENT_SYSV;
     if (source->attr) {
         f->id = source->attr->id;
         f->size_bytes = source->attr->size_bytes;
@@ -320,4 +323,128 @@ int shared_change(const struct file_id *id, enum segment_change what, uint64_t o
     struct msg_segment_change_reply reply;
     long rc = SEGMENT_CALL(CHANGE, change, &request, &reply);
     return rc < 0 ? (int)rpc_errno((int)rc) : 0;
+}
+
+/* ---- the host's memory files ---- */
+
+bool shared_host_files(void)
+{
+    return __atomic_load_n(&buckets[SEGMENT_HOST_BUCKET], __ATOMIC_ACQUIRE) != 0;
+}
+
+/* Sends a request that is in body, with the file's descriptor. Returns the reply's size. */
+static long call_about(int fd, uint16_t op, uint8_t *body, long size, size_t room)
+{
+    struct node_fds sent = {.fds = {fd}, .count = 1};
+    int fds[NODE_FDS_MAX], count = 0;
+    if (size < 0)
+        return size;
+    return node_call_sending(owner, op, body, (size_t)size, room, &sent, fds, &count);
+}
+
+enum { IO_ROOM = SEGMENT_IO_MAX + 64 };
+
+long shared_pull(int fd, uint64_t offset, void *to, uint32_t size, bool *found)
+{
+    struct msg_segment_pull request = {.offset = offset, .length = size};
+    struct msg_segment_pull_reply reply = {0};
+    uint8_t *body = host_alloc(IO_ROOM);
+    if (!body)
+        return -ENOMEM;
+    long rc = call_about(fd, OP_SEGMENT_PULL, body,
+                         msg_segment_pull_encode(&request, body, IO_ROOM), IO_ROOM);
+    if (rc >= 0)
+        rc = msg_segment_pull_reply_decode(&reply, body, (size_t)rc);
+    *found = rc < 0 || reply.found;
+    if (rc == 0) {
+        rc = reply.data_size < size ? reply.data_size : size;
+        memcpy(to, reply.data, (size_t)rc);
+    }
+    host_free(body, IO_ROOM);
+    return rc < 0 ? rpc_errno((int)rc) : rc;
+}
+
+long shared_push(int fd, uint64_t offset, const void *from, uint32_t size, bool *found)
+{
+    struct msg_segment_push request = {.offset = offset, .data_size = size};
+    struct msg_segment_push_reply reply = {0};
+    uint8_t *body = host_alloc(IO_ROOM);
+    if (!body)
+        return -ENOMEM;
+    long rc = msg_segment_push_encode(&request, body, 64);
+    if (rc >= 0) {
+        memcpy(body + rc, from, size);
+        rc = call_about(fd, OP_SEGMENT_PUSH, body, rc + size, IO_ROOM);
+    }
+    if (rc >= 0)
+        rc = msg_segment_push_reply_decode(&reply, body, (size_t)rc);
+    *found = rc < 0 || reply.found;
+    host_free(body, IO_ROOM);
+    return rc < 0 ? rpc_errno((int)rc) : size;
+}
+
+long shared_cut(int fd, uint64_t size_bytes, bool *found)
+{
+    struct msg_segment_cut request = {.size_bytes = size_bytes};
+    struct msg_segment_cut_reply reply = {0};
+    uint8_t body[64];
+    long rc = call_about(fd, OP_SEGMENT_CUT, body,
+                         msg_segment_cut_encode(&request, body, sizeof body), sizeof body);
+    if (rc >= 0)
+        rc = msg_segment_cut_reply_decode(&reply, body, (size_t)rc);
+    *found = rc < 0 || reply.found;
+    return rc < 0 ? rpc_errno((int)rc) : 0;
+}
+
+/* ---- System V ---- */
+
+static long ask(uint16_t op, uint8_t *body, long size, size_t room)
+{
+    int fds[NODE_FDS_MAX], count = 0;
+    return size < 0 ? size : node_call(owner, op, body, (size_t)size, room, fds, &count);
+}
+
+long shared_shm_get(const struct msg_shm_get *request, uint32_t *id)
+{
+    struct msg_shm_get_reply reply;
+    uint8_t body[64];
+    long rc = ask(OP_SHM_GET, body, msg_shm_get_encode(request, body, sizeof body), sizeof body);
+    if (rc >= 0)
+        rc = msg_shm_get_reply_decode(&reply, body, (size_t)rc);
+    if (rc == 0)
+        *id = reply.id;
+    return rc < 0 ? rpc_errno((int)rc) : 0;
+}
+
+long shared_shm_control(const struct msg_shm_control *request, struct msg_shm_control_reply *reply)
+{
+    uint8_t body[128];
+    long rc =
+        ask(OP_SHM_CONTROL, body, msg_shm_control_encode(request, body, sizeof body), sizeof body);
+    if (rc >= 0)
+        rc = msg_shm_control_reply_decode(reply, body, (size_t)rc);
+    return rc < 0 ? rpc_errno((int)rc) : 0;
+}
+
+long shared_shm_unmap(uint64_t address)
+{
+    rwlock_write(&mm.lock);
+    uint64_t at = vpn_of(address).n, number = 0;
+    for (uint32_t i = mm_find_index(vpn_of(address)); i < mm.vma_count;) {
+        const struct vma v = mm.vmas[i];
+        /* Of a mapping that was cut into pieces, each is where it was from the address given. */
+        bool its = vma_shared(&v) && v.file->sysv && v.first.n >= at &&
+                   v.first.n - at == v.file_line && (!number || v.file->segment == number);
+        if (!its) {
+            if (number && v.first.n - at > mm.memory_bytes >> LINE_SHIFT)
+                break;
+            i++;
+            continue;
+        }
+        number = v.file->segment;
+        mm_unmap_locked(v.first, v.end, true);
+        i = mm_find_index(v.first);
+    }
+    rwlock_write_end(&mm.lock);
+    return number ? 0 : -EINVAL;
 }

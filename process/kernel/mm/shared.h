@@ -23,6 +23,8 @@ struct shared_source {
     bool may_write;         /* the mapping may be, or become, writable */
     const char *name;       /* as /proc/self/maps shows it; SEGMENT_FILE: the path */
     struct file_attr *attr; /* SEGMENT_FILE; else NULL */
+    int fd;                 /* SEGMENT_HOST: of the file */
+    uint64_t id;            /* SEGMENT_SYSV */
 };
 
 /* The process whose seat is asked, and the node's page of segments (a descriptor, taken over). */
@@ -58,5 +60,21 @@ bool shared_file(const struct file_id *id);
  */
 int shared_change(const struct file_id *id, enum segment_change what, uint64_t offset,
                   uint64_t length);
+
+/*
+ * What is read from, written to, or truncated by, a descriptor of a memory file of the host that
+ * somebody may have mapped: nothing is done, and 0 returned in *found, where nobody has. Results as
+ * those of the host's calls. size: at most SEGMENT_IO_MAX.
+ */
+bool shared_host_files(void); /* whether there are any: one load */
+long shared_pull(int fd, uint64_t offset, void *to, uint32_t size, bool *found);
+long shared_push(int fd, uint64_t offset, const void *from, uint32_t size, bool *found);
+long shared_cut(int fd, uint64_t size_bytes, bool *found);
+
+/* SHM_GET and SHM_CONTROL. Return a negative errno or 0. */
+long shared_shm_get(const struct msg_shm_get *request, uint32_t *id);
+long shared_shm_control(const struct msg_shm_control *request, struct msg_shm_control_reply *reply);
+/* The mapping that shmdt(address) is about: a segment of shmat mapped there from its first line. */
+long shared_shm_unmap(uint64_t address);
 
 #endif

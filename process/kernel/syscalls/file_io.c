@@ -8,6 +8,7 @@
 
 #include "../files/remote.h"
 #include "../host/host.h"
+#include "../mm/shared.h"
 #include "host_calls.h"
 #include "../proc/proc.h"
 
@@ -27,8 +28,39 @@ static bool reads_on(int fd)
     return S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && (st.st_rdev >> 8) == MEMORY_MAJOR);
 }
 
+/*
+ * A memory file of the host that somebody may have mapped: what is in it may be elsewhere. The
+ * node reads and writes it then.
+ */
+static long memory_io(bool write, int fd, void *bytes, size_t size, int64_t offset, bool *found)
+{
+    struct stat st;
+    bool own = offset < 0;
+    long flags = host_call(__NR_fcntl, fd, F_GETFL);
+    *found = false;
+    if (flags < 0 || (flags & O_ACCMODE) == (write ? O_RDONLY : O_WRONLY) || flags & O_PATH ||
+        host_call(__NR_fstat, fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    if (write && flags & O_APPEND)
+        offset = st.st_size;
+    else if (own)
+        offset = host_call(__NR_lseek, fd, 0, SEEK_CUR);
+    uint32_t n = size < SEGMENT_IO_MAX ? (uint32_t)size : SEGMENT_IO_MAX;
+    long done = write ? shared_push(fd, (uint64_t)offset, bytes, n, found)
+                      : shared_pull(fd, (uint64_t)offset, bytes, n, found);
+    if (*found && own && done > 0)
+        host_call(__NR_lseek, fd, offset + done, SEEK_SET);
+    return done;
+}
+
 static long host_io(bool write, int fd, void *bytes, size_t size, int64_t offset, uint32_t flags)
 {
+    bool found = false;
+    if (shared_host_files()) {
+        long done = memory_io(write, fd, bytes, size, offset, &found);
+        if (found)
+            return done;
+    }
     if (flags) {
         struct {
             void *base;

@@ -74,7 +74,9 @@ long sys_mmap(struct thread *t, const uint64_t a[6])
         }
         if (rc == 0 && type != MAP_PRIVATE_ && prot & PROT_WRITE && !file->read_write)
             rc = -EACCES;
-        if (rc < 0)
+        if (rc == -ENODEV)
+            rc = mmap_host(t, a);
+        if (rc != 0)
             goto out;
     }
     rc = -EINVAL;

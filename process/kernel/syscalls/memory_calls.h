@@ -13,4 +13,8 @@ syscall_fn sys_madvise, sys_process_madvise, sys_mincore, sys_msync, sys_mlock, 
 /* Whether RLIMIT_MEMLOCK lets so many more lines be locked. */
 bool lock_allowed(uint64_t more);
 
+/* mmap of a descriptor that is the host's own. */
+long mmap_host(struct thread *t, const uint64_t a[6]);
+syscall_fn sys_shmget, sys_shmat, sys_shmdt, sys_shmctl;
+
 #endif

@@ -179,6 +179,17 @@ static bool fits(struct thread *t, uint64_t size)
     return !size || limit_file_size(t, size - 1, 1);
 }
 
+static long truncate_host(int fd, uint64_t size)
+{
+    bool found = false;
+    if (shared_host_files() && (host_call(__NR_fcntl, fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
+        long rc = shared_cut(fd, size, &found);
+        if (found)
+            return rc;
+    }
+    return host_call(__NR_ftruncate, fd, size);
+}
+
 long sys_ftruncate(struct thread *t, const uint64_t a[6])
 {
     struct descriptor d;
@@ -188,7 +199,7 @@ long sys_ftruncate(struct thread *t, const uint64_t a[6])
     if (rc < 0)
         return rc;
     if (!d.file)
-        rc = host_call(__NR_ftruncate, d.fd, a[1]);
+        rc = truncate_host(d.fd, a[1]);
     else if (d.file->flags & O_PATH)
         rc = -EBADF;
     else if (!writable(&d) || !S_ISREG(d.file->type))
