@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,7 +239,7 @@ static struct sharer *sharer_of(struct segments *s, struct process *p)
     struct sharer *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
-    *h = (struct sharer){.next = s->sharers, .uffd = -1, .pid = (uint32_t)p->pid};
+    *h = (struct sharer){.next = s->sharers, .uffd = -1, .process = p};
     s->sharers = h;
     p->sharer = h;
     return h;
@@ -284,7 +285,7 @@ static void remove_attachment(struct segments *s, struct attachment *a)
     *at = a->next_of_sharer;
     a->segment->attachment_count--;
     if (a->segment->shm)
-        shm_attached(s, a->segment, a->sharer->pid, false);
+        shm_attached(s, a->segment, (uint32_t)a->sharer->process->pid, false);
     segment_put(s, a->segment);
     free(a);
 }
@@ -324,6 +325,19 @@ void segments_leave(struct node *node, struct process *p)
     if (last && p->seat_fd < 0)
         shm_run_gone(s, p->run);
     pthread_mutex_unlock(&s->lock);
+}
+
+/* What has ended has nothing attached, though its seat may close a moment later. */
+static void drop_ended(struct segments *s)
+{
+    for (struct sharer *h = s->sharers; h; h = h->next) {
+        pthread_mutex_lock(&s->node->lock);
+        struct pollfd ended = {.fd = h->process->pidfd, .events = POLLIN};
+        bool gone = ended.fd >= 0 && poll(&ended, 1, 0) > 0;
+        pthread_mutex_unlock(&s->node->lock);
+        while (gone && h->attachments)
+            remove_attachment(s, h->attachments);
+    }
 }
 
 int segments_fork(struct node *node, struct process *parent, struct process *child)
@@ -404,7 +418,7 @@ static int segment_attach(struct segments *s, struct process *p, struct net_conn
     if (rc < 0)
         return net_refuse(conn, frame, rc);
     if (g->shm)
-        shm_attached(s, g, h->pid, true);
+        shm_attached(s, g, (uint32_t)p->pid, true);
     set_opened(s, h, NULL);
     struct msg_segment_attach_reply reply = {};
     return NET_REPLY(conn, frame, segment_attach, &reply);
@@ -616,6 +630,7 @@ int segments_request(struct node *node, struct process *p, struct net_conn *conn
         break;
     case OP_SHM_GET:
     case OP_SHM_CONTROL:
+        drop_ended(s); /* who counts attachments has seen them end */
         rc = shm_request(s, p, conn, frame);
         break;
     default:

@@ -69,7 +69,7 @@ struct sharer {
     int uffd; /* -1: forked, and has not said so yet: it runs no code of the program */
     uint64_t limit;
     struct attachment *attachments;
-    uint32_t pid;
+    struct process *process;
     struct segment *opened; /* a reference: what it opened last and may attach */
 };
 
