@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "client.h"
 
@@ -111,6 +113,28 @@ static int place(struct request *r, const struct path_base *base, const char **p
     return 0;
 }
 
+/*
+ * Does `call` (an expression of `file`, worth an integer) on the file `id`. Worth its result, or
+ * the error that kept it from being done.
+ */
+#define WITH_FILE(r, id, change, call)                                                             \
+    ({                                                                                             \
+        struct volume_file *file;                                                                  \
+        bool held_;                                                                                \
+        int64_t rc_ = begin((r), (id), (change), &file, &held_);                                   \
+        if (rc_ == 0) {                                                                            \
+            rc_ = file->ops->call;                                                                 \
+            client_done((r)->client, file, held_);                                                 \
+        }                                                                                          \
+        rc_;                                                                                       \
+    })
+
+static int give_bulk(struct request *r, int64_t size)
+{
+    r->bulk = (struct iovec){.iov_base = r->client->buffer, .iov_len = (size_t)size};
+    return 0;
+}
+
 /* ---- handles ---- */
 
 /* Holds what was opened for this connection. Returns the attributes' answer. */
@@ -126,13 +150,26 @@ static int hold_opened(struct request *r, const struct volume_opened *opened, ui
     return 0;
 }
 
+/* The first bytes of what was opened, into the connection's buffer; how many, 0 where none come. */
+static uint32_t read_first(struct request *r, const struct file_attr *attr, uint32_t wanted)
+{
+    if (!wanted || !S_ISREG(attr->mode))
+        return 0;
+    int64_t n = WITH_FILE(r, &attr->id, false, read(file, r->client->buffer, wanted, 0));
+    return n > 0 ? (uint32_t)n : 0;
+}
+
 static int file_open(struct request *r)
 {
     struct volume_opened opened;
     TAKE(r, file_open);
+    if (m.first > FILE_IO_MAX)
+        return ASH_TOO_BIG;
     who(r)->base_length = id_is_zero(&m.base.directory) ? 0 : m.base.length;
     int rc = place(r, &m.base, &m.path, 0);
     who(r)->resolve = m.resolve;
+    if (rc == 0 && m.execute)
+        rc = ops(r)->access(r->storage->volume, who(r), m.path, X_OK, false);
     if (rc == 0)
         rc = ops(r)->open(r->storage->volume, who(r), m.path, m.flags, m.mode, &opened);
     who(r)->resolve = 0;
@@ -140,8 +177,14 @@ static int file_open(struct request *r)
         rc = hold_opened(r, &opened, m.flags);
     if (rc < 0)
         return rc;
+    uint32_t first = read_first(r, &opened.attr, m.first);
+    give_bulk(r, first);
     return GIVE(r, file_open,
-                {.attr = opened.attr, .created = opened.created, .path = opened.path});
+                {.attr = opened.attr,
+                 .created = opened.created,
+                 .path = opened.path,
+                 .first = r->client->buffer,
+                 .first_size = first});
 }
 
 /* All or none: where one is not known, those before it are let go again. */
@@ -206,28 +249,6 @@ static int file_reopen(struct request *r)
 }
 
 /* ---- files ---- */
-
-/*
- * Does `call` (an expression of `file`, worth an integer) on the file `id`. Worth its result, or
- * the error that kept it from being done.
- */
-#define WITH_FILE(r, id, change, call)                                                             \
-    ({                                                                                             \
-        struct volume_file *file;                                                                  \
-        bool held_;                                                                                \
-        int64_t rc_ = begin((r), (id), (change), &file, &held_);                                   \
-        if (rc_ == 0) {                                                                            \
-            rc_ = file->ops->call;                                                                 \
-            client_done((r)->client, file, held_);                                                 \
-        }                                                                                          \
-        rc_;                                                                                       \
-    })
-
-static int give_bulk(struct request *r, int64_t size)
-{
-    r->bulk = (struct iovec){.iov_base = r->client->buffer, .iov_len = (size_t)size};
-    return 0;
-}
 
 static int file_read(struct request *r)
 {

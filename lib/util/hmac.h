@@ -2,7 +2,7 @@
  * HMAC-SHA-256 (FIPS 180-4, RFC 2104), for the handshake of lib/net and nothing else.
  *
  * Our own because a library of cryptography costs more than the rest of `ashlar run` to load and
- * start (decision 11), and the handshake hashes two messages of a hundred bytes.
+ * start (decision 12), and the handshake hashes two messages of a hundred bytes.
  */
 #ifndef ASHLAR_LIB_HMAC_H
 #define ASHLAR_LIB_HMAC_H

@@ -16,7 +16,7 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x36746f6f42687341ull /* "AshBoot6" */
+#define BOOT_MAGIC 0x37746f6f42687341ull /* "AshBoot7" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
@@ -45,7 +45,10 @@ struct limit {
 
 struct boot {
     uint64_t magic;
-    uint64_t size_bytes; /* of the whole memfd, strings included */
+    uint64_t size_bytes; /* of the whole memfd, all included */
+    /* After the strings, at an execve: what ashlar-exec found when it looked at the program, for its
+       next image (struct program of its loader); 0: that has to look. */
+    uint64_t examined_bytes;
     uint64_t excache_bytes;
     uint64_t run_id;
     uint32_t flags;  /* enum boot_flags */

@@ -35,6 +35,7 @@ struct texts {
     size_t count;
     const char **argv, **envp;
     struct program *program;
+    bool plain; /* the program is the file that was named, not a script's interpreter */
     char *prefix_text;
     char path[PATH_LIMIT], named[PATH_LIMIT];
 };
@@ -110,12 +111,14 @@ static long examine(struct texts *x)
     /* A way through /proc (/proc/self/exe) means another file in the next image: the file itself.
      */
     if (text_begins(x->path, "/proc/")) {
-        int rc = files_open_exec(x->path, &x->program->file);
+        int rc = files_open_exec(x->path, &x->program->file, &x->program->head);
         if (rc < 0)
             return rc;
         text_copy(x->path, sizeof x->path, x->program->file.path);
     }
-    return program_examine(x->path, x->named, x->program, &a);
+    int rc = program_examine(x->path, x->named, x->program, &a);
+    x->plain = a.prefix_count == 0;
+    return rc;
 }
 
 static int write_boot(struct process *p, struct thread *t, const struct texts *x)
@@ -152,11 +155,15 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
         rpc_descriptors(&head.memory_fd, &head.storage_fd);
     if (head.storage_fd < 0)
         head.memory_fd = -1;
-    uint64_t size = boot_size(&strings);
+    uint64_t texts_size = boot_size(&strings), size = texts_size;
+    if (x->plain)
+        size += head.examined_bytes = sizeof *x->program;
     uint8_t *image = host_alloc(size);
     long fd = image ? host_call(__NR_memfd_create, "ashlar-boot", 1 /* MFD_CLOEXEC */) : -ENOMEM;
     if (fd >= 0) {
         boot_fill(image, &head, &strings);
+        ((struct boot *)image)->size_bytes = size;
+        memcpy(image + texts_size, x->program, head.examined_bytes);
         fd = fd_hide((int)fd);
         for (uint64_t done = 0; done < size;) {
             long n = host_call(__NR_pwrite64, fd, image + done, size - done, done);

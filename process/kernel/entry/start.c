@@ -73,7 +73,7 @@ static void usage(void)
 /* Splits the strings after the head; every one ends within the description. */
 static bool split_strings(const struct boot *b)
 {
-    const char *at = (const char *)(b + 1), *end = (const char *)b + b->size_bytes;
+    const char *at = (const char *)(b + 1), *end = (const char *)b + b->size_bytes - b->examined_bytes;
     uint64_t total = 4ull + b->argc + b->envc;
     const char **table = host_alloc((total + 2) * sizeof *table);
     uint64_t n = 0, out = 0;
@@ -105,7 +105,9 @@ static bool read_boot(int fd)
 {
     struct boot head;
     if (host_call(__NR_pread64, fd, &head, sizeof head, 0) != sizeof head ||
-        head.magic != BOOT_MAGIC || head.size_bytes <= sizeof head || head.size_bytes > 1ull << 26)
+        head.magic != BOOT_MAGIC || head.size_bytes <= sizeof head || head.size_bytes > 1ull << 26 ||
+        (head.examined_bytes && (head.examined_bytes != sizeof(struct program) ||
+                                 head.examined_bytes >= head.size_bytes - sizeof head)))
         return false;
     char *all = host_alloc(head.size_bytes);
     for (uint64_t have = 0; all && have < head.size_bytes;) {
@@ -276,7 +278,11 @@ static void start_program(struct thread *t)
         files_hold_all(p->files);
     if (!b->cwd_id.inode)
         files_find_cwd(p->files);
-    int rc = program_examine(given.program, given.named, program, &arguments);
+    int rc = 0;
+    if (b->examined_bytes)
+        memcpy(program, (const char *)b + b->size_bytes - b->examined_bytes, sizeof *program);
+    else
+        rc = program_examine(given.program, given.named, program, &arguments);
     if (rc < 0) {
         host_message("%s: %s", given.program, reason(rc));
         host_call(__NR_exit_group, rc == -ENOENT ? 127 : 126);

@@ -2,6 +2,7 @@
 #include <linux/mman.h>
 #include <linux/prctl.h>
 
+#include "../files/opened.h"
 #include "../host/host.h"
 #include "../host/lock.h"
 #include "process.h"
@@ -41,6 +42,8 @@ void thread_free(struct thread *t)
 {
     if (t->bounce)
         host_free(t->bounce, BOUNCE_SIZE);
+    if (t->opened)
+        host_free(t->opened, sizeof *t->opened);
     host_free(t, THREAD_BLOCK);
 }
 

@@ -77,6 +77,8 @@ struct thread {
     uint64_t away_since_ns; /* first of the misses that the sComponent could not serve; 0: none */
     uint64_t unanswered;    /* the line that was missed, where the answer ended before it */
 
+    struct opened *opened; /* what the last open brought along (files/opened.h), or NULL */
+
     struct thread *next; /* in process->threads, protected by process->threads_lock */
 };
 

@@ -31,27 +31,29 @@ static int open_host_exec(const struct location *l, struct vnode_file *out)
     return (int)rc;
 }
 
-static int allowed(struct thread *t, struct location *l)
+static void take_head(const struct msg_file_open_reply *reply, struct file_head *head)
 {
-    struct msg_path_access request = {.mode = 1 /* X_OK */, .path = l->path};
-    struct msg_path_access_reply reply;
-    return (int)LOCATION_CALL(t, l, 0, PATH_ACCESS, path_access, &request, &reply, );
+    head->size = reply->first_size < LINE_SIZE ? reply->first_size : LINE_SIZE;
+    memcpy(head->bytes, reply->first, head->size);
+    text_copy(head->real, sizeof head->real, reply->path);
 }
 
-int files_open_exec(const char *path, struct vnode_file *out)
+int files_open_exec(const char *path, struct vnode_file *out, struct file_head *head)
 {
     struct thread *t = current();
     struct location l;
-    struct msg_file_open request = {.flags = O_RDONLY, .path = l.path};
+    struct msg_file_open request = {
+        .flags = O_RDONLY, .execute = 1, .first = LINE_SIZE, .path = l.path};
     struct msg_file_open_reply reply;
 
     if (text_copy(l.path, PATH_LIMIT, path) >= PATH_LIMIT)
         return -ENAMETOOLONG;
+    head->size = 0;
+    head->real[0] = 0;
     int rc = locate_text(t, 0, &l);
-    if (rc == 0 && !l.local)
-        rc = allowed(t, &l);
     if (rc == 0)
-        rc = (int)LOCATION_CALL(t, &l, 0, FILE_OPEN, file_open, &request, &reply, );
+        rc = (int)LOCATION_CALL(t, &l, 0, FILE_OPEN, file_open, &request, &reply,
+                                take_head(&reply, head));
     if (rc < 0)
         return rc;
     if (l.local)
@@ -100,6 +102,18 @@ long files_read_at(const struct file_id *id, const char *path, uint64_t offset, 
             break;
     }
     return done;
+}
+
+long files_read_head(const struct vnode_file *file, const struct file_head *head, uint64_t offset,
+                     void *to, uint32_t size)
+{
+    uint64_t end = offset + size;
+    if (end > file->attr.size_bytes)
+        end = file->attr.size_bytes;
+    if (!head->size || end < offset || end > head->size)
+        return files_read_at(&file->attr.id, file->path, offset, to, size);
+    memcpy(to, head->bytes + offset, end - offset);
+    return (long)(end - offset);
 }
 
 int files_real_path(const char *path, char out[PATH_LIMIT])

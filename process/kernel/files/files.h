@@ -87,7 +87,17 @@ struct vnode_file {
     bool read_write;       /* files_mappable: the descriptor is open for both */
     char path[PATH_LIMIT]; /* absolute, as opened */
 };
-int files_open_exec(const char *path, struct vnode_file *out) __attribute__((warn_unused_result));
+/* The first bytes of a file, and its path without symbolic links ("" where that is not known). */
+struct file_head {
+    uint32_t size; /* 0: to be read */
+    uint8_t bytes[LINE_SIZE];
+    char real[PATH_LIMIT];
+};
+int files_open_exec(const char *path, struct vnode_file *out, struct file_head *head)
+    __attribute__((warn_unused_result));
+/* files_read_at, answered from its head where that has what is asked for. */
+long files_read_head(const struct vnode_file *file, const struct file_head *head, uint64_t offset,
+                     void *to, uint32_t size) __attribute__((warn_unused_result));
 /* Reads at an offset; returns bytes (short at the end) or a negative errno. */
 long files_read_at(const struct file_id *id, const char *path, uint64_t offset, void *to,
                    uint32_t size) __attribute__((warn_unused_result));

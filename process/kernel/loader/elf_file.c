@@ -24,10 +24,11 @@ static uint64_t page_up(uint64_t n)
     return page_down(n + LINE_SIZE - 1);
 }
 
-static int read_headers(const struct vnode_file *file, struct elf_headers *h)
+static int read_headers(const struct vnode_file *file, const struct file_head *head,
+                        struct elf_headers *h)
 {
     uint8_t first[LINE_SIZE];
-    long n = files_read_at(&file->attr.id, file->path, 0, first, sizeof first);
+    long n = files_read_head(file, head, 0, first, sizeof first);
     if (n < 0)
         return (int)n;
     if ((size_t)n < sizeof h->ehdr)
@@ -78,17 +79,17 @@ static int find_interpreter(struct program *program, const struct elf_headers *h
             continue;
         if (p->p_filesz < 2 || p->p_filesz > sizeof path)
             return -ENOEXEC;
-        long n = files_read_at(&program->file.attr.id, program->file.path, p->p_offset, path,
-                               (uint32_t)p->p_filesz);
+        long n = files_read_head(&program->file, &program->head, p->p_offset, path,
+                                 (uint32_t)p->p_filesz);
         if (n < 0)
             return (int)n;
         if ((uint64_t)n != p->p_filesz || path[n - 1] != 0)
             return -ENOEXEC;
         struct elf_headers inner;
         uint64_t low, high;
-        int rc = files_open_exec(path, &program->interpreter);
+        int rc = files_open_exec(path, &program->interpreter, &program->interpreter_head);
         if (rc == 0)
-            rc = read_headers(&program->interpreter, &inner);
+            rc = read_headers(&program->interpreter, &program->interpreter_head, &inner);
         if (rc == 0 && (inner.ehdr.e_type != ET_DYN || !span(&inner, &low, &high)))
             rc = -ENOEXEC;
         program->has_interpreter = true;
@@ -102,7 +103,7 @@ int elf_examine(struct program *program)
 {
     struct elf_headers h;
     uint64_t low, high;
-    int rc = read_headers(&program->file, &h);
+    int rc = read_headers(&program->file, &program->head, &h);
     if (rc < 0)
         return rc;
     if (!span(&h, &low, &high) || (h.ehdr.e_type == ET_EXEC && low < WINDOW_START))
@@ -138,11 +139,12 @@ static int map_segment(const struct vnode_file *file, const Elf64_Phdr *p, uint6
     return rc < 0 ? (int)rc : 0;
 }
 
-int elf_map(const struct vnode_file *file, uint64_t base, struct elf_image *image)
+int elf_map(const struct vnode_file *file, const struct file_head *head, uint64_t base,
+            struct elf_image *image)
 {
     struct elf_headers h;
     uint64_t low, high;
-    int rc = read_headers(file, &h);
+    int rc = read_headers(file, head, &h);
     if (rc < 0)
         return rc;
     if (!span(&h, &low, &high))

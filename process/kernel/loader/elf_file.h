@@ -24,7 +24,8 @@ struct elf_image {
     uint16_t phdr_count;
 };
 /* Maps a checked file: a PIE or an interpreter at `base` or where there is room (base 0). */
-int elf_map(const struct vnode_file *file, uint64_t base, struct elf_image *image)
+int elf_map(const struct vnode_file *file, const struct file_head *head, uint64_t base,
+            struct elf_image *image)
     __attribute__((warn_unused_result));
 
 #endif

@@ -78,11 +78,11 @@ int program_examine(const char *path, const char *named, struct program *program
     const char *shown = named;
 
     for (int depth = 0; depth <= SCRIPT_DEPTH; depth++) {
-        int rc = files_open_exec(path, &program->file);
+        int rc = files_open_exec(path, &program->file, &program->head);
         if (rc < 0)
             return rc;
         memset(line, 0, sizeof line);
-        long n = files_read_at(&program->file.attr.id, program->file.path, 0, line, SCRIPT_LINE);
+        long n = files_read_head(&program->file, &program->head, 0, line, SCRIPT_LINE);
         if (n < 0)
             return (int)n;
         if (line[0] != '#' || line[1] != '!')

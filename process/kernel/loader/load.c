@@ -19,9 +19,9 @@
 
 #define MAP_FIXED     0x10
 #define MAP_NORESERVE 0x4000
-#define STACK_LEAST (128ull << 10)
-#define STACK_MOST  (1ull << 30) /* where there is no limit */
-#define STACK_GUARD (1ull << 20)
+#define STACK_LEAST   (128ull << 10)
+#define STACK_MOST    (1ull << 30) /* where there is no limit */
+#define STACK_GUARD   (1ull << 20)
 
 extern uint64_t host_auxv[64]; /* start.c: the host's, by type */
 
@@ -153,14 +153,16 @@ void program_load(struct thread *t, const struct program *program, const char *n
     check(mm_map(stack_top - stack_size, stack_size, PROT_READ | PROT_WRITE,
                  MAP_FIXED | MAP_NORESERVE, NULL, 0, VMA_STACK),
           "its stack", program);
-    check(elf_map(&program->file, PIE_BASE + random_lines(18), &image), "its segments", program);
+    check(elf_map(&program->file, &program->head, PIE_BASE + random_lines(18), &image),
+          "its segments", program);
     mm.brk_start = mm.brk =
         ((image.end + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1)) + random_lines(10);
     if (program->has_interpreter)
-        check(elf_map(&program->interpreter, 0, &interpreter), "its interpreter", program);
+        check(elf_map(&program->interpreter, &program->interpreter_head, 0, &interpreter),
+              "its interpreter", program);
     /* /proc/self/exe names the file itself, without links on the way. */
-    if (program->file.host || files_real_path(program->file.path, t->process->program) < 0)
-        text_copy(t->process->program, sizeof t->process->program, program->file.path);
+    text_copy(t->process->program, sizeof t->process->program,
+              program->head.real[0] ? program->head.real : program->file.path);
     uint64_t sp = build_stack(t, named, &image, interpreter.base, stack_top, argv, envp);
     mm.layout.stack = sp;
     proc_introduce(t->process, argv, envp);

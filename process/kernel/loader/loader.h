@@ -14,6 +14,7 @@ struct thread;
 struct program {
     struct vnode_file file;        /* the ELF file */
     struct vnode_file interpreter; /* PT_INTERP's, where has_interpreter */
+    struct file_head head, interpreter_head;
     bool has_interpreter;
 };
 

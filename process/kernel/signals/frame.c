@@ -12,6 +12,7 @@
 #include "signals.h"
 
 #include "../entry/process.h"
+#include "../files/opened.h"
 #include "../host/host.h"
 #include "../mm/uaccess.h"
 
@@ -109,6 +110,7 @@ int frame_push(struct thread *t, struct sigcontext *c, struct fp_area fp,
         fp_at = (sp - fp.size) & ~63ull;
         sp = fp_at;
     }
+    opened_end(t); /* a signal is news */
     sp = ((sp - sizeof(struct signal_frame)) & ~15ull) - 8;
     /* Never below an alternate stack that this frame belongs on: Linux kills for that. */
     if ((nested || entering) &&

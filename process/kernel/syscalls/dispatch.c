@@ -6,6 +6,7 @@
  * stop, say) the call simply begins again.
  */
 #include "../entry/rewrite.h"
+#include "../files/opened.h"
 #include "syscalls.h"
 #include "trace.h"
 
@@ -34,6 +35,7 @@ void syscall_dispatch(struct thread *t)
 
     if (row) {
         STAT_ADD(syscalls[nr], 1);
+        opened_look(t, nr, a);
         if (trace)
             trace_begin(t, nr, a, &start);
         if (row->fn)

@@ -12,6 +12,7 @@
 #include <linux/stat.h>
 
 #include "../files/location.h"
+#include "../files/opened.h"
 #include "../files/path_text.h"
 #include "../files/remote.h"
 #include "../mm/shared.h"
@@ -30,7 +31,8 @@ struct opening {
     struct thread *t;
     struct files *files;
     uint32_t flags, mode, resolve;
-    int fd; /* of a placeholder that was made ahead; -1: none */
+    int fd;         /* of a placeholder that was made ahead; -1: none */
+    uint32_t first; /* bytes that the answer is to bring along */
     struct location where;
 };
 
@@ -76,6 +78,8 @@ static long finish(struct opening *o, const struct file_attr *attr, const char *
     }
     int fd = o->fd;
     o->fd = -1;
+    if (o->first)
+        opened_keep(o->t, fd, p.description);
     return fd;
 }
 
@@ -148,9 +152,19 @@ static long open_fifo(struct opening *o, const struct file_attr *attr)
     return restartable(files_new_host(o->files, rc));
 }
 
+static void take_answer(struct opening *o, const struct msg_file_open_reply *reply,
+                        char path[PATH_LIMIT])
+{
+    text_copy(path, PATH_LIMIT, reply->path);
+    if (o->first)
+        opened_bring(o->t, reply);
+}
+
 static long open_remote(struct opening *o)
 {
+    o->first = opened_wanted(o->t, o->flags);
     struct msg_file_open request = {
+        .first = o->first,
         .flags = o->flags & ~(O_CLOEXEC | FASYNC),
         .mode = o->mode & ~files_umask(o->files),
         .resolve = o->resolve,
@@ -164,7 +178,7 @@ static long open_remote(struct opening *o)
         rc = make(o);
     if (rc == 0)
         rc = LOCATION_CALL(o->t, &o->where, LOCATION_MOVED, FILE_OPEN, file_open, &request, &reply,
-                           text_copy(path, sizeof path, reply.path));
+                           take_answer(o, &reply, path));
     if (rc < 0)
         return rc;
     if (rc == LOCATION_MOVED) {
