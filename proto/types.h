@@ -101,6 +101,13 @@ static inline uint32_t segment_bucket(uint64_t device, uint64_t inode)
     return 1 + (uint32_t)((hash >> 32) % (SEGMENT_BUCKETS - 1));
 }
 
+enum xattr_op {
+    XATTR_GET = 1,
+    XATTR_SET = 2,
+    XATTR_LIST = 3,
+    XATTR_REMOVE = 4,
+};
+
 enum setattr_bits {
     SETATTR_MODE = 1,
     SETATTR_OWNER = 2, /* uid and gid; ~0 leaves one as it is */

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "descriptors.h"
@@ -350,6 +351,41 @@ static int file_setattr(struct volume_file *volume_file, const struct volume_set
     return dir_setattr_fd(dir_file(volume_file)->fds[DIR_FD_PLACE], change);
 }
 
+/* What only privileged users may set on Linux nobody sets through the daemon, whoever runs it. */
+static bool is_privileged(const char *name)
+{
+    return !strncmp(name, "security.", 9) || !strncmp(name, "trusted.", 8);
+}
+
+int64_t dir_xattr_fd(int fd, const struct volume_xattr *x)
+{
+    struct dir_fd_path path = dir_fd_path(fd);
+    ssize_t rc = -1;
+
+    if ((x->op == XATTR_SET || x->op == XATTR_REMOVE) && is_privileged(x->name))
+        return -EPERM;
+    switch (x->op) {
+    case XATTR_GET:
+        rc = getxattr(path.text, x->name, x->to, x->size);
+        break;
+    case XATTR_SET:
+        rc = setxattr(path.text, x->name, x->value, x->size, (int)x->flags);
+        break;
+    case XATTR_LIST:
+        rc = listxattr(path.text, x->to, x->size);
+        break;
+    case XATTR_REMOVE:
+        rc = removexattr(path.text, x->name);
+        break;
+    }
+    return rc < 0 ? -errno : rc;
+}
+
+static int64_t file_xattr(struct volume_file *volume_file, const struct volume_xattr *x)
+{
+    return dir_xattr_fd(dir_file(volume_file)->fds[DIR_FD_PLACE], x);
+}
+
 static int file_seek(struct volume_file *volume_file, uint64_t offset, bool hole, uint64_t *out)
 {
     struct dir_file *file = dir_file(volume_file);
@@ -411,6 +447,7 @@ const struct file_ops dir_file_ops = {
     .allocate = file_allocate,
     .sync = file_sync,
     .setattr = file_setattr,
+    .xattr = file_xattr,
     .seek = file_seek,
     .list = file_list,
 };

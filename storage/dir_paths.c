@@ -122,3 +122,17 @@ int dir_setattr(struct volume *volume, struct caller *who, const char *path,
     place_close(&place);
     return rc;
 }
+
+int64_t dir_xattr(struct volume *volume, struct caller *who, const char *path, bool nofollow,
+                  const struct volume_xattr *x)
+{
+    struct place place;
+    bool changes = x->op == XATTR_SET || x->op == XATTR_REMOVE;
+    int64_t rc = resolve(volume, who, path, nofollow, &place);
+
+    if (rc < 0)
+        return rc;
+    rc = changes && !place.writable ? -EROFS : dir_xattr_fd(place.fd, x);
+    place_close(&place);
+    return rc;
+}

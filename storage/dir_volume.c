@@ -80,4 +80,5 @@ const struct volume_ops dir_volume_ops = {
     .symlink = dir_symlink,
     .make = dir_make,
     .setattr = dir_setattr,
+    .xattr = dir_xattr,
 };

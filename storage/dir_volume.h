@@ -128,6 +128,11 @@ int dir_statfs(struct volume *volume, struct caller *who, const char *path,
 int dir_setattr(struct volume *volume, struct caller *who, const char *path,
                 const struct volume_setattr *change) CHECKED;
 
+int64_t dir_xattr(struct volume *volume, struct caller *who, const char *path, bool nofollow,
+                  const struct volume_xattr *x) CHECKED;
+/* Of whatever an O_PATH descriptor refers to. */
+int64_t dir_xattr_fd(int fd, const struct volume_xattr *x) CHECKED;
+
 static inline struct dir_volume *dir_volume(struct volume *volume)
 {
     return (struct dir_volume *)volume;

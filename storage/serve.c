@@ -341,6 +341,41 @@ static int file_seek(struct request *r)
     return GIVE(r, file_seek, {.offset = at});
 }
 
+static int file_xattr(struct request *r)
+{
+    int64_t n;
+    TAKE(r, file_xattr);
+    bool reads = m.op == XATTR_GET || m.op == XATTR_LIST;
+    bool changes = m.op == XATTR_SET || m.op == XATTR_REMOVE;
+    struct volume_xattr x = {
+        .op = m.op,
+        .name = m.name,
+        .flags = m.flags,
+        .value = m.value,
+        .to = m.size ? r->client->buffer : NULL,
+        .size = reads ? m.size : m.value_size,
+    };
+    if (!reads && !changes)
+        return ASH_MALFORMED;
+    if (m.size > FILE_IO_MAX)
+        return ASH_TOO_BIG;
+    if (changes && r->client->component)
+        return ASH_FORBIDDEN;
+    if (id_is_zero(&m.file)) {
+        n = place(r, &m.base, &m.path, 0);
+        if (n == 0)
+            n = ops(r)->xattr(r->storage->volume, who(r), m.path, m.nofollow, &x);
+    } else {
+        n = WITH_FILE(r, &m.file, changes, xattr(file, &x));
+    }
+    if (n < 0)
+        return (int)n;
+    uint32_t size = reads && m.size ? (uint32_t)n : 0;
+    give_bulk(r, size);
+    return GIVE(r, file_xattr,
+                {.size = (uint32_t)n, .value = r->client->buffer, .value_size = size});
+}
+
 static int file_lock(struct request *r)
 {
     struct msg_file_lock_reply reply = {.kind = LOCK_KIND_NONE};
@@ -518,6 +553,7 @@ static const struct {
     [OP_PATH_MAKE & 0xff] = {path_make, true},
     [OP_PATH_STATFS & 0xff] = {path_statfs},
     [OP_PATH_REAL & 0xff] = {path_real},
+    [OP_FILE_XATTR & 0xff] = {file_xattr},
 };
 
 static int dispatch(struct request *r, uint16_t op)

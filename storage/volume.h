@@ -63,6 +63,16 @@ struct volume_setattr {
     uint32_t atime_ns, mtime_ns;
 };
 
+/* One operation on extended attributes. */
+struct volume_xattr {
+    enum xattr_op op;
+    const char *name;
+    uint32_t flags;
+    const void *value; /* to be set */
+    void *to;          /* for what is read */
+    size_t size;       /* of either; 0: the size is asked for */
+};
+
 struct volume_ops {
     const char *kind; /* "dir" */
     /* Opens the volume that `source` names. */
@@ -97,6 +107,9 @@ struct volume_ops {
     int (*make)(struct volume *, struct caller *, const char *path, uint32_t mode) CHECKED;
     int (*setattr)(struct volume *, struct caller *, const char *path,
                    const struct volume_setattr *) CHECKED;
+    /* Returns bytes; here and in file_ops, where rights are the caller's to look at. */
+    int64_t (*xattr)(struct volume *, struct caller *, const char *path, bool nofollow,
+                     const struct volume_xattr *) CHECKED;
 };
 
 struct file_ops {
@@ -123,6 +136,7 @@ struct file_ops {
     int (*allocate)(struct volume_file *, uint32_t mode, uint64_t offset, uint64_t length) CHECKED;
     int (*sync)(struct volume_file *, enum sync_kind) CHECKED;
     int (*setattr)(struct volume_file *, const struct volume_setattr *) CHECKED;
+    int64_t (*xattr)(struct volume_file *, const struct volume_xattr *) CHECKED;
     int (*seek)(struct volume_file *, uint64_t offset, bool hole, uint64_t *out) CHECKED;
     /* Fills with struct linux_dirent64, from after the entry of that cookie; returns bytes. */
     int64_t (*list)(struct volume_file *, uint64_t cookie, void *to, size_t size) CHECKED;

@@ -1,7 +1,4 @@
-/*
- * Changing what files are: mode, owner, times; and extended attributes, which an sComponent's files
- * do not have (EOPNOTSUPP, as on a Linux file system without them).
- */
+/* Changing what files are: mode, owner, times. */
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 #include <linux/time_types.h>
@@ -12,8 +9,6 @@
 #include "file_calls.h"
 
 #define CWD ((uint64_t)AT_FDCWD)
-
-enum { XATTR_NAME_LIMIT = 256 };
 
 /* ---- by path and by descriptor ---- */
 
@@ -245,73 +240,4 @@ long sys_utime(struct thread *t, const uint64_t a[6])
         request.atime_ns = request.mtime_ns = 0;
     }
     return set_path(t, CWD, a[0], 0, &request);
-}
-
-/* ---- extended attributes ---- */
-
-/* `none` where the file is there; the name, where there is one, is looked at first, as Linux does.
- */
-static long xattr_path(struct thread *t, uint64_t path, uint64_t name, unsigned flags, long none)
-{
-    struct location l;
-    struct msg_path_stat request = {.path = l.path};
-    struct msg_path_stat_reply reply;
-    char text[XATTR_NAME_LIMIT];
-
-    if (name) {
-        long length = user_read_text(text, name, sizeof text);
-        if (length <= 0)
-            return length == -EFAULT ? -EFAULT : -ERANGE;
-    }
-    long rc = locate(t, CWD, path, flags, &l);
-    request.nofollow = l.nofollow;
-    if (rc == 0)
-        rc = LOCATION_CALL(
-            t, &l,
-            host_call(__NR_faccessat2, AT_FDCWD, l.path, 0, l.nofollow ? AT_SYMLINK_NOFOLLOW : 0),
-            PATH_STAT, path_stat, &request, &reply, );
-    return rc < 0 ? rc : none;
-}
-
-static long xattr_descriptor(struct thread *t, int fd, long none)
-{
-    struct descriptor d;
-    long rc = descriptor_get(t->process->files, fd, &d);
-    if (rc < 0)
-        return rc;
-    if (d.file ? (d.file->flags & O_PATH) != 0 : host_call(__NR_fcntl, fd, F_GETFL) < 0)
-        rc = -EBADF;
-    descriptor_put(&d);
-    return rc < 0 ? rc : none;
-}
-
-/* getxattr, setxattr and removexattr alike */
-long sys_getxattr(struct thread *t, const uint64_t a[6])
-{
-    return xattr_path(t, a[0], a[1], 0, -EOPNOTSUPP);
-}
-
-long sys_lgetxattr(struct thread *t, const uint64_t a[6])
-{
-    return xattr_path(t, a[0], a[1], LOCATE_NOFOLLOW, -EOPNOTSUPP);
-}
-
-long sys_fgetxattr(struct thread *t, const uint64_t a[6])
-{
-    return xattr_descriptor(t, (int)a[0], -EOPNOTSUPP);
-}
-
-long sys_listxattr(struct thread *t, const uint64_t a[6])
-{
-    return xattr_path(t, a[0], 0, 0, 0);
-}
-
-long sys_llistxattr(struct thread *t, const uint64_t a[6])
-{
-    return xattr_path(t, a[0], 0, LOCATE_NOFOLLOW, 0);
-}
-
-long sys_flistxattr(struct thread *t, const uint64_t a[6])
-{
-    return xattr_descriptor(t, (int)a[0], 0);
 }

@@ -1,9 +1,4 @@
-/*
- * System calls on files and descriptors.
- *
- * Getxattr, lgetxattr, fgetxattr serve the calls that set and remove extended attributes too: there
- * are none.
- */
+/* System calls on files and descriptors. */
 #ifndef ASHLAR_KERNEL_FILE_CALLS_H
 #define ASHLAR_KERNEL_FILE_CALLS_H
 
@@ -29,8 +24,11 @@ syscall_fn sys_mkdir, sys_mkdirat, sys_mknod, sys_mknodat, sys_unlink, sys_rmdir
     sys_readlink, sys_readlinkat;
 /* attribute.c */
 syscall_fn sys_chmod, sys_fchmod, sys_fchmodat, sys_chown, sys_lchown, sys_fchown, sys_fchownat,
-    sys_utime, sys_utimes, sys_futimesat, sys_utimensat, sys_getxattr, sys_lgetxattr, sys_fgetxattr,
-    sys_listxattr, sys_llistxattr, sys_flistxattr;
+    sys_utime, sys_utimes, sys_futimesat, sys_utimensat;
+/* xattr.c */
+syscall_fn sys_getxattr, sys_lgetxattr, sys_fgetxattr, sys_setxattr, sys_lsetxattr, sys_fsetxattr,
+    sys_listxattr, sys_llistxattr, sys_flistxattr, sys_removexattr, sys_lremovexattr,
+    sys_fremovexattr;
 /* transfer.c */
 syscall_fn sys_sendfile, sys_copy_file_range, sys_splice, sys_tee, sys_vmsplice;
 /* make.c */

@@ -22,6 +22,7 @@ struct end {
     struct descriptor d;
     uint64_t address; /* of the program's offset; 0: the description's own */
     int64_t offset;   /* -1: the description's own */
+    bool wraps;       /* a negative offset is one that the length overflows */
 };
 
 static long begin(struct thread *t, struct end *e, uint64_t fd, uint64_t address)
@@ -33,7 +34,7 @@ static long begin(struct thread *t, struct end *e, uint64_t fd, uint64_t address
         if (user_read(&e->offset, address, sizeof e->offset) < 0)
             rc = -EFAULT;
         else if (e->offset < 0)
-            rc = -EINVAL;
+            rc = e->wraps ? -EOVERFLOW : -EINVAL;
         if (rc < 0)
             descriptor_put(&e->d);
     }
@@ -116,7 +117,7 @@ static bool reads_at_offset(struct descriptor *d)
 
 long sys_sendfile(struct thread *t, const uint64_t a[6])
 {
-    struct end out, in;
+    struct end out = {.wraps = false}, in = {.wraps = false};
     uint64_t count = a[3] > 0x7ffff000 ? 0x7ffff000 : a[3];
 
     long rc = begin(t, &in, a[1], a[2]);
@@ -160,6 +161,35 @@ static long range_ends(struct end *in, struct end *out)
     return 0;
 }
 
+static bool is_regular(const struct descriptor *d)
+{
+    struct stat st;
+    if (d->file)
+        return S_ISREG(d->file->type);
+    return host_call(__NR_fstat, d->fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Whether both ends are one file, and the ranges meet. */
+static bool overlap(struct end *in, struct end *out, uint64_t count)
+{
+    const struct file_id *a = &in->d.file->id, *b = &out->d.file->id;
+    if (a->inode != b->inode || a->device != b->device || a->generation != b->generation)
+        return false;
+    struct end *ends[2] = {in, out};
+    struct file_attr attr;
+    int64_t at[2];
+    for (int i = 0; i < 2; i++) {
+        at[i] = ends[i]->offset;
+        if (at[i] < 0 && (at[i] = offset_begin(&ends[i]->d)) >= 0)
+            offset_end(&ends[i]->d, -1);
+    }
+    if (remote_stat(&in->d, &attr) < 0 || at[0] >= (int64_t)attr.size_bytes)
+        return false;
+    if (count > attr.size_bytes - (uint64_t)at[0])
+        count = attr.size_bytes - (uint64_t)at[0];
+    return at[0] + (int64_t)count > at[1] && at[1] + (int64_t)count > at[0];
+}
+
 static long copy_range(struct thread *t, struct end *in, struct end *out, uint64_t count)
 {
     if (!in->d.file && !out->d.file)
@@ -168,14 +198,18 @@ static long copy_range(struct thread *t, struct end *in, struct end *out, uint64
     long rc = range_ends(in, out);
     if (rc < 0)
         return rc;
+    if (!is_regular(&in->d) || !is_regular(&out->d))
+        return -EINVAL;
     if (!in->d.file || !out->d.file)
         return -EXDEV; /* the pComponent's files are another file system */
+    if (overlap(in, out, count))
+        return -EINVAL;
     return copy(t, in, out, count);
 }
 
 long sys_copy_file_range(struct thread *t, const uint64_t a[6])
 {
-    struct end in, out;
+    struct end in = {.wraps = true}, out = {.wraps = true};
     uint64_t count = a[4] > 0x7ffff000 ? 0x7ffff000 : a[4];
 
     long rc = begin(t, &in, a[0], a[1]);
@@ -228,7 +262,7 @@ static long splice(struct thread *t, struct end *in, struct end *out, uint64_t c
 
 long sys_splice(struct thread *t, const uint64_t a[6])
 {
-    struct end in, out;
+    struct end in = {.wraps = false}, out = {.wraps = false};
 
     if ((uint32_t)a[5] & ~SPLICE_F_KNOWN)
         return -EINVAL;
