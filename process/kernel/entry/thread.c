@@ -18,7 +18,37 @@ struct host_stack {
     size_t size;
 };
 
-struct thread *thread_new(struct process *process, struct mm *mm)
+/*
+ * Blocks of threads that have ended, for the next ones: threads that come and go are common, and a
+ * block costs the host several calls and faults. Each entry is taken and put by one atomic step, so
+ * a fork leaves the child nothing half done.
+ */
+static struct thread *spare[8];
+
+static struct thread *spare_take(void)
+{
+    for (size_t i = 0; i < sizeof spare / sizeof *spare; i++) {
+        struct thread *t = __atomic_exchange_n(&spare[i], NULL, __ATOMIC_ACQUIRE);
+        if (t) {
+            memset(t, 0, sizeof *t);
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static bool spare_put(struct thread *t)
+{
+    for (size_t i = 0; i < sizeof spare / sizeof *spare; i++) {
+        struct thread *none = NULL;
+        if (__atomic_compare_exchange_n(&spare[i], &none, t, false, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED))
+            return true;
+    }
+    return false;
+}
+
+static struct thread *block_new(void)
 {
     /* Twice the size, to find an aligned block within; what is over is given back. */
     uintptr_t raw = (uintptr_t)host_alloc(2 * THREAD_BLOCK);
@@ -29,7 +59,16 @@ struct thread *thread_new(struct process *process, struct mm *mm)
         host_free((void *)raw, block - raw);
     if (block + THREAD_BLOCK != raw + 2 * THREAD_BLOCK)
         host_free((void *)(block + THREAD_BLOCK), raw + THREAD_BLOCK - block);
-    struct thread *t = (struct thread *)block;
+    return (struct thread *)block;
+}
+
+struct thread *thread_new(struct process *process, struct mm *mm)
+{
+    struct thread *t = spare_take();
+    if (!t)
+        t = block_new();
+    if (!t)
+        return NULL;
     t->process = process;
     t->mm = mm;
     t->entry = fast_entry;
@@ -44,7 +83,8 @@ void thread_free(struct thread *t)
         host_free(t->bounce, BOUNCE_SIZE);
     if (t->opened)
         host_free(t->opened, sizeof *t->opened);
-    host_free(t, THREAD_BLOCK);
+    if (!spare_put(t))
+        host_free(t, THREAD_BLOCK);
 }
 
 uint8_t *thread_bounce(struct thread *t)

@@ -55,7 +55,11 @@ void rwlock_read(struct rwlock *l)
         if (!__atomic_load_n(&l->writer, __ATOMIC_SEQ_CST))
             return;
         rwlock_read_end(l);
-        futex_wait(&l->writer, 1, 0);
+        uint32_t writer = 1;
+        if (__atomic_compare_exchange_n(&l->writer, &writer, 2, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST) ||
+            writer == 2)
+            futex_wait(&l->writer, 2, 0);
     }
 }
 
@@ -77,7 +81,7 @@ void rwlock_write(struct rwlock *l)
 
 void rwlock_write_end(struct rwlock *l)
 {
-    __atomic_store_n(&l->writer, 0, __ATOMIC_SEQ_CST);
-    futex_wake(&l->writer, INT32_MAX);
+    if (__atomic_exchange_n(&l->writer, 0, __ATOMIC_SEQ_CST) == 2)
+        futex_wake(&l->writer, INT32_MAX);
     mutex_unlock(&l->writers);
 }

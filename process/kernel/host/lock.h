@@ -20,7 +20,7 @@ void mutex_unlock(struct mutex *m);
 
 struct rwlock {
     uint32_t readers; /* how many hold it */
-    uint32_t writer;  /* 0 none, 1 one holds it or waits for readers to go */
+    uint32_t writer;  /* 0 none, 1 one holds it or waits for readers to go, 2 and a reader sleeps */
     struct mutex writers;
 };
 void rwlock_read(struct rwlock *l);
