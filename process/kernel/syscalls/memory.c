@@ -92,6 +92,8 @@ long sys_mmap(struct thread *t, const uint64_t a[6])
     rc = -EAGAIN;
     if ((flags & MAP_LOCKED || mm.lock_future) && !lock_allowed(a[1] >> LINE_SHIFT))
         goto out;
+    if (type == 3 && !file)
+        return -EINVAL;
     if (type != MAP_PRIVATE_ && !file) {
         struct shared_source source = {
             .kind = SEGMENT_ANONYMOUS, .may_write = true, .name = "/dev/zero (deleted)"};

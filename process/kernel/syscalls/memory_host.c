@@ -84,6 +84,14 @@ static long map_memory(struct thread *t, const uint64_t a[6], uint32_t access)
     return rc;
 }
 
+static bool is_placeholder(struct thread *t, int fd)
+{
+    struct descriptor d;
+    bool is = descriptor_get(t->process->files, fd, &d) == 0 && d.file;
+    descriptor_put(&d);
+    return is;
+}
+
 long mmap_host(struct thread *t, const uint64_t a[6])
 {
     struct stat st;
@@ -96,6 +104,8 @@ long mmap_host(struct thread *t, const uint64_t a[6])
         return -EINVAL;
     if (flags < 0 || flags & O_PATH)
         return -EBADF;
+    if (is_placeholder(t, fd)) /* of what cannot be mapped: a directory */
+        return -ENODEV;
     if (host_call(__NR_fstat, fd, &st) < 0 || host_call(__NR_fstatfs, fd, &fs) < 0)
         return -ENODEV;
     if (S_ISREG(st.st_mode) && fs.f_type == TMPFS)
