@@ -401,6 +401,64 @@ static void pages_of_files(void **state)
     net_close(component);
 }
 
+/* Files and paths that are not in the request that maps them, or not whole; nothing is applied. */
+static void files_that_a_request_does_not_have(void **state)
+{
+    enum { UNMAPPED = FIRST + VREGION_LINES / 2 };
+    struct asid asid;
+    struct net_conn *component = rack_component(&rack);
+    struct net_conn *conn = process_with(component, 1, &asid);
+    struct vm_op ops[2] = {{.kind = VM_OP_MAP, .prot = 1, .first = {UNMAPPED}, .count = 1},
+                           {.kind = VM_OP_MAP_FILE, .first = {UNMAPPED + 1}, .count = 1}};
+    struct mapped_file files[OPS_FILES_MAX + 1] = {};
+    struct msg_space_ops request = {.asid = asid,
+                                    .ops = ops,
+                                    .ops_count = 2,
+                                    .files = files,
+                                    .paths = (const uint8_t *)"/a\0/b",
+                                    .paths_size = 5};
+    struct msg_space_ops_reply reply;
+    struct msg_line_fetch fetch = {.asid = asid, .first = {UNMAPPED}, .count = 1, .ops = ops};
+    struct msg_line_fetch_reply lines;
+    const struct {
+        uint32_t files, path;
+        uint16_t file;
+        int error;
+    } wrong[] = {
+        {0, 0, 0, ASH_MALFORMED},
+        {1, 0, 1, ASH_MALFORMED},
+        {1, 0, 65535, ASH_MALFORMED},
+        {1, 3, 0, ASH_MALFORMED},
+        {1, 5, 0, ASH_MALFORMED},
+        {1, UINT32_MAX, 0, ASH_MALFORMED},
+        {OPS_FILES_MAX + 1, 0, 0, ASH_TOO_BIG},
+    };
+    for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        request.files_count = wrong[i].files;
+        files[0].path = wrong[i].path;
+        ops[1].file = wrong[i].file;
+        assert_int_equal(NET_CALL(conn, SPACE_OPS, space_ops, &request, &reply, RACK_TIMEOUT_MS),
+                         wrong[i].error);
+        fetch.files = files;
+        fetch.files_count = request.files_count;
+        fetch.paths = request.paths;
+        fetch.paths_size = request.paths_size;
+        fetch.ops_count = 2;
+        assert_int_equal(NET_CALL(conn, LINE_FETCH, line_fetch, &fetch, &lines, RACK_TIMEOUT_MS),
+                         wrong[i].error);
+    }
+    assert_int_equal(ask_fetch(conn, asid, UNMAPPED, 1, kinds, data), 1);
+    assert_int_equal(kinds[0], LINE_UNMAPPED);
+    /* The changes of a fetch come before its lines. */
+    fetch.ops_count = 1;
+    fetch.files_count = 0;
+    assert_int_equal(NET_CALL(conn, LINE_FETCH, line_fetch, &fetch, &lines, RACK_TIMEOUT_MS), 0);
+    assert_int_equal(lines.kinds[0], LINE_ZERO);
+    ask_destroy(component, asid);
+    net_close(conn);
+    net_close(component);
+}
+
 static void when_the_storage_component_dies(void **state)
 {
     enum { PAGES = 400 };
@@ -524,6 +582,7 @@ int main(void)
         cmocka_unit_test(a_process_may_come_back),
         cmocka_unit_test(when_frames_run_out),
         cmocka_unit_test(pages_of_files),
+        cmocka_unit_test(files_that_a_request_does_not_have),
         cmocka_unit_test(when_the_storage_component_dies),
         cmocka_unit_test(many_at_a_time),
     };

@@ -18,8 +18,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 HOLDER = ["/usr/bin/python3", f"{HERE}/holder.py", "24"]
 OPTIONS = ["run", "--excache", "8M", "--"]
 # What a daemon may keep from one run for the next, however many there are: the connections between
-# components are pooled.
-POOLED_DESCRIPTORS, POOLED_THREADS = 8, 4
+# components are pooled, and the node keeps four spare ones to each of three components.
+POOLED_DESCRIPTORS, POOLED_THREADS = 8 + 3 * 4, 4 + 4
 PLACES = ("/tmp", "/dev/shm", "/var/tmp", "/run/shm")
 
 
