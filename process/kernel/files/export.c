@@ -141,7 +141,8 @@ int files_mappable(struct files *f, int fd, struct vnode_file *out)
     if (rc < 0)
         return rc;
     if (!d.file) {
-        rc = host_call(__NR_fcntl, fd, F_GETFD) < 0 ? -EBADF : -ENODEV;
+        long flags = host_call(__NR_fcntl, fd, F_GETFL);
+        rc = flags < 0 ? -EBADF : (flags & O_ACCMODE) == O_WRONLY ? -EACCES : -ENODEV;
     } else if (d.file->flags & O_PATH) {
         rc = -EBADF;
     } else if (!S_ISREG(d.file->type)) {

@@ -199,6 +199,18 @@ bool files_hidden(const struct files *f, int fd)
     return fd >= f->floor;
 }
 
+bool files_closed(struct files *f, int fd)
+{
+    struct descriptor d;
+    if (files_hidden(f, fd))
+        return true;
+    if (descriptor_get(f, fd, &d) < 0)
+        return false;
+    bool closed = d.file && d.file->flags & O_PATH;
+    descriptor_put(&d);
+    return closed;
+}
+
 int files_floor(const struct files *f)
 {
     return f->floor;

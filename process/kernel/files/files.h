@@ -62,6 +62,8 @@ uint32_t files_umask(const struct files *f);
 
 /* Whether fd is one of the monitor's own (hidden) descriptors. */
 bool files_hidden(const struct files *f, int fd);
+/* The same, and those opened with O_PATH, which most calls do not take. */
+bool files_closed(struct files *f, int fd);
 /* The lowest number of hidden descriptors: RLIMIT_NOFILE as the program sees it at first. */
 int files_floor(const struct files *f);
 /* The program's own RLIMIT_NOFILE: new descriptors lie below it; and whether one would not. */

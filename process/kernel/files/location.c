@@ -1,6 +1,7 @@
 /* See location.h. */
 #include "location.h"
 
+#include <asm/stat.h>
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 
@@ -47,6 +48,11 @@ static int put_placeholder(const struct descriptor *d, char path[PATH_LIMIT], si
 static int put_host(int fd, char path[PATH_LIMIT])
 {
     char link[32], base[PATH_LIMIT];
+    struct stat st;
+    if (host_call(__NR_fstat, fd, &st) < 0)
+        return -EBADF;
+    if (!S_ISDIR(st.st_mode))
+        return -ENOTDIR;
     text_format(link, sizeof link, "/proc/self/fd/%d", fd);
     long size = host_call(__NR_readlink, link, base, sizeof base - 1);
     if (size < 0)

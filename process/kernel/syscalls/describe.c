@@ -41,7 +41,7 @@ static long copy_in(struct thread *t, const struct syscall_row *row, const uint6
         if (kind == ARG_VALUE)
             continue;
         if (kind == ARG_FD) {
-            if (files_hidden(t->process->files, (int)a[i]))
+            if (files_closed(t->process->files, (int)a[i]))
                 return -EBADF;
             continue;
         }

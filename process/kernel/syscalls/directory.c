@@ -189,6 +189,11 @@ long sys_chdir(struct thread *t, const uint64_t a[6])
 static long name_host(struct location *l)
 {
     char link[32];
+    struct stat st;
+    if (host_call(__NR_fstat, l->fd, &st) < 0)
+        return -EBADF;
+    if (!S_ISDIR(st.st_mode))
+        return -ENOTDIR;
     text_format(link, sizeof link, "/proc/self/fd/%d", l->fd);
     long size = host_call(__NR_readlink, link, l->path, PATH_LIMIT - 1);
     if (size < 0)
@@ -197,12 +202,24 @@ static long name_host(struct location *l)
     return l->path[0] == '/' ? 0 : -ENOTDIR;
 }
 
+static bool is_directory(struct thread *t, int fd)
+{
+    struct descriptor d;
+    if (descriptor_get(t->process->files, fd, &d) < 0)
+        return false;
+    bool directory = d.file && S_ISDIR(d.file->type);
+    descriptor_put(&d);
+    return directory;
+}
+
 long sys_fchdir(struct thread *t, const uint64_t a[6])
 {
     struct location l;
     if ((int)a[0] < 0)
         return -EBADF;
     long rc = locate(t, a[0], 0, LOCATE_EMPTY, &l);
+    if (rc == 0 && !l.local)
+        rc = is_directory(t, (int)a[0]) ? 0 : -ENOTDIR;
     if (rc == 0 && l.local)
         rc = name_host(&l);
     return rc < 0 ? rc : enter(t, &l);

@@ -5,11 +5,10 @@
  * wait, so that nothing comes between. The monitor's own descriptors are as if closed.
  */
 #include <linux/eventpoll.h>
-#include <linux/fcntl.h>
 #include <linux/poll.h>
 #include <linux/time_types.h>
 
-#include "../files/descriptor.h"
+#include "../files/files.h"
 #include "../signals/signals.h"
 #include "host_calls.h"
 
@@ -23,19 +22,6 @@ struct poll_set {
     bool own;
 };
 
-/* Hidden, or opened with O_PATH, which is no use to a poll. */
-static bool is_closed(struct files *f, int fd)
-{
-    struct descriptor d;
-    if (files_hidden(f, fd))
-        return true;
-    if (descriptor_get(f, fd, &d) < 0)
-        return false;
-    bool closed = d.file && d.file->flags & O_PATH;
-    descriptor_put(&d);
-    return closed;
-}
-
 static long poll_set_read(struct thread *t, struct poll_set *set, uint64_t at, uint32_t count)
 {
     if (count > limit_descriptors(t))
@@ -48,7 +34,7 @@ static long poll_set_read(struct thread *t, struct poll_set *set, uint64_t at, u
     if (user_read(set->fds, at, set->size) < 0)
         return -EFAULT;
     for (uint32_t i = 0; i < count; i++)
-        if (set->fds[i].fd >= 0 && is_closed(t->process->files, set->fds[i].fd))
+        if (set->fds[i].fd >= 0 && files_closed(t->process->files, set->fds[i].fd))
             set->fds[i].fd = NO_SUCH_FD; /* POLLNVAL */
     return 0;
 }

@@ -26,7 +26,7 @@ enum {
 
 int socket_check(struct thread *t, int fd)
 {
-    return files_hidden(t->process->files, fd) ? -EBADF : 0;
+    return files_closed(t->process->files, fd) ? -EBADF : 0;
 }
 
 int socket_option(int fd, int option)
