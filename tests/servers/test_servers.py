@@ -241,6 +241,65 @@ def test_nginx(t):
     t.call("down")
 
 
+# ---- PostgreSQL ----
+
+def postgres_programs():
+    versions = sorted(os.listdir("/usr/lib/postgresql"), key=int)
+    check(versions, "no PostgreSQL")
+    return f"/usr/lib/postgresql/{versions[-1]}/bin"
+
+
+def test_postgres(t):
+    """Its cluster is made inside; accounts, tellers and branches must add up after every run."""
+    scale, seconds = scaled(1, 20), scaled(3, 180)
+    excache = scaled("8M", "32M")
+    programs = postgres_programs()
+    up(t)
+    t.env["PGHOST"] = t.work
+    client(t, True, f"{programs}/initdb", "-D", "data", "-U", "postgres", "-A", "trust",
+           "--no-instructions", "--locale=C.UTF-8")
+    with open(f"{t.work}/data/postgresql.conf", "a") as f:
+        f.write(f"listen_addresses = '127.0.0.1'\nunix_socket_directories = '{t.work}'\n"
+                f"shared_buffers = {scaled(4, 64)}MB\ncheckpoint_timeout = 30s\n"
+                "max_parallel_workers_per_gather = 2\nmin_parallel_table_scan_size = 0\n"
+                "parallel_setup_cost = 0\n")
+    port = free_port()
+    argv = [f"{programs}/postgres", "-D", "data", "-p", str(port)]
+    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+    def ask(inside, question):
+        return client(t, inside, "/usr/bin/psql", "-X", "-A", "-t", "-c", question, url).strip()
+
+    def adds_up():
+        sums = ask(False, "select (select sum(abalance) from pgbench_accounts), "
+                   "(select sum(tbalance) from pgbench_tellers), "
+                   "(select sum(bbalance) from pgbench_branches), "
+                   "(select sum(delta) from pgbench_history)").split("|")
+        check(len(set(sums)) == 1 and sums[0], "the sums differ:", sums)
+        return ask(True, "select count(*) from pgbench_history")
+
+    server = Server(t, port, excache, *argv)
+    await_true(lambda: subprocess.run([f"{programs}/pg_isready", "-q", "-d", url]).returncode == 0,
+               "PostgreSQL ready", 60)
+    client(t, False, f"{programs}/pgbench", "-i", "-q", "-s", scale, url)
+    for inside in (False, True):
+        said = client(t, inside, f"{programs}/pgbench", "-c", 4, "-j", 2, "-T", seconds, url)
+        check(re.search(r"failed transactions: 0 ", said), said)
+        print("  pgbench", "inside:" if inside else "outside:", re.search(r"tps = (\S+)", said)[1],
+              "a second", flush=True)
+    done = adds_up()
+    check(ask(False, "select count(*) from pgbench_accounts") == str(100000 * scale))
+    server.p.send_signal(signal.SIGINT)  # its fast shutdown
+    server.ended()
+    server = Server(t, port, excache, *argv)
+    await_true(lambda: subprocess.run([f"{programs}/pg_isready", "-q", "-d", url]).returncode == 0,
+               "PostgreSQL ready", 60)
+    check(adds_up() == done, "transactions are gone")
+    server.p.send_signal(signal.SIGINT)
+    server.ended()
+    t.call("down")
+
+
 if __name__ == "__main__":
     if "--soak" in sys.argv:
         SOAK = True

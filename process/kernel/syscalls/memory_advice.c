@@ -117,8 +117,10 @@ long sys_mincore(struct thread *t, const uint64_t a[6])
     uint8_t *bounce = thread_bounce(t);
     if (a[0] & (LINE_SIZE - 1))
         return -EINVAL;
-    if (!user_range_ok(a[0], a[1]))
+    if (lines && !user_range_ok(a[0], a[1]))
         return -ENOMEM;
+    if (a[2] >= WINDOW_END)
+        return -EFAULT;
     if (!bounce)
         return -EAGAIN;
     for (uint64_t done = 0; done < lines;) {
