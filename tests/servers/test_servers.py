@@ -251,8 +251,8 @@ def postgres_programs():
 
 def test_postgres(t):
     """Its cluster is made inside; accounts, tellers and branches must add up after every run."""
-    scale, seconds = scaled(1, 20), scaled(3, 180)
-    excache = scaled("8M", "32M")
+    scale, seconds = scaled(1, 20), scaled(2, 180)
+    excache = scaled("12M", "32M")
     programs = postgres_programs()
     up(t)
     t.env["PGHOST"] = t.work
@@ -283,7 +283,7 @@ def test_postgres(t):
                "PostgreSQL ready", 60)
     client(t, False, f"{programs}/pgbench", "-i", "-q", "-s", scale, url)
     for inside in (False, True):
-        said = client(t, inside, f"{programs}/pgbench", "-c", 4, "-j", 2, "-T", seconds, url)
+        said = client(t, inside, f"{programs}/pgbench", "-n", "-c", 4, "-j", 2, "-T", seconds, url)
         check(re.search(r"failed transactions: 0 ", said), said)
         print("  pgbench", "inside:" if inside else "outside:", re.search(r"tps = (\S+)", said)[1],
               "a second", flush=True)
