@@ -142,7 +142,11 @@ static void let_go_at_exec(struct files *f, int fd, void *arg)
 
 void files_exec(struct files *f)
 {
-    each_descriptor(f, let_go_at_exec, NULL);
+    mutex_lock(&f->lock);
+    bool any = f->open;
+    mutex_unlock(&f->lock);
+    if (any)
+        each_descriptor(f, let_go_at_exec, NULL);
     releases_send(f->releases);
 }
 

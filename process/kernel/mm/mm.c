@@ -572,18 +572,39 @@ static void apply_fork_advice(void)
     }
 }
 
+/*
+ * Registers vmas [from, to), none of them shared, with a fork child's own userfaultfd: all at once,
+ * with whatever lies between them. Hosts before Linux 6.4 protect one mapping at a time.
+ */
+static void register_again(uint32_t from, uint32_t to)
+{
+    uint64_t start = vpn_address(mm.vmas[from].first);
+    uint64_t size = vpn_address(mm.vmas[to - 1].end) - start;
+    uffd_register(start, size);
+    if (uffd_write_protect(start, size, true) == 0)
+        return;
+    for (uint32_t i = from; i < to; i++) {
+        start = vpn_address(mm.vmas[i].first);
+        uffd_write_protect(start, vpn_address(mm.vmas[i].end) - start, true);
+    }
+}
+
 void mm_fork_child(struct asid child)
 {
     bool can_move, can_share;
     mm.asid = child;
     host_call(__NR_close, mm.uffd);
     mm.uffd = fd_hide(uffd_open(&can_move, &can_share));
-    for (uint32_t i = 0; i < mm.vma_count; i++) {
-        uint64_t address = vpn_address(mm.vmas[i].first);
-        uint64_t size = vpn_address(mm.vmas[i].end) - address;
-        uffd_register(address, size);
-        if (!vma_shared(&mm.vmas[i]))
-            uffd_write_protect(address, size, true);
+    for (uint32_t i = 0, to; i < mm.vma_count; i = to) {
+        to = i + 1;
+        if (vma_shared(&mm.vmas[i])) {
+            uint64_t address = vpn_address(mm.vmas[i].first);
+            uffd_register(address, vpn_address(mm.vmas[i].end) - address);
+            continue;
+        }
+        while (to < mm.vma_count && !vma_shared(&mm.vmas[to]))
+            to++;
+        register_again(i, to);
     }
     excache_fork_child();
     changes_release();
