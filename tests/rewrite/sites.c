@@ -6,8 +6,12 @@
  */
 #include <asm/prctl.h>
 #include <dlfcn.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 
@@ -171,6 +175,73 @@ static void single_steps(void)
          outside ? "and elsewhere" : "nowhere else");
 }
 
+static int pipe_ends[2];
+static volatile sig_atomic_t alarms;
+
+/* Every third alarm ends the read that the others interrupt. */
+static void on_alarm(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)info;
+    (void)context;
+    if (++alarms % 3 == 0)
+        CHECK(write(pipe_ends[1], "x", 1) == 1);
+}
+
+/* Calls that signals interrupt, from libc's own sites, which are rewritten meanwhile. */
+static void restarts(void)
+{
+    const struct itimerval often = {{0, 2000}, {0, 2000}}, never = {0};
+    int whole = 0, interrupted = 0;
+    char byte;
+    CHECK(pipe(pipe_ends) == 0);
+    handle(SIGALRM, on_alarm, SA_RESTART);
+    CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    for (int i = 0; i < 30; i++)
+        whole += read(pipe_ends[0], &byte, 1) == 1;
+    for (int i = 0; i < 30; i++)
+        interrupted += poll(NULL, 0, 5000) == -1 && errno == EINTR;
+    CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
+    SHOW("%d reads were restarted, %d polls were not", whole, interrupted);
+}
+
+static int cleaned;
+
+static void clean(void *unused)
+{
+    (void)unused;
+    cleaned++;
+}
+
+static void *blocks(void *ends)
+{
+    char byte;
+    pthread_cleanup_push(clean, NULL);
+    for (;;)
+        CHECK(read(((int *)ends)[0], &byte, 1) == 1);
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+/* Threads that are cancelled in a read from a rewritten site: unwound through it. */
+static void cancelled(void)
+{
+    int ends[2], left;
+    CHECK(pipe(ends) == 0);
+    for (int i = 0; i < 10; i++) {
+        pthread_t thread;
+        void *result;
+        CHECK(write(ends[1], "12345678", 8) == 8);
+        CHECK(pthread_create(&thread, NULL, blocks, ends) == 0);
+        do
+            CHECK(ioctl(ends[0], FIONREAD, &left) == 0);
+        while (left);
+        CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0);
+        CHECK(result == PTHREAD_CANCELED);
+    }
+    SHOW("%d threads cleaned up", cleaned);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
@@ -178,6 +249,8 @@ int main(int argc, char **argv)
     registers();
     writable_text();
     libraries(argv[1]);
+    restarts();
+    cancelled();
     children();
     own_gs();
     single_steps();

@@ -327,6 +327,10 @@ static bool remove_sites(struct vpn first, struct vpn end, bool reuse)
             any = true;
         }
     }
+    /* What comes to these places is counted anew. */
+    for (int i = 0; any && i < SEEN_SITES; i++)
+        if (seen[i].at >> LINE_SHIFT >= first.n && seen[i].at >> LINE_SHIFT < end.n)
+            __atomic_store_n(&seen[i].at, 0, __ATOMIC_RELAXED);
     return any;
 }
 

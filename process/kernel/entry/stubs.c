@@ -111,7 +111,7 @@ int stub_make(uint64_t from, long nr, uint64_t to)
         int in_strip = again ? stubs.free[i][stubs.free_count[i] - 1] : stubs.made[i];
         int stub = i * STUBS_IN_STRIP + in_strip;
         if (!write_stub(stub, nr, to))
-            return -ENOMEM;
+            continue;
         if (again)
             stubs.free_count[i]--;
         else
