@@ -492,6 +492,8 @@ static int fetch(struct segments *s, struct process *p, struct net_conn *conn,
     int rc = segment_fetch(s, g, m.line, m.write);
     if (rc < 0 && g->kind == SEGMENT_FILE)
         rc = rc == -ENOMEM ? rc : LINE_IO_ERROR;
+    if ((rc == -EPERM || rc == -ENOSPC) && g->kind == SEGMENT_HOST)
+        rc = LINE_PAST_END; /* sealed, or its file system is full: SIGBUS, as on Linux */
     if (rc < 0)
         return net_refuse(conn, frame, rc);
     reply.result = (uint8_t)rc;

@@ -218,13 +218,14 @@ static int leave(struct segments *s, uint32_t most)
                                      : send_to_space(s, g, line, count);
     if (rc == 0)
         rc = punch(g, line, count);
-    if (rc < 0) {
+    bool sealed = rc == -EPERM && g->kind == SEGMENT_HOST; /* its lines are the host's for good */
+    if (rc < 0)
         protect(g, line, count, false);
+    if (rc < 0 && !sealed)
         return rc;
-    }
     for (uint32_t i = 0; i < count; i++) {
         struct segment_line *l = line_if_any(g, line + i);
-        l->flags |= LINE_MARKED;
+        l->flags |= sealed ? 0 : LINE_MARKED;
         remove_resident(s, l);
     }
     return 0;
