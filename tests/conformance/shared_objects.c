@@ -660,3 +660,19 @@ CASE(pshared, mutex_under_eviction)
         ;
     SHOW("%ld", b->count);
 }
+
+CASE(pshared, futex_in_a_read_only_view)
+{
+    int fd = file_of("f", PAGE), *p = (int *)map_shared(PAGE, RW, fd, 0);
+    if (!fork()) {
+        int *q = (int *)mmap(NULL, PAGE, PROT_READ, MAP_SHARED, open("f", O_RDONLY), 0);
+        TRY(syscall(SYS_futex, q, 0 /* FUTEX_WAIT */, 5, NULL));
+        syscall(SYS_futex, q, 0, 0, NULL);
+        fflush(stdout);
+        _exit(0);
+    }
+    while (syscall(SYS_futex, p, 1 /* FUTEX_WAKE */, 1) == 0)
+        usleep(1000);
+    wait(NULL);
+    SHOW("woken");
+}

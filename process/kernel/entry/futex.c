@@ -14,30 +14,32 @@
 
 enum { TRIES = 1000 };
 
-/* Brings the line of a futex word in, writable where the host will write. */
-static int touch(uint64_t address, bool write)
+/* Whether the host writes the word itself. */
+static bool changes(uint64_t flags)
+{
+    int op = (int)flags & FUTEX_CMD_MASK;
+    return op == FUTEX_WAKE_OP || op == FUTEX_LOCK_PI || op == FUTEX_UNLOCK_PI ||
+           op == FUTEX_TRYLOCK_PI || op == FUTEX_LOCK_PI2 || op == FUTEX_CMP_REQUEUE_PI ||
+           op == FUTEX_WAIT_REQUEUE_PI;
+}
+
+/*
+ * Brings the line of a futex word in, writable where the host will write. A shared futex, too,
+ * wants its page writable: the host looks the page up to learn whether it is anonymous, and refuses
+ * one that it may only read then; one in memory that is shared may be read-only.
+ */
+static int touch(uint64_t address, uint64_t flags)
 {
     uint32_t word;
     if (address & 3)
         return -EINVAL;
     if (user_read(&word, address, sizeof word) < 0)
         return -EFAULT;
-    if (!write)
+    if (!changes(flags) && flags & FUTEX_PRIVATE_FLAG)
         return 0;
     /* A compare-and-swap with what it is: brings the line in for writing and changes nothing. */
-    return user_touch_write(address);
-}
-
-/*
- * A shared futex, too, wants its page writable: the host looks the page up to learn that it is
- * anonymous, and refuses one that it may only read.
- */
-static bool writes(uint64_t flags)
-{
-    int op = (int)flags & FUTEX_CMD_MASK;
-    return !(flags & FUTEX_PRIVATE_FLAG) || op == FUTEX_WAKE_OP || op == FUTEX_LOCK_PI ||
-           op == FUTEX_UNLOCK_PI || op == FUTEX_TRYLOCK_PI || op == FUTEX_LOCK_PI2 ||
-           op == FUTEX_CMP_REQUEUE_PI || op == FUTEX_WAIT_REQUEUE_PI;
+    int rc = user_touch_write(address);
+    return changes(flags) ? rc : 0;
 }
 
 static bool has_timeout(int op)
@@ -66,7 +68,7 @@ static long wait_for(const uint64_t a[6], int op, const struct __kernel_timespec
         ts = &end;
     }
     for (int i = 0; i < TRIES; i++) {
-        int rc = touch(a[0], writes(a[1]));
+        int rc = touch(a[0], a[1]);
         if (rc < 0)
             return rc;
         long n = host_call_intr(__NR_futex, a[0], FUTEX_WAIT_BITSET | flags, a[2], ts, 0, bitset);
@@ -96,9 +98,9 @@ long sys_futex(struct thread *t, const uint64_t a[6])
         long n = host_call_intr(__NR_futex, a[0], a[1], a[2], fourth, a[4], a[5]);
         if (n != -EFAULT)
             return restartable(n);
-        int rc = touch(a[0], writes(a[1]));
+        int rc = touch(a[0], a[1]);
         if (rc == 0 && has_second(op))
-            rc = touch(a[4], writes(a[1]));
+            rc = touch(a[4], a[1]);
         if (rc < 0)
             return rc;
     }
