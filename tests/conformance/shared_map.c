@@ -251,6 +251,27 @@ CASE(mremap_shared, of_a_file_grows)
     strcpy(q + 3 * PAGE, "four");
     show_file(fd, 3 * PAGE, 4);
 }
+CASE(mremap_shared, second_view)
+{
+    char *p = map_shared(3 * PAGE, RW, -1, 0), *q = mremap(p + PAGE, 0, 2 * PAGE, MREMAP_MAYMOVE);
+    strcpy(q, "again");
+    SHOW("%s", p + PAGE);
+    IN_CHILD(strcpy(q + PAGE, "child"));
+    SHOW("%s", p + 2 * PAGE);
+}
+CASE(mremap_shared, second_view_at)
+{
+    char *p = map_shared(PAGE, RW, -1, 0);
+    char *to = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    SHOW("%d", mremap(p, 0, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+    *to = 7;
+    SHOW("%d", *p);
+}
+CASE(mremap_shared, second_view_in_place)
+{
+    char *p = map_shared(PAGE, RW, -1, 0);
+    TRY(mremap(p, 0, PAGE, 0));
+}
 CASE(madvise_shared, dontneed_keeps)
 {
     char *p = map_shared(2 * PAGE, RW, -1, 0);

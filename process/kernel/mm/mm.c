@@ -476,8 +476,12 @@ long mm_remap(uint64_t from, uint64_t old_length, uint64_t new_length, int flags
         return -EINVAL;
     if (!mm_range(from, old_length ? old_length : LINE_SIZE, &first, &old_end))
         return -EFAULT;
-    if (old_length == 0) /* a second view of a shared mapping: there are none */
-        return mm_covered(from, LINE_SIZE) ? -EINVAL : -EFAULT;
+    if (old_length == 0) {
+        rwlock_write(&mm.lock);
+        long view = shared_view(first, new_length >> LINE_SHIFT, flags, to);
+        rwlock_write_end(&mm.lock);
+        return view;
+    }
     if (new_length > mm.memory_bytes && new_length > old_length)
         return -ENOMEM;
     new_end = (struct vpn){first.n + (new_length >> LINE_SHIFT)};

@@ -213,33 +213,69 @@ long shared_relocate(const struct vma *vma, struct vpn first, struct vpn end, st
     return prot ? host_call(__NR_mprotect, vpn_address(to), size, prot) : 0;
 }
 
-long shared_extend(const struct vma *like, struct vpn first, struct vpn end)
+/*
+ * Maps [first, end) as line `line` and what follows of the segment of `like`. `source` is where the
+ * host has `skip` lines of it before that one: mapping them once more, and longer, is the host's
+ * way to get at the same file.
+ */
+static long map_again(const struct vma *like, uint64_t source, uint64_t skip, struct vpn first,
+                      struct vpn end, uint64_t line)
 {
-    uint64_t line = like->file_line + (first.n - like->first.n), size = (end.n - first.n)
-                                                                        << LINE_SHIFT;
+    uint64_t size = (end.n - first.n) << LINE_SHIFT, before = skip << LINE_SHIFT;
     struct vma v = {
         .first = first, .end = end, .file = like->file, .file_line = line, .prot = like->prot};
-    uint64_t last = vpn_address(first) - LINE_SIZE;
-    /* The line before it, mapped once more and longer: the host's way to get at the same file. */
-    long rc = host_call(__NR_mremap, last, 0, size + LINE_SIZE, MREMAP_MAYMOVE);
+    long rc = host_call(__NR_mremap, source, 0, before + size, MREMAP_MAYMOVE);
     if (rc < 0 && rc > -4096)
         return rc;
     uint64_t at = (uint64_t)rc;
-    host_call(__NR_mprotect, at, size + LINE_SIZE, PROT_NONE);
-    host_call(__NR_munmap, at, LINE_SIZE);
-    rc = host_call(__NR_mremap, at + LINE_SIZE, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
+    host_call(__NR_mprotect, at, before + size, PROT_NONE);
+    if (before)
+        host_call(__NR_munmap, at, before);
+    rc = host_call(__NR_mremap, at + before, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
                    vpn_address(first));
     if (rc < 0 && rc > -4096)
         return rc;
     uffd_register(vpn_address(first), size);
     rc = attach(like->file->segment, first, end, line);
-    if (rc < 0)
+    if (rc < 0) {
+        uffd_unmap(first, end);
         return rpc_errno((int)rc);
+    }
     if (host_prot(v.prot))
         rc = host_call(__NR_mprotect, vpn_address(first), size, host_prot(v.prot));
     vma_file_get(v.file);
     vmas_insert(&v);
     return rc;
+}
+
+long shared_extend(const struct vma *like, struct vpn first, struct vpn end)
+{
+    return map_again(like, vpn_address(first) - LINE_SIZE, 1, first, end,
+                     like->file_line + (first.n - like->first.n));
+}
+
+long shared_view(struct vpn page, uint64_t count, int flags, uint64_t to)
+{
+    struct vpn first, end;
+    const struct vma *found = mm_find(page);
+    if (!found)
+        return -EFAULT;
+    if (!vma_shared(found))
+        return -EINVAL;
+    if (!(flags & MREMAP_MAYMOVE) || !vmas_room())
+        return -ENOMEM;
+    struct vma like = *found;
+    long rc = mm_place(to, count << LINE_SHIFT, flags & MREMAP_FIXED ? MAP_FIXED : 0, &first, &end);
+    if (rc == 0 && flags & MREMAP_FIXED && first.n <= page.n && page.n < end.n)
+        rc = -EINVAL;
+    if (rc < 0)
+        return rc;
+    vma_file_get(like.file);
+    mm_unmap_locked(first, end, true);
+    rc = map_again(&like, vpn_address(page), 0, first, end,
+                   like.file_line + (page.n - like.first.n));
+    vma_file_put(like.file);
+    return rc < 0 ? rc : (long)vpn_address(first);
 }
 
 /* ---- faults ---- */

@@ -45,6 +45,9 @@ long shared_relocate(const struct vma *vma, struct vpn first, struct vpn end, st
 /* Maps [first, end) as the continuation of a vma. */
 long shared_extend(const struct vma *like, struct vpn first, struct vpn end);
 
+/* mremap of no length: one more view of `count` lines from a page on. Returns its address. */
+long shared_view(struct vpn page, uint64_t count, int flags, uint64_t to);
+
 /* In a forked child that its seat knows: before any memory of the program is touched. */
 void shared_fork_child(void);
 
