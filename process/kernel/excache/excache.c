@@ -31,10 +31,6 @@ void excache_init(uint64_t budget_bytes, int policy)
     if (!ex.slots || !ex.batches || !ex.staging)
         host_die("out of memory for an ExCache of %lu lines", lines);
     uffd_register((uint64_t)ex.staging, staging_bytes);
-    for (uint32_t i = ex.budget; i >= 1; i--) {
-        ex.slots[i].next = ex.free_head;
-        ex.free_head = i;
-    }
     ex.free_count = ex.budget;
 }
 

@@ -23,6 +23,8 @@ uint32_t slots_take(uint32_t wanted, uint32_t *out)
         out[n] = ex.free_head;
         ex.free_head = ex.slots[ex.free_head].next;
     }
+    while (n < wanted && ex.ever_used < ex.budget)
+        out[n++] = ++ex.ever_used;
     __atomic_store_n(&ex.free_count, ex.free_count - n, __ATOMIC_RELAXED);
     uint32_t resident = ex.budget - ex.free_count;
     mutex_unlock(&ex.lock);

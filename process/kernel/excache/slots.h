@@ -58,7 +58,9 @@ struct excache {
     struct mutex lock; /* order: last; nothing is called with it held */
     struct slot *slots;
     uint32_t free_head, free_count; /* protected by lock; free_count read without */
-    uint32_t head, tail;            /* the resident list; protected by lock */
+    uint32_t ever_used;  /* slots 1 to this; those above are free too, and untouched: most programs
+                            are small, and the list of a large budget is pages. Protected by lock */
+    uint32_t head, tail; /* the resident list; protected by lock */
 
     struct mutex evict_lock; /* order: after mm.lock, before ops_lock */
     struct batch *batches;   /* a ring of batches_limit + 1; protected by evict_lock */
