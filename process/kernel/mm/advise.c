@@ -96,6 +96,20 @@ long mm_populate(uint64_t address, uint64_t length, bool write)
     return 0;
 }
 
+uint64_t mm_writable(uint64_t address, uint64_t length)
+{
+    uint64_t end = address + length < address ? ~0ull : address + length, at = address;
+    rwlock_read(&mm.lock);
+    for (uint32_t i = mm_find_index(vpn_of(address)); at < end && i < mm.vma_count; i++) {
+        const struct vma *v = &mm.vmas[i];
+        if (vpn_address(v->first) > at || !(v->prot & 2))
+            break;
+        at = vpn_address(v->end);
+    }
+    rwlock_read_end(&mm.lock);
+    return (at < end ? at : end) - address;
+}
+
 uint64_t mm_lines(void)
 {
     rwlock_read(&mm.lock);

@@ -115,6 +115,8 @@ long mm_brk(uint64_t to);
 void mm_usage(uint64_t *lines, uint64_t *data_lines);
 /* Extends the mapping that grows down to an address. False: there is none near enough. */
 bool mm_grow(uint64_t address);
+/* How many bytes from an address on, at most length, lie in writable mappings. */
+uint64_t mm_writable(uint64_t address, uint64_t length);
 /* Whether a range is mapped without a hole. */
 bool mm_covered(uint64_t address, uint64_t length);
 /* Bit 0 of out[i] tells whether line first + i is resident; -ENOMEM where one is not mapped. */

@@ -10,6 +10,7 @@
 #include <linux/time_types.h>
 
 #include "../files/files.h"
+#include "../mm/mm.h"
 #include "../signals/signals.h"
 #include "host_calls.h"
 #include "socket_abi.h"
@@ -187,6 +188,15 @@ static void check_received(struct thread *t, struct message *m)
     }
 }
 
+/* What is wrong with a descriptor comes before what is wrong with a message. */
+static long not_a_socket(int fd, long otherwise)
+{
+    int type;
+    uint32_t size = sizeof type;
+    long rc = host_call(__NR_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size);
+    return rc < 0 ? rc : otherwise;
+}
+
 static long send_message(struct thread *t, int fd, const struct message *from, int flags)
 {
     struct host_address name = {.dir_fd = -1};
@@ -196,10 +206,10 @@ static long send_message(struct thread *t, int fd, const struct message *from, i
     if (!bounce)
         return -ENOMEM;
     if (from->vector_count > VECTORS_MAX)
-        return -EMSGSIZE;
+        return not_a_socket(fd, -EMSGSIZE);
     struct vector *vectors = vectors_of(bounce);
     if (user_read(vectors, from->vectors, from->vector_count * sizeof *vectors) < 0)
-        return -EFAULT;
+        return not_a_socket(fd, -EFAULT);
     long result = transfer_begin(&x, t, fd, vectors, from->vector_count);
     if (result < 0)
         goto out;
@@ -252,7 +262,7 @@ long sys_sendmsg(struct thread *t, const uint64_t a[6])
 {
     struct message m;
     if (user_read(&m, a[1], sizeof m) < 0)
-        return -EFAULT;
+        return not_a_socket((int)a[0], -EFAULT);
     return send_message(t, (int)a[0], &m, (int)a[2]);
 }
 
@@ -266,10 +276,10 @@ long sys_sendmmsg(struct thread *t, const uint64_t a[6])
         struct counted_message m;
         uint64_t at = a[1] + done * sizeof m;
         if (user_read(&m, at, sizeof m) < 0)
-            return done ? done : -EFAULT;
+            return done ? (long)done : not_a_socket((int)a[0], -EFAULT);
         long result = send_message(t, (int)a[0], &m.message, (int)a[3]);
         if (result < 0)
-            return done ? done : result;
+            return done ? (long)done : result;
         m.size = (uint32_t)result;
         if (user_write(at + offsetof(struct counted_message, size), &m.size, sizeof m.size) < 0)
             return -EFAULT;
@@ -279,10 +289,46 @@ long sys_sendmmsg(struct thread *t, const uint64_t a[6])
 
 /* ---- receiving ---- */
 
+/* x->stream is known for long transfers alone: short ones ask where it matters. */
+static bool is_stream(const struct transfer *x)
+{
+    return x->stream || socket_option(x->fd, SO_TYPE) == STREAM;
+}
+
 /* TCP drops the data of a receive with MSG_TRUNC: nothing is there to copy. */
 static bool drops_data(int fd, int flags)
 {
     return (flags & MESSAGE_TRUNC) && socket_option(fd, SO_PROTOCOL) == PROTOCOL_TCP;
+}
+
+/*
+ * How many bytes from x->done on can be written where the program wants them, by the protection of
+ * its mappings: what a stream delivers must not be taken from it for nothing.
+ */
+static uint64_t writable_bytes(const struct transfer *x, uint64_t most)
+{
+    uint64_t skip = x->done, bytes = 0;
+    for (uint32_t i = 0; i < x->vector_count && bytes < most; i++) {
+        const struct vector *v = &x->vectors[i];
+        if (skip >= v->size) {
+            skip -= v->size;
+            continue;
+        }
+        uint64_t got = mm_writable(v->base + skip, v->size - skip);
+        bytes += got;
+        if (got < v->size - skip)
+            break;
+        skip = 0;
+    }
+    return bytes < most ? bytes : most;
+}
+
+/* The result of receiving into memory that is not there: a fault only where there is something. */
+static long receive_for_nothing(struct transfer *x, int flags)
+{
+    uint8_t byte;
+    long result = host_call_intr(__NR_recvfrom, x->fd, &byte, 1, flags | MESSAGE_PEEK, NULL, NULL);
+    return result > 0 ? -EFAULT : socket_waited(x->t, x->fd, result);
 }
 
 /* Receives one message, or of a stream what there is (all, with MSG_WAITALL). */
@@ -293,6 +339,12 @@ static long transfer_receive(struct transfer *x, struct message *m, int flags)
     for (;;) {
         uint64_t left = x->total - x->done;
         struct vector v = {(uint64_t)x->data, left < x->data_size ? left : x->data_size};
+        uint64_t fits = writable_bytes(x, v.size);
+        if (fits < v.size && !drops && is_stream(x)) {
+            v.size = fits;
+            if (!fits)
+                return x->done ? (long)x->done : receive_for_nothing(x, flags);
+        }
         m->vectors = (uint64_t)&v;
         m->vector_count = 1;
         long result = host_call_intr(__NR_recvmsg, x->fd, m, flags);
@@ -318,16 +370,16 @@ static long receive_message(struct thread *t, int fd, uint64_t at, int flags)
     uint8_t name[ADDRESS_MAX];
     uint8_t *bounce = thread_bounce(t);
     if (user_read(&to, at, sizeof to) < 0)
-        return -EFAULT;
+        return not_a_socket(fd, -EFAULT);
     if (!bounce)
         return -ENOMEM;
     if (to.vector_count > VECTORS_MAX)
-        return -EMSGSIZE;
+        return not_a_socket(fd, -EMSGSIZE);
     if (to.name && to.name_size < 0)
-        return -EINVAL;
+        return not_a_socket(fd, -EINVAL);
     struct vector *vectors = vectors_of(bounce);
     if (user_read(vectors, to.vectors, to.vector_count * sizeof *vectors) < 0)
-        return -EFAULT;
+        return not_a_socket(fd, -EFAULT);
     struct message m = {0};
     long result = transfer_begin(&x, t, fd, vectors, to.vector_count);
     if (result < 0)

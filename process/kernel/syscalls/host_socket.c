@@ -1,9 +1,10 @@
 /*
  * Sockets: names, connections, options. Data goes through host_message.c.
  *
- * Sockets are the host's. A UNIX socket with a path name is a file of the vNode: its path is made
- * absolute here. The default vNode's directories are the host's, so the host can bind and connect
- * it there; binding asks for a writable directory of the run, as the creation of any file does.
+ * Sockets are the host's. A UNIX socket with a path name is a file of the vNode, and keeps the name
+ * that it was given where that means the same to the host; else its path is made absolute here. The
+ * default vNode's directories are the host's, so the host can bind and connect it there; binding
+ * asks for a writable directory of the run, as the creation of any file does.
  */
 #include <asm/socket.h>
 #include <linux/filter.h>
@@ -96,6 +97,20 @@ static int check_make(struct thread *t, char *path)
     return 0;
 }
 
+/*
+ * Whether the host finds the same file by the path as it was given, so that the name stays that: it
+ * does by absolute ones outside /proc and /dev, and by relative ones where its own working
+ * directory followed the program's.
+ */
+static bool means_the_same(struct thread *t, const char *given)
+{
+    char cwd[PATH_LIMIT];
+    if (given[0] == '/')
+        return !text_begins(given, "/proc/") && !text_begins(given, "/dev/");
+    return host_call(__NR_getcwd, cwd, sizeof cwd) > 0 &&
+           !strcmp(cwd, files_cwd(t->process->files));
+}
+
 static int unix_path(struct thread *t, struct host_address *h, bool make)
 {
     char given[UNIX_PATH_MAX_ + 1], path[PATH_LIMIT];
@@ -109,6 +124,8 @@ static int unix_path(struct thread *t, struct host_address *h, bool make)
         rc = check_make(t, path);
     if (rc < 0)
         return rc;
+    if (means_the_same(t, given))
+        return 0;
     char *out = (char *)h->bytes + UNIX_PATH_AT;
     size_t length = strlen(path);
     if (length >= UNIX_PATH_MAX_) {
@@ -292,6 +309,25 @@ static long attach_filter(struct thread *t, int fd, int option, uint64_t at, uin
     return host_call(__NR_setsockopt, fd, SOL_SOCKET, option, &program, sizeof program);
 }
 
+/*
+ * Only the first `got` bytes of a value are there: the host reads as many as the option has, so it
+ * is given them before a page that is not there either.
+ */
+static long set_from_a_part(int fd, int level, int option, const uint8_t *bytes, size_t got,
+                            uint32_t size)
+{
+    size_t room = (got + LINE_SIZE - 1) & ~(size_t)(LINE_SIZE - 1);
+    uint8_t *p = host_alloc(room + LINE_SIZE);
+    if (!p)
+        return -ENOMEM;
+    long result = host_call(__NR_mprotect, p + room, LINE_SIZE, 0 /* PROT_NONE */);
+    memcpy(p + room - got, bytes, got);
+    if (result == 0)
+        result = host_call(__NR_setsockopt, fd, level, option, p + room - got, size);
+    host_free(p, room + LINE_SIZE);
+    return result;
+}
+
 long sys_setsockopt(struct thread *t, const uint64_t a[6])
 {
     int fd = (int)a[0], level = (int)a[1], option = (int)a[2];
@@ -312,8 +348,9 @@ long sys_setsockopt(struct thread *t, const uint64_t a[6])
     uint8_t *bounce = thread_bounce(t);
     if (!bounce)
         return -ENOMEM;
-    if (a[3] && user_read(bounce, a[3], size) < 0)
-        return -EFAULT;
+    size_t got = a[3] ? user_read_some(bounce, a[3], size) : 0;
+    if (a[3] && got < size)
+        return set_from_a_part(fd, level, option, bounce, got, size);
     return host_call(__NR_setsockopt, fd, level, option, a[3] ? bounce : NULL, size);
 }
 
@@ -336,8 +373,10 @@ long sys_getsockopt(struct thread *t, const uint64_t a[6])
     uint8_t *bounce = thread_bounce(t);
     if (!bounce)
         return -ENOMEM;
-    if (a[3] && user_read(bounce, a[3], (size_t)size) < 0) /* some options read it too */
-        return -EFAULT;
+    if (a[3]) { /* some options read it too */
+        size_t got = user_read_some(bounce, a[3], (size_t)size);
+        memset(bounce + got, 0, (size_t)size - got);
+    }
     result = host_call(__NR_getsockopt, fd, level, option, a[3] ? bounce : NULL, &size);
     if (result < 0)
         return result;
