@@ -128,6 +128,7 @@ static int open_existing(struct dir_volume *v, struct place *place, uint32_t fla
         return open_regular(v, place, flags, out);
     dir_attr(&place->stat, &out->attr);
     out->attr.writable = place->writable;
+    strcpy(out->path, place->path);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "test_rig.h"
 
 #include <dirent.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -363,6 +364,77 @@ static int teardown(void **state)
     net_close(conn);
     rig_stop(&rig);
     return 0;
+}
+
+/* A directory that is open leads the way, whatever it is called by now. */
+static void test_bases(void **state)
+{
+    char out[PATH_LIMIT];
+    struct file_attr directory, file;
+    struct file_id nobody = {.device = 1, .inode = 2, .generation = 3};
+    const char *was = rig_path(&rig, "rw/base"), *path = rig_path(&rig, "rw/base/f");
+    uint32_t length = (uint32_t)strlen(was);
+
+    assert_int_equal(ask_make(conn, was, S_IFDIR | 0755), 0);
+    assert_int_equal(ask_open(conn, was, O_PATH | O_DIRECTORY, 0, &directory), 0);
+    assert_int_equal(rename(was, rig_path(&rig, "rw/moved")), 0);
+    assert_int_equal(ask_open_at(conn, &directory.id, length, path, O_RDWR | O_CREAT, 0, &file), 0);
+    rig_assert_file(rig_path(&rig, "rw/moved/f"), "");
+    assert_int_equal(ask_real_at(conn, &directory.id, length, was, out), 0);
+    assert_string_equal(out, rig_path(&rig, "rw/moved"));
+    /* Not known here: the path stands as it is. */
+    assert_int_equal(ask_open_at(conn, &nobody, length, path, O_RDONLY, 0, NULL), -ENOENT);
+    /* More than the path has, with and without a directory that is known. */
+    assert_int_equal(ask_real_at(conn, &directory.id, length + 100, was, out), ASH_MALFORMED);
+    assert_int_equal(ask_real_at(conn, &directory.id, UINT32_MAX, was, out), ASH_MALFORMED);
+    nobody = (struct file_id){0};
+    assert_int_equal(
+        ask_open_at(conn, &nobody, UINT32_MAX, path, O_RDONLY, RESOLVE_NO_SYMLINKS, NULL), -ENOENT);
+    /* A base in another place gives no right to change it. */
+    assert_int_equal(ask_open(conn, rig.ro, O_PATH | O_DIRECTORY, 0, &directory), 0);
+    assert_int_equal(ask_open_at(conn, &directory.id, length, path, O_RDWR | O_CREAT, 0, NULL),
+                     -EROFS);
+}
+
+static void test_resolve(void **state)
+{
+    struct file_attr directory;
+    char path[PATH_LIMIT];
+    const char *root = rig_path(&rig, "rw/cage");
+    uint32_t length = (uint32_t)strlen(root);
+    struct {
+        const char *rest;
+        uint32_t flags, resolve;
+        int result;
+    } tries[] = {
+        {"/in", O_RDONLY, RESOLVE_BENEATH, 0},
+        {"/../cage/in", O_RDONLY, RESOLVE_BENEATH, -EXDEV},
+        {"/out", O_RDONLY, RESOLVE_BENEATH, -EXDEV},
+        {"/out", O_RDONLY, RESOLVE_NO_SYMLINKS, -ELOOP},
+        {"/out", O_RDONLY, RESOLVE_IN_ROOT, -ENOENT},
+        {"/../../in", O_RDONLY, RESOLVE_IN_ROOT, 0},
+        {"/../escaped", O_RDWR | O_CREAT, RESOLVE_BENEATH, -EXDEV},
+        {"/../../made", O_RDWR | O_CREAT, RESOLVE_IN_ROOT, 0},
+        {"/out", O_RDWR | O_CREAT, RESOLVE_BENEATH, -EXDEV},
+        {"/proc-link/self/status", O_RDONLY, RESOLVE_BENEATH, -EXDEV},
+        {"", O_RDWR | O_CREAT, RESOLVE_IN_ROOT, -EISDIR},
+    };
+
+    assert_int_equal(ask_make(conn, root, S_IFDIR | 0755), 0);
+    rig_write_file(rig_path(&rig, "rw/cage/in"), "x");
+    assert_int_equal(symlink("/etc/passwd", rig_path(&rig, "rw/cage/out")), 0);
+    assert_int_equal(symlink("/proc", rig_path(&rig, "rw/cage/proc-link")), 0);
+    assert_int_equal(ask_open(conn, root, O_PATH | O_DIRECTORY, 0, &directory), 0);
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        snprintf(path, sizeof path, "%s%s", root, tries[i].rest);
+        int rc =
+            ask_open_at(conn, &directory.id, length, path, tries[i].flags, tries[i].resolve, NULL);
+        if (rc != tries[i].result)
+            print_error("%s: %d, not %d\n", tries[i].rest, rc, tries[i].result);
+        assert_int_equal(rc, tries[i].result);
+    }
+    assert_int_equal(access(rig_path(&rig, "rw/cage/made"), F_OK), 0);
+    assert_int_equal(access(rig_path(&rig, "rw/escaped"), F_OK), -1);
 }
 
 int main(void)

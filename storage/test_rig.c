@@ -424,3 +424,29 @@ int ask_elsewhere(struct net_conn *conn, const char *path, bool nofollow, char *
     strcpy(out, reply.path);
     return 0;
 }
+
+int ask_open_at(struct net_conn *conn, const struct file_id *base, uint32_t length,
+                const char *path, uint32_t flags, uint32_t resolve, struct file_attr *attr)
+{
+    struct msg_file_open_reply reply;
+    int rc = ASK(conn, FILE_OPEN, file_open,
+                 {.path = path,
+                  .flags = flags,
+                  .mode = 0644,
+                  .resolve = resolve,
+                  .base = {.directory = *base, .length = length}});
+    if (rc == 0 && attr)
+        *attr = reply.attr;
+    return rc;
+}
+
+int ask_real_at(struct net_conn *conn, const struct file_id *base, uint32_t length,
+                const char *path, char *out)
+{
+    struct msg_path_real_reply reply;
+    int rc = ASK(conn, PATH_REAL, path_real,
+                 {.path = path, .base = {.directory = *base, .length = length}});
+    if (rc == 0)
+        strcpy(out, reply.path);
+    return rc;
+}

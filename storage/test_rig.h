@@ -95,6 +95,12 @@ int ask_link(struct net_conn *conn, const struct file_id *id, const char *from, 
              bool follow);
 int ask_symlink(struct net_conn *conn, const char *target, const char *path);
 int ask_make(struct net_conn *conn, const char *path, uint32_t mode);
+/* An open with a base: the open directory that the first `length` bytes of path named. */
+int ask_open_at(struct net_conn *conn, const struct file_id *base, uint32_t length,
+                const char *path, uint32_t flags, uint32_t resolve, struct file_attr *attr);
+/* Where an open directory's name, of `length` bytes once, leads to now. */
+int ask_real_at(struct net_conn *conn, const struct file_id *base, uint32_t length,
+                const char *path, char *out);
 /* A PATH_STAT that is expected to end elsewhere: fills the path and returns 0. */
 int ask_elsewhere(struct net_conn *conn, const char *path, bool nofollow, char *out);
 

@@ -1,7 +1,9 @@
 /* Calls that change names: mkdir, rmdir, unlink, rename, link, symlink, readlink, mknod. */
 #include "files.h"
 
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
@@ -595,4 +597,27 @@ CASE(umask, values)
     TRY(umask(07777));
     TRY(umask(-1));
     TRY(umask(0));
+}
+
+CASE(chdir, renamed_then_used)
+{
+    TRY(mkdir("d", 0755));
+    TRY(chdir("d"));
+    TRY(rename("../d", "../e"));
+    int script = open("run", O_CREAT | O_WRONLY, 0755);
+    dprintf(script, "#!/bin/sh\necho ran\n");
+    close(script);
+    fflush(stdout);
+    if (fork() == 0) {
+        execl("./run", "run", NULL);
+        SHOW("%s", strerrorname_np(errno));
+        fflush(stdout);
+        _exit(1);
+    }
+    wait(NULL);
+    TRY(mkfifo("p", 0600));
+    OK(open("p", O_RDWR));
+    struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "s"};
+    TRY(bind(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&a, sizeof a));
+    TRY(size_of("../e/s"));
 }

@@ -170,6 +170,25 @@ uint64_t file_version(const struct file_attr *attr)
     return v ^ (attr->size_bytes << 20);
 }
 
+/* Puts the name that the base has now before what follows it. */
+static int put_name_of_now(char path[PATH_LIMIT], const struct path_base *base)
+{
+    char named[PATH_LIMIT];
+    struct msg_path_real request = {.base = *base, .path = named};
+    struct msg_path_real_reply reply;
+    struct rpc rpc;
+    memcpy(named, path, base->length);
+    named[base->length] = 0;
+    int rc = RPC_CALL(&rpc, STORAGE, PATH_REAL, path_real, &request, &reply);
+    size_t size = rc == 0 ? strlen(reply.path) : 0;
+    if (rc == 0)
+        rc = path_make_room(path, base->length, size);
+    if (rc == 0)
+        memcpy(path, reply.path, size);
+    rpc_end(&rpc);
+    return (int)rpc_errno(rc);
+}
+
 int files_absolute(struct files *f, int dirfd, const char *path, char out[PATH_LIMIT])
 {
     struct path_base base;
@@ -177,5 +196,8 @@ int files_absolute(struct files *f, int dirfd, const char *path, char out[PATH_L
         return -ENOENT;
     if (text_copy(out, PATH_LIMIT, path) >= PATH_LIMIT)
         return -ENAMETOOLONG;
-    return path[0] == '/' ? 0 : location_put_base(f, dirfd, out, &base);
+    if (path[0] == '/')
+        return 0;
+    int rc = location_put_base(f, dirfd, out, &base);
+    return rc < 0 || !base.directory.inode ? rc : put_name_of_now(out, &base);
 }

@@ -170,9 +170,12 @@ void files_set_cwd(struct files *f, const char *path, const struct file_id *id, 
         releases_put(f->releases, &old, false);
 }
 
-struct file_id files_cwd_id(const struct files *f)
+struct file_id files_cwd_id(struct files *f)
 {
-    return f->cwd_id;
+    mutex_lock(&f->lock);
+    struct file_id id = f->cwd_id;
+    mutex_unlock(&f->lock);
+    return id;
 }
 
 void files_find_cwd(struct files *f)

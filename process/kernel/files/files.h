@@ -55,7 +55,7 @@ const char *files_cwd(const struct files *f);
  * this process already. The one before is let go.
  */
 void files_set_cwd(struct files *f, const char *path, const struct file_id *id, bool held);
-struct file_id files_cwd_id(const struct files *f);
+struct file_id files_cwd_id(struct files *f);
 /* At the start of a program whose working directory is known by its path alone. */
 void files_find_cwd(struct files *f);
 uint32_t files_umask(const struct files *f);

@@ -140,15 +140,15 @@ static long open_again(struct opening *o)
     return rc < 0 ? rpc_errno(rc) : finish(o, &reply.attr, o->where.path);
 }
 
-static long open_fifo(struct opening *o, const struct file_attr *attr)
+static long open_fifo(struct opening *o, const struct file_attr *attr, const char *path)
 {
     struct stat st;
-    long rc = host_call(__NR_stat, o->where.path, &st);
+    long rc = host_call(__NR_stat, path, &st);
     if (rc < 0 || !S_ISFIFO(st.st_mode) || st.st_ino != attr->id.inode ||
         st.st_dev != attr->id.device)
         return -ENXIO;
     uint32_t flags = o->flags & ~(O_CREAT | O_EXCL | O_TRUNC);
-    rc = host_call_intr(__NR_open, o->where.path, flags, 0);
+    rc = host_call_intr(__NR_open, path, flags, 0);
     return restartable(files_new_host(o->files, rc));
 }
 
@@ -198,7 +198,7 @@ static long open_remote(struct opening *o)
         if (o->fd >= 0)
             host_call(__NR_close, o->fd);
         o->fd = -1;
-        return open_fifo(o, &reply.attr);
+        return open_fifo(o, &reply.attr, path);
     }
     return -ENXIO;
 }
