@@ -612,3 +612,28 @@ CASE(open, slashes_and_dots)
     OK(open("d/", O_RDONLY));
     OK(open("d/.", O_RDONLY));
 }
+
+CASE(open, again_without_rights)
+{
+    char link[32];
+    int fd = file_with("f", "hello");
+    sprintf(link, "/proc/self/fd/%d", fd);
+    TRY(fchmod(fd, 0));
+    TRY(open(link, O_RDWR));
+    TRY(open(link, O_RDONLY));
+    OK(open(link, O_PATH));
+    TRY(fchmod(fd, 0400));
+    OK(open(link, O_RDONLY));
+    TRY(open(link, O_WRONLY));
+}
+
+CASE(tmpfile, by_descriptor)
+{
+    struct stat st;
+    char link[32];
+    sprintf(link, "/proc/self/fd/%d", open(".", O_RDONLY));
+    int fd = OK(open(link, O_TMPFILE | O_RDWR, 0600));
+    TRY(fstat(fd, &st));
+    SHOW("%o %d", st.st_mode, (int)st.st_nlink);
+    TRY(write(fd, "x", 1));
+}

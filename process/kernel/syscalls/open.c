@@ -96,6 +96,22 @@ static long open_local(struct opening *o)
 
 /* ---- an sComponent's ---- */
 
+/* Whether the file's mode lets it be opened that way; one that has no name any more may be. */
+static long permitted(struct opening *o)
+{
+    uint32_t access = o->flags & O_ACCMODE;
+    struct msg_path_access request = {
+        .mode = (access != O_WRONLY ? 4u : 0) | (access != O_RDONLY ? 2u : 0),
+        .base = o->where.base,
+        .path = o->where.path,
+    };
+    struct msg_path_access_reply reply;
+    struct rpc rpc;
+    int rc = RPC_CALL(&rpc, STORAGE, PATH_ACCESS, path_access, &request, &reply);
+    rpc_end(&rpc);
+    return rc == -EACCES ? rc : 0;
+}
+
 /* A file that is open already, by /proc/self/fd/N, whatever its path names today. */
 static long open_again(struct opening *o)
 {
@@ -110,6 +126,11 @@ static long open_again(struct opening *o)
     if (!d.file) {
         descriptor_put(&d);
         return -ENXIO;
+    }
+    rc = (int)permitted(o);
+    if (rc < 0) {
+        descriptor_put(&d);
+        return rc;
     }
     request.file = d.file->id;
     bool directory = S_ISDIR(d.file->type);
@@ -209,7 +230,7 @@ static long open_there(struct opening *o)
     long rc;
     if (o->where.local)
         rc = open_local(o);
-    else if (o->where.fd >= 0 && !(o->flags & O_PATH))
+    else if (o->where.fd >= 0 && !(o->flags & O_PATH) && !is_temporary(o->flags))
         rc = open_again(o);
     else
         rc = open_remote(o);
