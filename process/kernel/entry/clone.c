@@ -19,6 +19,7 @@
 #include "../files/files.h"
 #include "../host/host.h"
 #include "../mm/mm.h"
+#include "../proc/proc.h"
 #include "../mm/shared.h"
 #include "../mm/uaccess.h"
 #include "../rpc/node.h"
@@ -162,6 +163,7 @@ static void fork_child(struct thread *t, const struct clone_request *r,
     shared_fork_child();
     STAT_ADD(processes, 1);
     files_hold_all(p->files);
+    proc_fork_child();
     t->clear_child_tid = r->flags & CLONE_CHILD_CLEARTID ? r->child_tid : 0;
     t->robust_list = 0;
     if (r->stack)

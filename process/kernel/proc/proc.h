@@ -58,6 +58,9 @@ long proc_read_kernel(struct thread *t, struct descriptor *d, void *to, size_t s
 bool proc_write(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset,
                 long *result);
 
+/* In a forked child: texts that others were reading are forgotten, with whatever lock they held. */
+void proc_fork_child(void);
+
 /* After the program was loaded: what the host tells others of this process. */
 void proc_introduce(struct process *p, const char *const *argv, const char *const *envp);
 /* The program that another process of a run executes. 0 or -ENOENT. */

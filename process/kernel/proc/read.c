@@ -28,6 +28,11 @@ static struct {
     struct kept all[KEPT];
 } reading; /* all protected by lock */
 
+void proc_fork_child(void)
+{
+    memset(&reading, 0, sizeof reading);
+}
+
 static bool make(struct text *x, struct thread *t, int fd)
 {
     struct proc_name name;
