@@ -113,7 +113,7 @@ long sys_process_madvise(struct thread *t, const uint64_t a[6])
 /* What is resident in the ExCache. */
 long sys_mincore(struct thread *t, const uint64_t a[6])
 {
-    uint64_t lines = (a[1] + LINE_SIZE - 1) >> LINE_SHIFT;
+    uint64_t lines = lines_in(a[1]);
     uint8_t *bounce = thread_bounce(t);
     if (a[0] & (LINE_SIZE - 1))
         return -EINVAL;
