@@ -68,11 +68,11 @@ def source(name):
 
 
 def test_node(t):
-    language(t, ["node", source("runtime.js")], 100000, 40)
+    language(t, ["node", source("runtime.js")], 60000, 40)
 
 
 def test_java(t):
-    language(t, ["java", "-Xmx256m", "-XX:-UsePerfData", source("Runtime.java")], 150000, 64)
+    language(t, ["java", "-Xmx256m", "-XX:-UsePerfData", source("Runtime.java")], 80000, 56)
 
 
 def test_go(t):
@@ -84,7 +84,7 @@ def test_python(t):
 
 
 def test_perl(t):
-    language(t, ["perl", source("runtime.pl")], 60000, 12)
+    language(t, ["perl", source("runtime.pl")], 40000, 10)
 
 
 def test_ruby(t):
@@ -97,7 +97,7 @@ def test_ocaml(t):
 
 
 def test_lua(t):
-    language(t, ["lua5.4", source("runtime.lua")], 60000, 8)
+    language(t, ["lua5.4", source("runtime.lua")], 30000, 5)
 
 
 def test_tcl(t):

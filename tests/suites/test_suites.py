@@ -8,8 +8,10 @@ that fails or is skipped natively is left out by that alone. A test that hangs i
 the others of its module run again without it. --soak takes all that each suite has, --only those
 whose name has the word.
 """
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from racks import PYTHON, SH, check, main, memory_is_free  # noqa: E402
+from racks import PYTHON, check, main, memory_is_free  # noqa: E402
 
 SOAK = False
 ONLY = []
@@ -202,6 +204,35 @@ def test_stress(t):
             continue
         comparison.add(name, natively, inside, ("ok",),
                        f" ({ran.seconds:.1f} s)" + tail(ran.output, 12))
+    comparison.close(t)
+
+
+# ---- Ashlar itself ----
+
+NOT_UNITS = ["rack", "pressure", "signals", "files", "memory", "conformance", "programs"]
+
+
+def unit_verdicts(t, build, inside):
+    Ran(t, ["meson", "test", "-C", build, "--no-rebuild",
+            *(f"--no-suite={name}" for name in NOT_UNITS)], inside, 1800, "512M")
+    with open(f"{build}/meson-logs/testlog.json") as f:
+        return {test["name"]: test["result"] for test in map(json.loads, f)}
+
+
+def test_itself(t):
+    """Configured and built inside, its unit tests then run natively and inside."""
+    tree, build = f"{t.work}/ashlar", f"{t.work}/ashlar/build"
+    shutil.copytree(os.path.dirname(os.path.dirname(HERE)), tree, symlinks=True,
+                    ignore=shutil.ignore_patterns("build*", ".git"))
+    up(t)
+    for argv in (["meson", "setup", build, tree], ["ninja", "-C", build, "-j2"]):
+        ran = Ran(t, argv, True, 3600, "64M")
+        check(ran.code == 0, *argv, tail(ran.output))
+        print(f"  {argv[0]}: {ran.seconds:.0f} s", flush=True)
+    natively, inside = unit_verdicts(t, build, False), unit_verdicts(t, build, True)
+    comparison = Comparison()
+    for name, verdict in natively.items():
+        comparison.add(name, verdict, inside.get(name, "not run"), ("OK",))
     comparison.close(t)
 
 
