@@ -110,20 +110,6 @@ CASE(wait4, stopped_and_continued)
     end(pid);
 }
 
-#define STOPS(name, signal)                                                                        \
-    CASE(wait4, stopped_by_##name)                                                                 \
-    {                                                                                              \
-        int status = 0;                                                                            \
-        pid_t pid = child_that_waits();                                                            \
-        kill(pid, signal);                                                                         \
-        waitpid(pid, &status, WUNTRACED);                                                          \
-        SHOW("%x", status);                                                                        \
-        end(pid);                                                                                  \
-    }
-STOPS(tstp, SIGTSTP)
-STOPS(ttin, SIGTTIN)
-STOPS(ttou, SIGTTOU)
-
 CASE(wait4, stopped_is_not_seen_without_the_flag)
 {
     int status;
