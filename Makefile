@@ -3,7 +3,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 MESON_OPTIONS ?=
 
-.PHONY: all deps test soak demo bench format install docs fuzz clean
+.PHONY: all deps test-deps test soak demo bench format install docs fuzz clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -14,8 +14,11 @@ $(BUILD)/build.ninja: | deps
 deps:
 	@tools/deps
 
+test-deps:
+	@tools/deps test
+
 # Its last line of output: N passed, N failed.
-test: all
+test: test-deps all
 	@tools/test-summary $(BUILD) $(TEST_OPTIONS)
 
 demo: all
@@ -33,13 +36,12 @@ docs:
 	@python3 proto/generate.py reference proto/messages.def proto/errors.def > docs/wire.md
 
 # What takes minutes a test: real programs, whole test-suites.
-soak: all
+soak: test-deps all
 	@tools/test-summary $(BUILD) --setup soak --suite soak $(TEST_OPTIONS)
 
 # Every decoder for FUZZ_SECONDS each.
 FUZZ_SECONDS ?= 600
-fuzz:
-	@tools/deps
+fuzz: deps
 	@tests/fuzz/run $(FUZZ_SECONDS)
 
 install: all

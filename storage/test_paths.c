@@ -443,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_elsewhere),     cmocka_unit_test(test_resolution),
         cmocka_unit_test(test_read_only),     cmocka_unit_test(test_two_names),
         cmocka_unit_test(test_special_files), cmocka_unit_test(test_races),
+        cmocka_unit_test(test_bases),         cmocka_unit_test(test_resolve),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -14,13 +14,14 @@
 #include "conn.h"
 
 #include <errno.h>
+#include <nettle/hmac.h>
+#include <nettle/memops.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "../util/clock.h"
-#include "../util/hmac.h"
 
-_Static_assert(PROOF_SIZE == HMAC_SIZE, "a proof is a code");
+_Static_assert(PROOF_SIZE == SHA256_DIGEST_SIZE, "a proof is an HMAC-SHA-256");
 
 struct transcript {
     char label[14];
@@ -34,7 +35,11 @@ static void prove(const struct net_key *key, struct transcript *t, const char la
                   uint8_t proof[PROOF_SIZE])
 {
     memcpy(t->label, label, sizeof t->label);
-    hmac_sha256(key->bytes, sizeof key->bytes, t, sizeof *t, proof);
+    struct hmac_sha256_ctx hmac;
+    hmac_sha256_set_key(&hmac, sizeof key->bytes, key->bytes);
+    hmac_sha256_update(&hmac, sizeof *t, (const uint8_t *)t);
+    hmac_sha256_digest(&hmac, PROOF_SIZE, proof);
+    explicit_bzero(&hmac, sizeof hmac);
 }
 
 static int check(const struct net_key *key, struct transcript *t, const char label[14],
@@ -42,7 +47,7 @@ static int check(const struct net_key *key, struct transcript *t, const char lab
 {
     uint8_t right[PROOF_SIZE];
     prove(key, t, label, right);
-    return hmac_equal(right, proof) ? 0 : ASH_AUTH;
+    return memeql_sec(right, proof, PROOF_SIZE) ? 0 : ASH_AUTH;
 }
 
 static int make_nonce(uint8_t nonce[NONCE_SIZE])

@@ -6,7 +6,6 @@
  * nor whether the child dies of it. A child that hangs does: it is killed after a while and
  * counted. Signals go to the child itself only, and nothing forks but where it is meant to.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>

@@ -3,7 +3,6 @@
  * descriptors, mappings, signals, registers; frames and ELF files of random bytes.
  * usage: machine SEED. Each act is a child's; it may end as it likes, but has to end.
  */
-#define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>

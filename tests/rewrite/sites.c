@@ -134,7 +134,7 @@ static void own_gs(void)
 
 static void children(void)
 {
-    for (int i = 0; i < 3; i++) {
+    for (volatile int i = 0; i < 3; i++) {
         pid_t parent = getpid(), child = i == 1 ? vfork() : fork();
         if (child == 0) {
             for (int k = 0; k < WARM; k++)
