@@ -5,7 +5,6 @@
  * comes. The sender sends the next when the last has been handled; a wait that is not ended leaves
  * both waiting, and the alarm says so. 30000 by default; 1000000 is the soak.
  */
-#define _GNU_SOURCE
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
