@@ -202,7 +202,7 @@ print(len(done), sum(done))
     python(t, """
 import sys, threading
 sys.setrecursionlimit(1000000)
-threading.stack_size(512 << 20)
+threading.stack_size(128 << 20)
 def deep(n):
     return 0 if n == 0 else 1 + max(deep(n - 1), 0)
 def run():
