@@ -162,7 +162,6 @@ CASE(fcntl, unknown)
     TRY(fcntl(99, 9999, 0));
     TRY(fcntl(fd, F_GETPIPE_SZ));
     TRY(fcntl(fd, F_SETPIPE_SZ, 4096));
-    TRY(fcntl(fd, F_ADD_SEALS, 1));
 }
 
 CASE(fcntl, leases)
