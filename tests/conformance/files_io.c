@@ -744,3 +744,41 @@ CASE(rlimit_fsize, inherited)
     wait(NULL);
     TRY(size_of("big"));
 }
+
+/* ---- threads that close what others open under the same numbers ---- */
+
+enum { RACERS = 4, RACES = 1500 };
+
+static void *open_read_close(void *argument)
+{
+    static const char text[] = "0123456789abcdef";
+    char name[16], got[32];
+    long wrong = 0;
+    snprintf(name, sizeof name, "race%ld", (long)argument);
+    int fd = open(name, O_WRONLY | O_CREAT, 0644);
+    wrong += write(fd, text, sizeof text) != sizeof text;
+    close(fd);
+    for (int i = 0; i < RACES; i++) {
+        fd = open(name, O_RDONLY);
+        wrong += read(fd, got, 3) != 3;
+        wrong += read(fd, got + 3, sizeof got - 3) != sizeof text - 3;
+        wrong += read(fd, got + 20, 1) != 0;
+        wrong += memcmp(got, text, sizeof text) != 0;
+        wrong += close(fd) != 0;
+    }
+    return (void *)wrong;
+}
+
+CASE(read, numbers_that_threads_close_and_open)
+{
+    pthread_t threads[RACERS];
+    long wrong = 0;
+    for (long i = 0; i < RACERS; i++)
+        pthread_create(&threads[i], NULL, open_read_close, (void *)i);
+    for (int i = 0; i < RACERS; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        wrong += (long)result;
+    }
+    SHOW("%ld wrong", wrong);
+}

@@ -118,7 +118,7 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
     enum entry_kind host = rc == 0 ? proc_kind(fd) : ENTRY_HOST;
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
-    bool current = e->changes == changes;
+    bool current = e->changes == changes && e->kind == ENTRY_UNKNOWN;
     if (rc == 0) {
         d->kind = host;
         if (current)
@@ -160,7 +160,7 @@ int descriptor_get(struct files *f, int fd, struct descriptor *d)
         d->file->users++;
     }
     mutex_unlock(&f->lock);
-    return d->kind == ENTRY_UNKNOWN ? look(f, fd, changes, d) : 0;
+    return d->kind == ENTRY_UNKNOWN || d->kind == ENTRY_CLOSING ? look(f, fd, changes, d) : 0;
 }
 
 void descriptor_put(struct descriptor *d)
@@ -243,21 +243,44 @@ void descriptor_install_copy(const struct descriptor *d, int fd)
     mutex_unlock(&d->files->lock);
 }
 
-void descriptor_forget(struct files *f, int fd)
+/* The entry's file has one user less. Returns the entry's changes. */
+static uint32_t empty(struct files *f, int fd, enum entry_kind kind)
 {
     struct open_file gone;
+    uint32_t changes = 0;
     bool last = false;
 
     mutex_lock(&f->lock);
-    struct entry *e = f->chunks[fd / ENTRIES_PER_CHUNK] ? entry_of(f, fd) : NULL;
+    struct entry *e = entry_of(f, fd);
     if (e) {
         struct open_file *file = e->file;
-        set(e, ENTRY_UNKNOWN, NULL);
+        set(e, kind, NULL);
+        changes = e->changes;
         last = file && drop(f, file, &gone);
     }
     mutex_unlock(&f->lock);
     if (last)
         end(f, &gone);
+    return changes;
+}
+
+void descriptor_forget(struct files *f, int fd)
+{
+    (void)empty(f, fd, ENTRY_UNKNOWN);
+}
+
+uint32_t descriptor_close_begin(struct files *f, int fd)
+{
+    return empty(f, fd, ENTRY_CLOSING);
+}
+
+void descriptor_close_end(struct files *f, int fd, uint32_t changes)
+{
+    mutex_lock(&f->lock);
+    struct entry *e = entry_of(f, fd);
+    if (e && e->kind == ENTRY_CLOSING && e->changes == changes)
+        set(e, ENTRY_UNKNOWN, NULL);
+    mutex_unlock(&f->lock);
 }
 
 bool descriptor_note_lock(struct files *f, const struct file_id *id)

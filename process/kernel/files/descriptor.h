@@ -36,6 +36,7 @@ struct open_file {
 
 enum entry_kind {
     ENTRY_UNKNOWN,
+    ENTRY_CLOSING, /* its file is being taken away: what a look finds is not put down */
     ENTRY_HOST,
     ENTRY_HOST_LIST, /* /proc/PID/fd or fdinfo, where hidden ones are not shown */
     ENTRY_HOST_PROC, /* a host file whose content is made here: proc/ */
@@ -108,12 +109,19 @@ int descriptor_install(struct files *f, int fd, const struct placeholder *p)
     __attribute__((warn_unused_result));
 /* Puts down that fd is a host descriptor of that kind. */
 void descriptor_install_host(struct files *f, int fd, enum entry_kind kind);
-/* fd is now a duplicate of d (dup2 onto fd: after descriptor_forget()). */
+/* fd is now a duplicate of d (dup2 onto fd: after descriptor_close_end()). */
 void descriptor_install_copy(const struct descriptor *d, int fd);
 /* One more hold of a file; one that the monitor does not know any more is opened again on use. */
 void descriptor_hold(struct files *f, const struct file_id *id);
 /* Whatever fd was, it is no longer. */
 void descriptor_forget(struct files *f, int fd);
+/*
+ * The same in two steps, around the host's call that takes the file away: as soon as that has, the
+ * number may be another thread's new file, which the second step leaves alone. The first returns
+ * what the second is to be given.
+ */
+uint32_t descriptor_close_begin(struct files *f, int fd);
+void descriptor_close_end(struct files *f, int fd, uint32_t changes);
 
 /* POSIX locks end when any descriptor of their file is closed. */
 bool descriptor_note_lock(struct files *f, const struct file_id *id);

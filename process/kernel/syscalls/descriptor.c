@@ -10,8 +10,8 @@
 
 /* ---- close ---- */
 
-/* What the end of a number does to the file that it referred to. */
-static void let_go(struct files *f, int fd)
+/* What the end of a number does to the file that it referred to. See descriptor_close_begin(). */
+static uint32_t let_go(struct files *f, int fd)
 {
     struct descriptor d;
     if (f->locked && descriptor_get(f, fd, &d) == 0) {
@@ -19,7 +19,7 @@ static void let_go(struct files *f, int fd)
             file_locks_closed(&d);
         descriptor_put(&d);
     }
-    descriptor_forget(f, fd);
+    return descriptor_close_begin(f, fd);
 }
 
 long sys_close(struct thread *t, const uint64_t a[6])
@@ -33,10 +33,23 @@ long sys_close(struct thread *t, const uint64_t a[6])
     if (rc < 0)
         return rc;
     descriptor_put(&d);
-    let_go(f, fd);
+    uint32_t changes = let_go(f, fd);
     long result = host_call(__NR_close, fd);
-    descriptor_forget(f, fd); /* whoever looked at it in between */
+    descriptor_close_end(f, fd, changes);
     return result;
+}
+
+/* [first, last] lies in one chunk of the table. */
+static long close_span(struct files *f, uint32_t first, uint32_t last)
+{
+    uint32_t changes[ENTRIES_PER_CHUNK];
+    bool known = f->chunks[first / ENTRIES_PER_CHUNK];
+    for (uint32_t fd = first; known && fd <= last; fd++)
+        changes[fd - first] = let_go(f, (int)fd);
+    long rc = host_call(__NR_close_range, first, last, 0);
+    for (uint32_t fd = first; known && fd <= last; fd++)
+        descriptor_close_end(f, (int)fd, changes[fd - first]);
+    return rc;
 }
 
 long sys_close_range(struct thread *t, const uint64_t a[6])
@@ -51,11 +64,14 @@ long sys_close_range(struct thread *t, const uint64_t a[6])
     if (last >= (uint32_t)f->floor)
         last = (uint32_t)f->floor - 1;
     /* A table of descriptors of its own (UNSHARE) every process has: threads share theirs here. */
-    if (!(flags & CLOSE_RANGE_CLOEXEC))
-        for (uint32_t fd = first; fd <= last; fd++)
-            if (f->chunks[fd / ENTRIES_PER_CHUNK])
-                let_go(f, (int)fd);
-    return host_call(__NR_close_range, first, last, flags & CLOSE_RANGE_CLOEXEC);
+    if (flags & CLOSE_RANGE_CLOEXEC)
+        return host_call(__NR_close_range, first, last, CLOSE_RANGE_CLOEXEC);
+    long rc = 0;
+    for (uint32_t end; first <= last && rc == 0; first = end + 1) {
+        end = first | (ENTRIES_PER_CHUNK - 1);
+        rc = close_span(f, first, end < last ? end : last);
+    }
+    return rc;
 }
 
 /* ---- dup ---- */
@@ -93,9 +109,9 @@ static long duplicate_onto(struct thread *t, int from, int to, uint32_t flags)
     if (to < 0 || files_beyond(f, to)) {
         rc = -EBADF;
     } else {
-        let_go(f, to);
+        uint32_t changes = let_go(f, to);
         rc = host_call(__NR_dup3, from, to, flags);
-        descriptor_forget(f, to); /* whoever looked at it in between */
+        descriptor_close_end(f, to, changes);
         rc = duplicate(f, &d, rc);
     }
     descriptor_put(&d);
