@@ -2,13 +2,17 @@
 #include <linux/mman.h>
 #include <stddef.h>
 
+#include "../excache/excache.h"
 #include "../host/host.h"
 #include "../mm/mm.h"
 #include "../loader/loader.h"
 #include "stubs.h"
 #include "thread.h"
 
-enum { STRIP_BYTES = STUB_PAGES * LINE_SIZE };
+enum {
+    STRIP_BYTES = STUB_PAGES * LINE_SIZE,
+    STUBS_PART = 16, /* of the ExCache, at most, may be stub pages */
+};
 
 static const uint64_t strips[STUB_STRIPS] = {WINDOW_START, PIE_BASE - STRIP_BYTES, WINDOW_END};
 
@@ -18,6 +22,7 @@ static struct {
     uint16_t free_count[STUB_STRIPS];
     uint16_t free[STUB_STRIPS][STUBS_IN_STRIP];
     uint8_t jump_at[STUBS_MAX]; /* where in the stub its last instruction is */
+    uint32_t window_pages;      /* stub pages within the window, each for one slot given up */
 } stubs;
 
 bool stubs_reserved(uint64_t from, uint64_t to)
@@ -74,6 +79,18 @@ static bool page_put(uint64_t page, uint8_t *copy)
     return false;
 }
 
+/* A stub page in the window is resident there: it takes the place of a line. */
+static bool page_allowed(uint64_t page)
+{
+    if (page >= WINDOW_END)
+        return true;
+    if (stubs.window_pages >= excache_budget() / STUBS_PART)
+        return false;
+    excache_give_up(1);
+    stubs.window_pages++;
+    return true;
+}
+
 static uint8_t *put_bytes(uint8_t *at, const char *bytes, size_t size, uint32_t value)
 {
     memcpy(at, bytes, size);
@@ -87,7 +104,7 @@ static bool write_stub(int stub, long nr, uint64_t to)
     /* A page is mapped once its first stub was made, whatever became of that. */
     bool mapped = stub % STUBS_IN_STRIP % (LINE_SIZE / STUB_BYTES) != 0 ||
                   stub % STUBS_IN_STRIP < stubs.made[stub / STUBS_IN_STRIP];
-    uint8_t *copy = page_edit(page, mapped);
+    uint8_t *copy = mapped || page_allowed(page) ? page_edit(page, mapped) : NULL;
     if (!copy)
         return false;
     uint8_t *begin = copy + (address - page), *at = begin;

@@ -4,7 +4,8 @@
  * A jump reaches 2 GiB, so stubs lie in three strips of addresses: at the low end of the window
  * (programs linked at a fixed address), below the place of position-independent programs, and just
  * above the window (libraries are mapped downwards from its end). The strips within the window are
- * not the program's to map. Stub pages are resident memory of the monitor, readable and executable;
+ * not the program's to map. Stub pages are resident memory of the monitor, readable and executable,
+ * for each of which in the window the ExCache gives up a line;
  * one is replaced as a whole, by a mapping that is moved over it, when a stub is added.
  *
  * A stub (STUB_BYTES):

@@ -116,15 +116,14 @@ void excache_fork_child(void)
     uffd_register((uint64_t)ex.staging, bytes);
 }
 
-uint64_t excache_give_up(uint32_t part)
+void excache_give_up(uint32_t lines)
 {
-    uint32_t wanted = ex.budget / part, slots[STEP_LINES], given = 0;
-    while (given < wanted) {
-        uint32_t step = wanted - given < STEP_LINES ? wanted - given : STEP_LINES;
+    uint32_t slots[STEP_LINES], given = 0;
+    while (given < lines) {
+        uint32_t step = lines - given < STEP_LINES ? lines - given : STEP_LINES;
         evict_make_room(step);
         given += slots_take(step, slots);
     }
-    return given;
 }
 
 bool excache_has(struct vpn page)

@@ -61,11 +61,8 @@ void excache_drop_clean(struct vpn first, struct vpn end);
 void excache_quiesce(void);
 /* In a fork child: every resident line is write-protected again. */
 void excache_fork_child(void);
-/*
- * Gives up one in `part` of the slots for good, for lines that are kept resident elsewhere. Returns
- * how many. mm.lock is held.
- */
-uint64_t excache_give_up(uint32_t part);
+/* Gives up slots for good, for pages that are resident in the window otherwise. mm.lock is held. */
+void excache_give_up(uint32_t lines);
 /* Whether a line is resident now. */
 bool excache_has(struct vpn page);
 /* Of [first, end): lines with content, here or at the owner; among them those that are not just a

@@ -149,8 +149,10 @@ static long map_new(struct vpn first, struct vpn end, int prot, const struct sha
     text_copy(f->path, sizeof f->path, source->name);
 
     mm_unmap_locked(first, end, true);
-    if (!given_up)
-        given_up = excache_give_up(GIVEN_UP_PART);
+    if (!given_up) {
+        given_up = excache_budget() / GIVEN_UP_PART;
+        excache_give_up((uint32_t)given_up);
+    }
     struct vma v = {.first = first,
                     .end = end,
                     .file = f,
