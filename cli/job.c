@@ -76,6 +76,20 @@ static bool await_continued(struct job *job)
     }
 }
 
+/*
+ * What continued this command is not passed on: the process was continued as well, or will be.
+ * Passed on late it would undo the terminal's next SIGTSTP.
+ */
+static void drop_continue(void)
+{
+    const struct timespec now = {0};
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGCONT);
+    while (sigtimedwait(&one, NULL, &now) > 0)
+        ;
+}
+
 /* Stops this command as the process was stopped, until somebody continues it. */
 static void stop_along(struct job *job, int signal)
 {
@@ -90,6 +104,7 @@ static void stop_along(struct job *job, int signal)
     sigprocmask(SIG_BLOCK, &one, NULL);
     if (signal != SIGSTOP)
         sigaction(signal, &before, NULL);
+    drop_continue();
     if (!await_continued(job))
         kill(job->pid, SIGCONT);
 }
