@@ -49,7 +49,7 @@ static void take_signals(struct job *job)
 {
     struct signalfd_siginfo info;
     while (read(job->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo != SIGCHLD && info.ssi_code <= 0)
+        if (!job->ended && info.ssi_signo != SIGCHLD && info.ssi_code <= 0)
             kill(job->pid, (int)info.ssi_signo);
     }
 }
@@ -147,7 +147,7 @@ static bool reap(struct job *job)
         account(job, &usage);
         if (pid == job->pid) {
             job->status = status;
-            ended = true;
+            job->ended = ended = true;
         }
     }
 }
@@ -173,13 +173,14 @@ static bool kill_children(const struct job *job)
 
 /* ---- events ---- */
 
-static void lose_node(struct job *job)
+void job_lose_node(struct job *job)
 {
     if (job->node_lost)
         return;
     job->node_lost = true;
     cli_error("%s (process, pid %u) was lost; the program is ended", job->node_name, job->node_pid);
-    kill(job->pid, SIGKILL);
+    if (!job->ended)
+        kill(job->pid, SIGKILL);
 }
 
 static void take_event(struct job *job, int timeout_ms, bool *more)
@@ -191,7 +192,7 @@ static void take_event(struct job *job, int timeout_ms, bool *more)
         return;
     struct msg_run_event event;
     if (rc < 0)
-        lose_node(job);
+        job_lose_node(job);
     else if (frame.header.op == OP_RUN_EVENT &&
              msg_run_event_decode(&event, frame.payload, frame.header.length) == 0)
         cli_error("%s", event.text);
@@ -245,5 +246,7 @@ void job_finish(struct job *job)
 
 int job_exit_code(const struct job *job)
 {
+    if (job->node_lost || job->home_lost)
+        return 128 + SIGKILL;
     return WIFSIGNALED(job->status) ? 128 + WTERMSIG(job->status) : WEXITSTATUS(job->status);
 }

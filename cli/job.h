@@ -27,7 +27,8 @@ struct job {
     int terminal_fd; /* where this command was the foreground, -1 */
 
     int status; /* of the first process, as wait() gives it */
-    bool node_lost;
+    bool ended;      /* it was reaped */
+    bool node_lost, home_lost;
     uint64_t peak_resident_bytes; /* of the largest process that was waited for */
     uint64_t user_us, system_us;
 };
@@ -40,7 +41,13 @@ void job_wait(struct job *job);
 void job_print_events(struct job *job);
 /* Ends and reaps what is left below this command; gives the terminal back. */
 void job_finish(struct job *job);
-/* The exit code: the process's own, or 128 + the signal that ended it. */
+/* The node did not answer: it was lost, and every process of the run with it. */
+void job_lose_node(struct job *job);
+/*
+ * The exit code: the process's own, or 128 + the signal that ended it. Where the node or the home was
+ * lost before the end of the run was known there, it is that loss that ended the run, as SIGKILL:
+ * what a shell made of its children's sudden ends does not count.
+ */
 int job_exit_code(const struct job *job);
 
 #endif

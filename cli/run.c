@@ -184,10 +184,13 @@ static void close_run(struct run *run)
     if (!run->job.node_lost) {
         int rc =
             NET_CALL(run->launch.node, RUN_CLOSE, run_close, &request, &reply, 2 * NODE_TIMEOUT_MS);
-        if (rc < 0 && rc != ASH_LOST)
+        job_print_events(&run->job);
+        if (rc == ASH_LOST)
+            job_lose_node(&run->job);
+        else if (rc < 0)
             cli_error("%s did not close the run: %s", run->launch.place.process.name,
                       error_text(rc));
-        job_print_events(&run->job);
+        run->job.home_lost = rc == 0 && reply.lost;
     }
     net_close(run->launch.node);
     run->launch.node = NULL;
@@ -208,8 +211,8 @@ static int run_on_rack(struct run *run)
     else if (launch_start(launch, &run->job.old_mask) == 0) {
         run->job.pid = launch->pid;
         job_wait(&run->job);
-        code = job_exit_code(&run->job);
         close_run(run);
+        code = job_exit_code(&run->job);
         job_finish(&run->job);
         if (run->stats)
             write_stats(run, began_ns, code);

@@ -197,7 +197,7 @@ def test_leftover_processes_end(t):
 
 def test_ps_shows_them(t):
     up(t)
-    p = start(t, "while :; do sleep 1000; done")
+    p = start(t, "sleep 1000; true")
     processes = await_true(lambda: (found := json.loads(t.call("ps", "--json").out)["processes"])
                            if len(found := json.loads(t.call("ps", "--json").out)["processes"]) == 2
                            else None, "two processes")
@@ -213,7 +213,7 @@ def test_ps_shows_them(t):
 
 def test_the_program_killed(t):
     up(t)
-    p = start(t, "while :; do sleep 1000; done")
+    p = start(t, "sleep 1000; true")
     os.kill(p.program, signal.SIGKILL)
     check(finish(p) == 137, p.err)
     memory_is_free(t)
@@ -222,7 +222,7 @@ def test_the_program_killed(t):
 
 def test_the_command_killed(t):
     up(t)
-    p = start(t, "while :; do sleep 1000; done")
+    p = start(t, "sleep 1000; true")
     await_true(lambda: children(p.program), "its child")
     pids = [p.program, *children(p.program)]
     p.kill()
@@ -236,7 +236,7 @@ def test_the_command_killed(t):
 
 def test_memory_killed(t):
     up(t, "--memory", "1")
-    p = start(t, "while :; do sleep 1000; done")
+    p = start(t, "sleep 1000; true")
     pid = t.components()["m1"]["pid"]
     began = time.monotonic()
     t.kill(pid)
@@ -253,7 +253,7 @@ def test_memory_killed(t):
 
 def test_memory_frozen(t):
     up(t, "--memory", "1")
-    p = start(t, "while :; do sleep 1000; done")
+    p = start(t, "sleep 1000; true")
     pid = t.components()["m1"]["pid"]
     began = time.monotonic()
     t.kill(pid, signal.SIGSTOP)
@@ -279,7 +279,7 @@ def test_global_killed(t):
 
 def test_node_killed(t):
     up(t)
-    p = start(t, "while :; do sleep 1000; done")
+    p = start(t, "sleep 1000; true")
     await_true(lambda: children(p.program), "its child")
     pids = [p.program, *children(p.program)]
     t.kill(t.components()["p1"]["pid"])
@@ -293,7 +293,7 @@ def test_node_killed(t):
 
 def test_down_ends_programs(t):
     up(t)
-    p = start(t, "while :; do sleep 1000; done")
+    p = start(t, "sleep 1000; true")
     await_true(lambda: children(p.program), "its child")
     pids = [p.program, *children(p.program)]
     t.call("down")
@@ -315,7 +315,7 @@ def test_private_rack(t):
 
 
 def test_private_rack_loses_its_command(t):
-    p = start(t, "while :; do sleep 1000; done", "--memory-size", "64M")
+    p = start(t, "sleep 1000; true", "--memory-size", "64M")
     pids = [p.program, *t.daemons()]
     check(len(pids) >= 5, pids)
     p.kill()
@@ -325,7 +325,7 @@ def test_private_rack_loses_its_command(t):
 
 
 def test_private_rack_loses_its_guardian(t):
-    p = start(t, "while :; do sleep 1000; done", "--memory-size", "64M")
+    p = start(t, "sleep 1000; true", "--memory-size", "64M")
     daemons = t.daemons()
     guardian = [c for c in children(p.pid) if open(f"/proc/{c}/comm").read() == "ashlar-guardian\n"]
     check(len(guardian) == 1, guardian)
@@ -341,7 +341,7 @@ def test_private_rack_loses_its_guardian(t):
 
 def test_private_rack_loses_a_daemon(t):
     for kind in ("ashlar-memory", "ashlar-storage", "ashlar-process", "ashlar-global"):
-        p = start(t, "while :; do sleep 1000; done", "--memory-size", "64M")
+        p = start(t, "sleep 1000; true", "--memory-size", "64M")
         victim = [d for d in t.daemons() if kind in cmdline(d).split()[0]]
         check(len(victim) == 1, kind, victim)
         t.kill(victim[0])

@@ -6,9 +6,10 @@
  * this daemon serves it. A process here is a seat: it exists from the moment its seat is given out
  * until that closes, which is what frees its memory, however the process ended.
  *
- * Locks, in the order in which they are taken: segments' (segment.h), a home's own, `lock`, `homes_lock`. `lock` protects
- * every list and every field marked so; it is held for short sections only, never across a request
- * to another component. A seat's fields without a remark are its connection thread's own.
+ * Locks, in the order in which they are taken: segments' (segment.h), a home's own, `lock`,
+ * `homes_lock`. `lock` protects every list and every field marked so; it is held for short sections
+ * only, never across a request to another component. A seat's fields without a remark are its
+ * connection thread's own.
  */
 #ifndef ASHLAR_PROCESS_NODE_H
 #define ASHLAR_PROCESS_NODE_H
@@ -46,6 +47,7 @@ struct run {
     unsigned processes;      /* lock: seats that exist */
     unsigned events;         /* lock: sent so far */
     bool ending;             /* lock: no new seats */
+    bool lost;               /* lock: with its home */
     bool unreached;          /* lock: its user was told that a component gives no connection */
 };
 
@@ -74,7 +76,8 @@ struct node {
     pthread_mutex_t lock;
     pthread_cond_t emptied;     /* a process or a run went away */
     struct run *runs;           /* lock */
-    struct process *processes;  /* lock */
+    struct process *processes;  /* lock; oldest first: a parent is killed before its children, and
+                                   does not go on without them */
     struct budget budget;       /* lock */
     uint64_t last_serial;       /* lock */
     uint64_t last_run_id;       /* lock */

@@ -219,8 +219,10 @@ int run_close(struct node *node, struct net_conn *conn, const struct net_frame *
     pthread_mutex_lock(&node->lock);
     struct run *run = find_locked(node, conn, m.run_id);
     struct msg_run_close_reply reply = {};
-    if (run)
+    if (run) {
+        reply.lost = run->lost;
         reply.ended = end_locked(node, run);
+    }
     int rc = run ? NET_REPLY(conn, frame, run_close, &reply) : net_refuse(conn, frame, -ENOENT);
     pthread_mutex_unlock(&node->lock);
     return rc;
@@ -266,6 +268,7 @@ void run_home_lost(struct node *node, struct home *home, int why)
                          "%s (memory, pid %u) was lost; ended %u process%s that kept "
                          "memory there",
                          info->name, info->pid, there, there == 1 ? "" : "es");
+        run->lost = true;
         for (struct process *p = node->processes; p; p = p->next) {
             if (p->run == run && p->home == home)
                 seat_kill_locked(p);

@@ -40,7 +40,6 @@ int seat_open_locked(struct node *node, struct run *run, uint64_t excache_bytes,
     if (rc < 0)
         goto failed;
     *p = (struct process){
-        .next = node->processes,
         .run = run,
         .seat_fd = pair[0],
         .lifeline_fd = line[1],
@@ -48,16 +47,20 @@ int seat_open_locked(struct node *node, struct run *run, uint64_t excache_bytes,
         .serial = ++node->last_serial,
         .excache_bytes = excache_bytes,
     };
-    node->processes = p;
+    struct process **last = &node->processes;
+    while (*last)
+        last = &(*last)->next;
+    *last = p;
     run->processes++;
     struct msg_bind bind = {.scope = SCOPE_PROCESS, .run_id = run->id, .writable = ""};
     rc = net_server_adopt(node->seats, pair[0], &bind);
     if (rc < 0) {
-        node->processes = p->next;
+        *last = NULL;
         run->processes--;
         goto failed;
     }
-    *ends = (struct seat_ends){.serial = p->serial, .seat_fd = pair[1], .lifeline_fd = line[0]};
+    *ends = (struct seat_ends){
+        .process = p, .serial = p->serial, .seat_fd = pair[1], .lifeline_fd = line[0]};
     return 0;
 failed:
     for (int i = 0; i < 2; i++) {
@@ -307,7 +310,7 @@ static int open_child(struct node *node, struct process *p, struct asid asid,
     if (rc < 0) {
         budget_return(&node->budget, *budget);
     } else if (asid.n != 0) {
-        struct process *child = node->processes; /* the newest: the lock was held throughout */
+        struct process *child = ends->process;
         child->asid = asid;
         child->home = home_hold(node, p->home);
         *out = child; /* stays while the caller has its seat */

@@ -14,6 +14,7 @@
 
 /* A process's ends of a new seat, to be sent to it and then closed. */
 struct seat_ends {
+    struct process *process; /* while node->lock is held, or the seat is */
     uint64_t serial;
     int seat_fd, lifeline_fd;
 };
