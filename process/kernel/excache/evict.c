@@ -1,10 +1,12 @@
 /*
  * Evictions: batches of lines on their way out, and back.
  *
- * A round (under evict_lock): wait for the write-back in flight; drop the oldest batch where there
- * are more than the policy keeps; take the next victims, move them to the staging region, send the
- * dirty ones in one LINE_WRITE, and leave its answer for the next round. A line is BUSY until its
- * content is sent and STAGED after; so a rescue never takes a page away under a send.
+ * A round (under evict_lock): wait for the write-back in flight; drop the oldest batch where its
+ * second chance is over; take the next victims. Clean ones that get no second chance (chance.h, and
+ * those that cannot be moved) are dropped at once, many in one host call: what a drop costs is the
+ * flush of the TLB, once for all of them. The others are moved to the staging region, the dirty
+ * among them sent in one LINE_WRITE, whose answer is left for the next round. A line is BUSY until
+ * its content is sent and STAGED after; so a rescue never takes a page away under a send.
  *
  * Rounds are done in steps while fetches are under way (evict_ahead), when this CPU would only
  * wait; where that does not keep up, by who finds no free slot (evict_make_room).
@@ -17,6 +19,7 @@
 
 #include "../entry/process.h"
 #include "../host/host.h"
+#include "chance.h"
 #include "slots.h"
 
 /* What one round works on. Too large for the kernel stack; protected by evict_lock. */
@@ -27,6 +30,14 @@ static struct {
     struct line_ref refs[BATCH_MAX];
     struct rpc_piece pieces[BATCH_MAX];
 } round;
+
+/* Clean lines that leave for good in this round. Protected by evict_lock. */
+static struct {
+    uint32_t count;
+    uint32_t slots[DROP_MAX];
+    uint32_t *words[DROP_MAX];
+    struct uffd_piece pieces[DROP_MAX];
+} dropped;
 
 static uint64_t staging_address(uint32_t batch, uint32_t place)
 {
@@ -86,29 +97,62 @@ static void send_lines(uint32_t count)
 
 /* ---- out: victims ---- */
 
-/* Claims up to `most` victims from the head of the resident list. */
+/* Victim n: a slot, claimed from the resident list. False: it is in use just now. */
+static bool claim_victim(uint32_t n, uint32_t slot)
+{
+    uint32_t *word = line_word_if_any(ex.slots[slot].page);
+    bool dirty = line_claim(word, LINE_DIRTY);
+    if (!dirty && !line_claim(word, LINE_CLEAN))
+        return false;
+    const struct vma *vma = mm_find(ex.slots[slot].page);
+    host_assert(vma);
+    round.slots[n] = slot;
+    round.words[n] = word;
+    round.dirty[n] = dirty;
+    round.anonymous[n] = !vma->file;
+    round.movable[n] = mm.can_move && vma->prot == (PROT_READ | PROT_WRITE);
+    return true;
+}
+
+/*
+ * Claims victims from the head of the resident list: up to `most` that are to be staged, which are
+ * counted, and up to ex.drop_lines clean ones that get no second chance, in `dropped`.
+ */
 static uint32_t claim_victims(uint32_t most)
 {
     uint32_t n = 0;
+    bool chance = ex.policy->second_chance();
+    dropped.count = 0;
     mutex_lock(&ex.lock);
-    for (uint32_t tries = 2 * most; tries && n < most; tries--) {
+    for (uint32_t tries = 2 * ex.drop_lines; tries && n < most; tries--) {
         uint32_t slot = resident_first();
-        if (!slot)
+        if (!slot || dropped.count == ex.drop_lines)
             break;
-        uint32_t *word = line_word_if_any(ex.slots[slot].page);
-        bool dirty = line_claim(word, LINE_DIRTY);
         resident_remove(slot);
-        if (!dirty && !line_claim(word, LINE_CLEAN)) {
-            resident_append(slot); /* BUSY: in use just now */
-            continue;
+        if (!claim_victim(n, slot)) {
+            resident_append(slot);
+        } else if (round.dirty[n] || (chance && round.movable[n])) {
+            n++;
+        } else {
+            dropped.slots[dropped.count] = slot;
+            dropped.words[dropped.count++] = round.words[n];
         }
-        round.slots[n] = slot;
-        round.words[n] = word;
-        round.dirty[n] = dirty;
-        n++;
     }
     mutex_unlock(&ex.lock);
     return n;
+}
+
+/* Clean lines that get no second chance: their pages go at once, all in one host call. */
+static void drop_claimed(void)
+{
+    for (uint32_t i = 0; i < dropped.count; i++)
+        dropped.pieces[i] = (struct uffd_piece){slot_address(dropped.slots[i]), LINE_SIZE};
+    uffd_drop_all(dropped.pieces, dropped.count);
+    for (uint32_t i = 0; i < dropped.count; i++) {
+        slot_free(dropped.slots[i]);
+        line_release(dropped.words[i], LINE_ABSENT | (*dropped.words[i] & LINE_REMOTE));
+    }
+    STAT_ADD(evictions, dropped.count);
 }
 
 /* How many victims from i on are neighbours in memory, in order, and of the same kind. */
@@ -160,28 +204,32 @@ static bool to_be_sent(uint32_t j)
 static void stage(uint32_t most)
 {
     uint32_t batch = (ex.oldest + ex.staged) % (ex.batches_limit + 1);
-    uint32_t n = claim_victims(most), count = 0;
+    uint32_t n = claim_victims(most), count = 0, clean = 0;
+    drop_claimed();
+    ex.left += dropped.count;
     if (!n)
         return;
     for (uint32_t i = 0; i < n; i++) {
         struct slot *s = &ex.slots[round.slots[i]];
-        const struct vma *vma = mm_find(s->page);
-        host_assert(vma);
-        round.anonymous[i] = !vma->file;
-        round.movable[i] = mm.can_move && vma->prot == (PROT_READ | PROT_WRITE);
         s->place = (uint8_t)i;
         s->in_place = true;
+        s->clean = !round.dirty[i];
+        clean += s->clean;
         __atomic_store_n(&s->batch, (uint16_t)(batch + 1), __ATOMIC_RELAXED);
         ex.batches[batch].slots[i] = round.slots[i];
     }
     ex.batches[batch].count = n;
     ex.batches[batch].moved = false;
+    ex.batches[batch].clean = clean;
+    ex.batches[batch].left_before = ex.left;
+    uint64_t since = host_ticks_ns();
     for (uint32_t i = 0, run; i < n; i += run) {
         run = neighbours(i, n);
         if (round.movable[i])
             move_out(batch, i, run);
         protect_in_place(i, run);
     }
+    chance_given((host_ticks_ns() - since) * clean / n);
     for (uint32_t i = 0; i < n; i++) {
         round.dirty[i] = to_be_sent(i);
         if (round.dirty[i]) {
@@ -197,7 +245,7 @@ static void stage(uint32_t most)
         line_release(round.words[i], LINE_STAGED | remote | round.slots[i] << LINE_SLOT_SHIFT);
     }
     ex.staged++;
-    ex.staged_lines += n;
+    ex.left += n;
 }
 
 /* ---- gone: the oldest batch ---- */
@@ -255,14 +303,15 @@ static void reclaim(void)
     }
     ex.oldest = (ex.oldest + 1) % (ex.batches_limit + 1);
     ex.staged--;
-    ex.staged_lines -= b->count;
+    chance_over(b->clean);
     STAT_ADD(evictions, n);
 }
 
-/* Whether a batch has to go before `more` lines can be staged. */
+/* Whether a batch has to go before `more` lines leave: its second chance is over. */
 static bool staged_full(uint32_t more)
 {
-    return ex.staged && (ex.staged >= ex.batches_limit || ex.staged_lines + more > ex.staged_limit);
+    return ex.staged && (ex.staged >= ex.batches_limit ||
+                         ex.left - ex.batches[ex.oldest].left_before + more > ex.staged_limit);
 }
 
 void evict_make_room(uint32_t wanted)
@@ -309,7 +358,7 @@ void evict_ahead(uint32_t wanted)
 void evict_rescue(uint32_t *word, uint32_t slot, bool write)
 {
     struct slot *s = &ex.slots[slot];
-    uint64_t app = slot_address(slot), staged = staged_at(slot);
+    uint64_t app = slot_address(slot), staged = staged_at(slot), since = host_ticks_ns();
     int rc = 0;
 
     if (s->in_place) {
@@ -328,6 +377,8 @@ void evict_rescue(uint32_t *word, uint32_t slot, bool write)
     mutex_unlock(&ex.lock);
     line_release(word, (write ? LINE_DIRTY : LINE_CLEAN) | (*word & LINE_REMOTE) |
                            slot << LINE_SLOT_SHIFT);
+    if (s->clean)
+        chance_taken(host_ticks_ns() - since);
     STAT_ADD(rescued, 1);
 }
 

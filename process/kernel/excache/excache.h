@@ -15,10 +15,12 @@
  * a run of lines; sequential misses double the run. Eviction: when slots run short, and
  * while a fetch is under way, a batch of victims is moved (UFFDIO_MOVE) to a staging region, its
  * dirty lines are sent in one LINE_WRITE whose answer is awaited only when the next batch leaves;
- * the oldest batch is dropped when there is more than the policy keeps. A line touched while staged
- * is rescued: that is the second chance by which recency is learnt, for user space has no accessed
- * bits. Lines that cannot be moved (read-only or executable ranges, pages shared with a fork child,
- * hosts before Linux 6.8) are staged in place, write-protected.
+ * a batch is dropped when as many lines as the policy says have left after it. A line touched while
+ * staged is rescued: that is the second chance by which recency is learnt, for user space has no
+ * accessed bits. Clean lines get one only where that pays (chance.h); else they are dropped at once.
+ * Lines that cannot be moved (read-only or executable ranges, pages shared with a fork child, hosts
+ * before Linux 6.8) are dropped where they are clean, and staged in place, write-protected, where
+ * they are dirty.
  *
  * Messages per miss: 1 (amortised over the run). System calls per single miss: sendto, recv, one
  * ioctl, the signal's return. Copies of the data: socket to buffer, buffer to page.

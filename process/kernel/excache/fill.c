@@ -14,13 +14,15 @@
 #include "../host/host.h"
 #include "../mm/changes.h"
 #include "../mm/shared.h"
+#include "chance.h"
 #include "slots.h"
 
 enum {
     FILE_RUN = 16,             /* lines fetched at once of a mapped file */
+    WINDOW_LINES = 64,         /* of such a file, fetched at once: text is touched in clusters */
     WINDOWED_BYTES = 16 << 20, /* size of the largest file that is fetched by windows */
     ZERO_RUN_MAX = 16,         /* p-local lines made at once */
-    FILL_AGAIN = 1, /* beside enum excache_result: the line itself did not come, repeat */
+    FILL_AGAIN = 1,          /* beside enum excache_result: the line itself did not come, repeat */
     FILL_AWAY = SHARED_AWAY, /* the sComponent behind a mapped file did not answer */
     RETRY_MS = 20,
 };
@@ -109,7 +111,7 @@ static bool goes_on(const struct vma *a, const struct vma *b)
 
 /*
  * A program or library is a row of views of one file, of which little is sequential: while half of
- * the cache is free, a miss there brings the whole window of FETCH_MAX_LINES around it, across the
+ * the cache is free, a miss there brings the whole window of WINDOW_LINES around it, across the
  * views. Not of a large file: more of that would be left unused.
  */
 static bool window_of(const struct vma *vma, struct vpn page, struct vpn *low, struct vpn *high)
@@ -117,14 +119,14 @@ static bool window_of(const struct vma *vma, struct vpn page, struct vpn *low, s
     const struct vma *from = vma, *to = vma;
     if (!vma->file || vma->file->size_bytes > WINDOWED_BYTES ||
         __atomic_load_n(&ex.free_count, __ATOMIC_RELAXED) < ex.budget / 2 ||
-        ex.budget / 16 < FETCH_MAX_LINES)
+        ex.budget / 16 < WINDOW_LINES)
         return false;
     while (from > mm.vmas && readable(from - 1) && goes_on(from - 1, from))
         from--;
     while (to + 1 < mm.vmas + mm.vma_count && goes_on(to, to + 1))
         to++;
-    uint64_t start = page.n - (page.n - from->first.n) % FETCH_MAX_LINES;
-    uint64_t end = start + FETCH_MAX_LINES;
+    uint64_t start = page.n - (page.n - from->first.n) % WINDOW_LINES;
+    uint64_t end = start + WINDOW_LINES;
     uint64_t table = page.n / VREGION_LINES * VREGION_LINES;
     *low = (struct vpn){start > table ? start : table};
     *high = (struct vpn){end < to->end.n ? end : to->end.n};
@@ -315,6 +317,7 @@ static int fill_fetch(struct run *run, bool write)
     STAT_ADD(lines_fetched, least(run->count, reply.kinds_size));
     rc = install(run, &reply, write);
     rpc_end(&rpc);
+    chance_fetched(run->count, host_ticks_ns() - since);
     note_miss(since);
     return rc;
 }

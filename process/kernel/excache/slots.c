@@ -3,6 +3,7 @@
 
 #include "../entry/process.h"
 #include "../host/host.h"
+#include "chance.h"
 
 struct excache ex;
 
@@ -85,12 +86,18 @@ static uint32_t fifo_staged(uint32_t budget)
     return 0;
 }
 
+static bool never(void)
+{
+    return false;
+}
+
 const struct excache_policy excache_fifo = {
     .name = "fifo",
     .filled = resident_append,
     .used = keep_place,
     .rescued = resident_append,
     .staged_lines = fifo_staged,
+    .second_chance = never,
 };
 
 /*
@@ -115,4 +122,5 @@ const struct excache_policy excache_lru = {
     .used = to_the_end,
     .rescued = resident_append,
     .staged_lines = lru_staged,
+    .second_chance = chance_pays,
 };

@@ -15,6 +15,7 @@ enum {
     BATCH_MAX = WRITE_MAX_LINES,
     BATCHES_MAX = 1024,
     STEP_LINES = 16, /* leave while one line is fetched: about as long as its answer takes */
+    DROP_MAX = 256,  /* clean lines that are dropped by one host call */
 };
 
 struct slot {
@@ -23,20 +24,24 @@ struct slot {
     uint16_t batch; /* 1 + its index in batches; 0: not staged. Owner of BUSY, evict_lock */
     uint8_t place;  /* in the batch */
     bool in_place;  /* staged where the application has it, write-protected */
+    bool clean;     /* was when it was staged */
 };
 
 /* Lines that left together. Protected by evict_lock. */
 struct batch {
     uint32_t slots[BATCH_MAX]; /* 0: rescued or forgotten since */
     uint32_t count;
-    bool moved; /* some of them lie in the staging region */
+    uint32_t clean;       /* of these: staged for a second chance alone */
+    bool moved;           /* some of them lie in the staging region */
+    uint64_t left_before; /* ex.left when they left */
 };
 
 /*
  * Which line leaves next. `filled`: a line has come. `used`: a resident line was seen in use (a
  * first write). `rescued`: a line was taken back from staging. All called with ex.lock held; the
- * resident list leaves at its head. staged_lines: how many lines the policy keeps staged as a
- * second chance.
+ * resident list leaves at its head. staged_lines: how many lines leave before a staged one's second
+ * chance is over. second_chance: whether the clean lines of the next round get one; called with
+ * evict_lock held.
  */
 struct excache_policy {
     const char *name;
@@ -44,13 +49,15 @@ struct excache_policy {
     void (*used)(uint32_t slot);
     void (*rescued)(uint32_t slot);
     uint32_t (*staged_lines)(uint32_t budget);
+    bool (*second_chance)(void);
 };
 extern const struct excache_policy excache_lru, excache_fifo;
 
 struct excache {
-    uint32_t budget;        /* slots; never changes */
-    uint32_t batch_lines;   /* most lines that leave together; never changes */
-    uint32_t staged_limit;  /* staged lines that the policy keeps; never changes */
+    uint32_t budget;       /* slots; never changes */
+    uint32_t batch_lines;  /* most lines that leave together; never changes */
+    uint32_t staged_limit; /* a line stays staged until as many have left after it; never changes */
+    uint32_t drop_lines;   /* most clean lines that are dropped together; never changes */
     uint32_t batches_limit; /* batches at most; never changes */
     uint8_t *staging;       /* batches_limit + 1 regions of batch_lines lines */
     const struct excache_policy *policy;
@@ -65,7 +72,7 @@ struct excache {
     struct mutex evict_lock; /* order: after mm.lock, before ops_lock */
     struct batch *batches;   /* a ring of batches_limit + 1; protected by evict_lock */
     uint32_t oldest, staged; /* the ring's first batch and their number */
-    uint32_t staged_lines;   /* that these batches began with; protected by evict_lock */
+    uint64_t left;           /* lines that have left so far; protected by evict_lock */
     struct rpc writing;      /* the write-back in flight; protected by evict_lock */
     bool in_flight;
 };

@@ -66,13 +66,15 @@ static struct vpn earlier(struct vpn a, struct vpn b)
     return a.n < b.n ? a : b;
 }
 
-void mm_unmap_locked(struct vpn first, struct vpn end, bool tell)
+/* Forgets what is mapped in [first, end) but for the host's mappings, where these are `kept`. */
+static void forget_range(struct vpn first, struct vpn end, bool tell, bool kept)
 {
     if (vmas_free(first, end))
         return;
     excache_forget(first, end);
     rewrite_forget(first, end);
-    uffd_unmap(first, end);
+    if (!kept)
+        uffd_unmap(first, end);
     for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
         struct vpn low = later(mm.vmas[i].first, first), high = earlier(mm.vmas[i].end, end);
         if (vma_shared(&mm.vmas[i]))
@@ -81,6 +83,11 @@ void mm_unmap_locked(struct vpn first, struct vpn end, bool tell)
             changes_post(VM_OP_UNMAP, 0, low, high, (struct vpn){0});
     }
     vmas_remove(first, end);
+}
+
+void mm_unmap_locked(struct vpn first, struct vpn end, bool tell)
+{
+    forget_range(first, end, tell, false);
 }
 
 int mm_place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struct vpn *end)
@@ -119,10 +126,14 @@ static long map_locked(struct vpn first, struct vpn end, int prot, struct vma_fi
                     .name = (uint8_t)name};
     if (!vmas_room())
         return -ENOMEM;
-    mm_unmap_locked(first, end, false);
+    /* What the host has there gives way to the new mapping in one step: one flush of the TLB less.
+     */
+    forget_range(first, end, false, true);
     long rc = uffd_map(first, end, prot);
-    if (rc < 0)
+    if (rc < 0) {
+        uffd_unmap(first, end);
         return rc;
+    }
     vmas_insert(&v);
     if (file)
         changes_post_file(&v);

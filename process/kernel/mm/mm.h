@@ -52,7 +52,8 @@ enum vma_flags {
 
 enum { VMA_MAX = 65530 };
 
-/* Whether its lines are shared ones: the node's to bring and to take (shared.h), not the ExCache's. */
+/* Whether its lines are shared ones: the node's to bring and to take (shared.h), not the ExCache's.
+ */
 static inline bool vma_shared(const struct vma *v)
 {
     return v->file && v->file->segment;
@@ -60,7 +61,7 @@ static inline bool vma_shared(const struct vma *v)
 
 /* Where the loader put what the program was given; addresses of the program. Never changes. */
 struct mm_layout {
-    uint64_t stack;                                  /* the first stack pointer */
+    uint64_t stack;                                     /* the first stack pointer */
     uint64_t arguments, arguments_end, environment_end; /* strings; one follows the other */
 };
 
@@ -70,11 +71,11 @@ struct mm {
     struct vma *vmas; /* sorted, disjoint; protected by lock */
     uint32_t vma_count;
     uint64_t lines, lines_most; /* of all vmas, and the most that there were; protected by lock */
-    uint64_t memory_bytes;   /* of the home mComponent: what mmap may promise */
-    uint64_t mapped_lines;   /* writable ones, for the heuristic of overcommit */
-    uint64_t brk_start, brk; /* bytes */
-    uint64_t mmap_top;       /* mappings are given downwards from here */
-    uint64_t stack_limit;    /* bytes */
+    uint64_t memory_bytes;      /* of the home mComponent: what mmap may promise */
+    uint64_t mapped_lines;      /* writable ones, for the heuristic of overcommit */
+    uint64_t brk_start, brk;    /* bytes */
+    uint64_t mmap_top;          /* mappings are given downwards from here */
+    uint64_t stack_limit;       /* bytes */
     struct mm_layout layout;
     bool lock_future; /* MCL_FUTURE */
 
@@ -129,9 +130,10 @@ bool mm_range(uint64_t address, uint64_t length, struct vpn *first, struct vpn *
 long mm_set_flags(uint64_t address, uint64_t length, unsigned set, unsigned clear);
 /* Whether every vma of a range is without the refused flags, and anonymous: else -EINVAL. */
 long mm_check(uint64_t address, uint64_t length, unsigned refused, bool anonymous);
-/* Makes lines resident, as far as the ExCache has room. -EINVAL: protection, -EFAULT: no content. */
+/* Makes lines resident, as far as the ExCache has room. -EINVAL: protection, -EFAULT: no content.
+ */
 long mm_populate(uint64_t address, uint64_t length, bool write);
-uint64_t mm_lines(void);      /* of all vmas */
+uint64_t mm_lines(void); /* of all vmas */
 void mm_set_lock_future(bool on);
 uint64_t mm_locked_lines(void);
 uint64_t mm_locked_within(uint64_t address, uint64_t length);
@@ -171,6 +173,11 @@ int uffd_move(uint64_t to, uint64_t from, uint64_t size);
 int uffd_write_protect(uint64_t address, uint64_t size, bool on);
 /* Drops lines. */
 void uffd_drop(uint64_t address, uint64_t size);
+/* Drops all of them: one host call and one flush of the TLB, where the host can (Linux 6.14). */
+struct uffd_piece { /* as struct iovec */
+    uint64_t address, size;
+};
+void uffd_drop_all(const struct uffd_piece *pieces, uint32_t count);
 
 static inline uint64_t vpn_address(struct vpn page)
 {

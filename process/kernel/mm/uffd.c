@@ -25,6 +25,7 @@ struct uffdio_move {
     int64_t move;
 };
 #endif
+#define OWN_PROCESS      (-10000) /* PIDFD_SELF_THREAD, Linux 6.14 */
 #define FEATURE_MOVE     (1 << 16)
 #define FEATURE_WP_SHMEM (1 << 12)
 
@@ -195,4 +196,13 @@ int uffd_write_protect(uint64_t address, uint64_t size, bool on)
 void uffd_drop(uint64_t address, uint64_t size)
 {
     host_call(__NR_madvise, address, size, MADV_DONTNEED);
+}
+
+void uffd_drop_all(const struct uffd_piece *pieces, uint32_t count)
+{
+    if (!count || host_call(__NR_process_madvise, OWN_PROCESS, pieces, count, MADV_DONTNEED, 0) ==
+                      (long)count << LINE_SHIFT)
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        uffd_drop(pieces[i].address, pieces[i].size);
 }
