@@ -1,4 +1,6 @@
 /* Call sites that are rewritten; see rewrite.h. */
+#include <asm/prctl.h>
+#include <linux/auxvec.h>
 #include <linux/mman.h>
 #include <linux/signal.h>
 
@@ -57,10 +59,30 @@ bool rewrite_uses_gs(void)
     return __atomic_load_n(&rewrites.on, __ATOMIC_RELAXED);
 }
 
+/* Whether %gs is set by an instruction; else it takes a host call, once a thread. */
+static bool has_fsgsbase(void)
+{
+    return host_auxv[AT_HWCAP2] & HWCAP2_FSGSBASE;
+}
+
 void rewrite_arm(struct thread *t)
 {
-    if (rewrite_uses_gs())
+    if (!rewrite_uses_gs())
+        return;
+    if (has_fsgsbase())
         asm volatile("wrgsbase %0" : : "r"(t));
+    else if (host_call(__NR_arch_prctl, ARCH_SET_GS, t) < 0)
+        host_die("the host does not give a thread its %%gs");
+}
+
+static uint64_t gs_base(void)
+{
+    uint64_t base = 0;
+    if (has_fsgsbase())
+        asm volatile("rdgsbase %0" : "=r"(base));
+    else
+        host_call(__NR_arch_prctl, ARCH_GET_GS, &base);
+    return base;
 }
 
 /* ---- the patches ---- */
@@ -293,13 +315,11 @@ uint64_t rewrite_program_rip(uint64_t rip)
 
 bool rewrite_fault(struct thread *t, int signal, uint64_t rip)
 {
-    uint64_t base;
     if (signal == SIGTRAP)
         return rewrite_program_rip(rip) != rip;
     if (!rewrite_uses_gs() || stub_at(rip) < 0)
         return false;
-    asm volatile("rdgsbase %0" : "=r"(base));
-    if (base == (uint64_t)t)
+    if (gs_base() == (uint64_t)t)
         return false;
     rewrite_arm(t);
     return true;

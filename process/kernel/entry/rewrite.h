@@ -28,7 +28,10 @@
 
 struct thread;
 
-enum { SITE_DISPATCHES = 4, HWCAP2_FSGSBASE = 2 /* of AT_HWCAP2: user code may set %gs */ };
+enum {
+    SITE_DISPATCHES = 4,
+    HWCAP2_FSGSBASE = 2, /* of AT_HWCAP2: user code may set %gs by an instruction */
+};
 
 /* Whether sites are to be rewritten; before the first thread is armed. */
 void rewrite_init(bool on);

@@ -318,7 +318,7 @@ void start(uint64_t *stack)
     if (fd < 0 || !read_boot(fd))
         usage();
     struct process *p = make_process(given.boot);
-    rewrite_init(!(p->boot_flags & BOOT_NO_REWRITE) && host_auxv[AT_HWCAP2] & HWCAP2_FSGSBASE);
+    rewrite_init(!(p->boot_flags & BOOT_NO_REWRITE));
     struct thread *t = thread_new(p, &mm);
     host_assert(t);
     t->tid = p->pid;

@@ -60,7 +60,7 @@ static bool strip_reaches(int strip, uint64_t from)
 /* A writable copy of the stub page at `page`, or an empty one; NULL: out of memory. */
 static uint8_t *page_edit(uint64_t page, bool mapped)
 {
-    uint8_t *copy = host_alloc(LINE_SIZE);
+    uint8_t *copy = host_pages(LINE_SIZE);
     if (copy && mapped)
         memcpy(copy, (const void *)page, LINE_SIZE);
     return copy;
@@ -75,7 +75,7 @@ static bool page_put(uint64_t page, uint8_t *copy)
             host_call(__NR_mremap, copy, LINE_SIZE, LINE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, page);
     if (rc >= 0 || rc < -4095)
         return true;
-    host_free(copy, LINE_SIZE);
+    host_pages_free(copy, LINE_SIZE);
     return false;
 }
 

@@ -51,14 +51,14 @@ static bool spare_put(struct thread *t)
 static struct thread *block_new(void)
 {
     /* Twice the size, to find an aligned block within; what is over is given back. */
-    uintptr_t raw = (uintptr_t)host_alloc(2 * THREAD_BLOCK);
+    uintptr_t raw = (uintptr_t)host_pages(2 * THREAD_BLOCK);
     if (!raw)
         return NULL;
     uintptr_t block = (raw + THREAD_BLOCK - 1) & ~(uintptr_t)(THREAD_BLOCK - 1);
     if (block != raw)
-        host_free((void *)raw, block - raw);
+        host_pages_free((void *)raw, block - raw);
     if (block + THREAD_BLOCK != raw + 2 * THREAD_BLOCK)
-        host_free((void *)(block + THREAD_BLOCK), raw + THREAD_BLOCK - block);
+        host_pages_free((void *)(block + THREAD_BLOCK), raw + THREAD_BLOCK - block);
     return (struct thread *)block;
 }
 
@@ -84,7 +84,7 @@ void thread_free(struct thread *t)
     if (t->opened)
         host_free(t->opened, sizeof *t->opened);
     if (!spare_put(t))
-        host_free(t, THREAD_BLOCK);
+        host_pages_free(t, THREAD_BLOCK);
 }
 
 uint8_t *thread_bounce(struct thread *t)

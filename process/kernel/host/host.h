@@ -48,6 +48,9 @@ long host_call_intr6(long nr, long a, long b, long c, long d, long e, long f);
 #define HOST_CALL_INTR_(nr, a, b, c, d, e, f, ...)                                                 \
     host_call_intr6((nr), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
+/* The host's auxiliary vector, by type (entry/start.c). Never changes. */
+extern uint64_t host_auxv[64];
+
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t host_now_ns(void);
 /*
@@ -57,9 +60,15 @@ uint64_t host_now_ns(void);
  */
 uint64_t host_ticks_ns(void);
 
-/* Anonymous private zeroed memory of the monitor's own, above the app window; NULL: none. */
+/*
+ * Anonymous private zeroed memory of the monitor's own, above the app window; NULL: none. It is given
+ * back whole, with the size that was asked for.
+ */
 void *host_alloc(size_t size);
 void host_free(void *memory, size_t size);
+/* The same as a mapping of its own, whole pages, which may be given back or moved in part. */
+void *host_pages(size_t size);
+void host_pages_free(void *memory, size_t size);
 
 /* ---- memory and text, without libc and without vector registers ---- */
 

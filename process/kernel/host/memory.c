@@ -81,7 +81,41 @@ uint64_t host_ticks_ns(void)
     return ticks.begin_ns + (uint64_t)(gone * ticks.scale >> 32);
 }
 
-void *host_alloc(size_t size)
+/*
+ * Small blocks that were given back are kept for the next: a path's buffer or a file's record lives
+ * for one call, and to the host each is a mapping, a page fault and a flush of the TLB. `taken` is
+ * only ever tried: a signal's handler, and a child that was forked meanwhile, do without.
+ */
+enum { KEPT_BYTES = 8192, KEPT_MOST = 8 };
+static struct {
+    uint32_t taken;
+    uint32_t count; /* this and the blocks: who has taken it */
+    void *blocks[KEPT_MOST];
+} kept;
+
+static void *kept_get(void)
+{
+    void *block = NULL;
+    if (__atomic_exchange_n(&kept.taken, 1, __ATOMIC_ACQUIRE))
+        return NULL;
+    if (kept.count)
+        block = kept.blocks[--kept.count];
+    __atomic_store_n(&kept.taken, 0, __ATOMIC_RELEASE);
+    return block;
+}
+
+static bool kept_put(void *block)
+{
+    if (__atomic_exchange_n(&kept.taken, 1, __ATOMIC_ACQUIRE))
+        return false;
+    bool room = kept.count < KEPT_MOST;
+    if (room)
+        kept.blocks[kept.count++] = block;
+    __atomic_store_n(&kept.taken, 0, __ATOMIC_RELEASE);
+    return room;
+}
+
+void *host_pages(size_t size)
 {
     long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -91,7 +125,23 @@ void *host_alloc(size_t size)
     return (void *)at;
 }
 
+void *host_alloc(size_t size)
+{
+    if (size > KEPT_BYTES)
+        return host_pages(size);
+    void *block = kept_get();
+    return block ? memset(block, 0, size) : host_pages(KEPT_BYTES);
+}
+
 void host_free(void *memory, size_t size)
+{
+    if (size > KEPT_BYTES)
+        host_pages_free(memory, size);
+    else if (!kept_put(memory))
+        host_pages_free(memory, KEPT_BYTES);
+}
+
+void host_pages_free(void *memory, size_t size)
 {
     host_call(__NR_munmap, memory, size);
 }

@@ -23,7 +23,6 @@
 #define STACK_MOST    (1ull << 30) /* where there is no limit */
 #define STACK_GUARD   (1ull << 20)
 
-extern uint64_t host_auxv[64]; /* start.c: the host's, by type */
 
 static uint64_t random_lines(unsigned bits)
 {

@@ -317,14 +317,14 @@ static long set_from_a_part(int fd, int level, int option, const uint8_t *bytes,
                             uint32_t size)
 {
     size_t room = (got + LINE_SIZE - 1) & ~(size_t)(LINE_SIZE - 1);
-    uint8_t *p = host_alloc(room + LINE_SIZE);
+    uint8_t *p = host_pages(room + LINE_SIZE);
     if (!p)
         return -ENOMEM;
     long result = host_call(__NR_mprotect, p + room, LINE_SIZE, 0 /* PROT_NONE */);
     memcpy(p + room - got, bytes, got);
     if (result == 0)
         result = host_call(__NR_setsockopt, fd, level, option, p + room - got, size);
-    host_free(p, room + LINE_SIZE);
+    host_pages_free(p, room + LINE_SIZE);
     return result;
 }
 

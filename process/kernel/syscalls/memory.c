@@ -17,12 +17,16 @@
 #define MAP_HUGETLB_    0x40000
 #define HUGE_SIZE_SHIFT 26
 
-/* There are none, as on a machine that has set none aside; a size that x86-64 lacks is an error. */
+/* There are none, as on a machine that has set none aside; a size that the host lacks is an error.
+ */
 static long huge_pages(int flags, bool file)
 {
-    int size = (int)((unsigned)flags >> HUGE_SIZE_SHIFT);
-    bool huge = flags & MAP_HUGETLB_;
-    return huge && !file && (size == 0 || size == 21 || size == 30) ? -ENOMEM : -EINVAL;
+    unsigned shift = (unsigned)flags >> HUGE_SIZE_SHIFT;
+    char path[64];
+    if (!(flags & MAP_HUGETLB_) || file || (shift && (shift < 10 || shift > 40)))
+        return -EINVAL;
+    text_format(path, sizeof path, "/sys/kernel/mm/hugepages/hugepages-%lukB", 1ul << shift >> 10);
+    return shift == 0 || host_call(__NR_access, path, 0) == 0 ? -ENOMEM : -EINVAL;
 }
 
 /* A private mapping of it is an anonymous one. */
