@@ -6,9 +6,10 @@
  * this daemon serves it. A process here is a seat: it exists from the moment its seat is given out
  * until that closes, which is what frees its memory, however the process ended.
  *
- * Locks, in the order in which they are taken: segments' (segment.h), a home's own, `lock`, `homes_lock`. `lock` protects
- * every list and every field marked so; it is held for short sections only, never across a request
- * to another component. A seat's fields without a remark are its connection thread's own.
+ * Locks, in the order in which they are taken: segments' (segment.h), a home's own, `lock`,
+ * `homes_lock`. `lock` protects every list and every field marked so; it is held for short sections
+ * only, never across a request to another component. A seat's fields without a remark are its
+ * connection thread's own.
  */
 #ifndef ASHLAR_PROCESS_NODE_H
 #define ASHLAR_PROCESS_NODE_H
@@ -26,6 +27,7 @@ struct spares;
 struct segments;
 struct sharer;
 struct store;
+struct inotify;
 
 enum {
     RUN_EVENTS_MAX = 64,      /* texts a run may send its user: bounds what is queued unread */
@@ -85,6 +87,7 @@ struct node {
     struct store *stores;        /* segments' lock */
     int ended_fd, ended_stop_fd; /* never change; see ended.h */
     struct spares *spares;       /* never changes */
+    struct inotify *inotify;     /* never changes; has its own lock */
     pthread_t ended_thread;
 };
 
