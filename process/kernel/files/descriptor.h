@@ -38,8 +38,9 @@ enum entry_kind {
     ENTRY_UNKNOWN,
     ENTRY_CLOSING, /* its file is being taken away: what a look finds is not put down */
     ENTRY_HOST,
-    ENTRY_HOST_LIST, /* /proc/PID/fd or fdinfo, where hidden ones are not shown */
-    ENTRY_HOST_PROC, /* a host file whose content is made here: proc/ */
+    ENTRY_HOST_LIST,  /* /proc/PID/fd or fdinfo, where hidden ones are not shown */
+    ENTRY_HOST_PROC,  /* a host file whose content is made here: proc/ */
+    ENTRY_HOST_WATCH, /* an inotify: watch.h */
     ENTRY_PLACEHOLDER,
 };
 

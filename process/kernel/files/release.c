@@ -97,13 +97,19 @@ void releases_put(struct releases *r, const struct file_id *file, bool shared)
     }
     if (!shared && r->count < RELEASE_BATCH)
         queue(r, file);
-    bool at_once = !shared && r->at_once;
-    r->at_once -= at_once;
+    bool counted = !shared && r->at_once;
+    bool at_once = counted || (!shared && __atomic_load_n(&r->watched, __ATOMIC_RELAXED));
+    r->at_once -= counted;
     if (r->count == RELEASE_BATCH || at_once)
         count = take(r, files);
     mutex_unlock(&r->lock);
     if (count)
         send(files, count);
+}
+
+void releases_watched(struct releases *r, bool watched)
+{
+    __atomic_store_n(&r->watched, watched, __ATOMIC_RELAXED);
 }
 
 void releases_unlinked(struct releases *r)
