@@ -265,8 +265,9 @@ static int add(struct watcher *w, struct net_conn *conn, const struct net_frame 
     struct watcher_wish wish = {.mask = m.mask,
                                 .local_fd = local ? net_conn_take_fd(conn) : -1,
                                 .file = m.file,
-                                .path = m.path};
+                                .path = local ? "" : m.path};
     int rc = local && wish.local_fd < 0                ? ASH_MALFORMED
+             : strlen(wish.path) >= PATH_LIMIT         ? ASH_MALFORMED
              : !may_watch(w->node->inotify, w->run_id) ? -ENOSPC
                                                        : 0;
     if (rc == 0) {

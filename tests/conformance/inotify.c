@@ -133,6 +133,11 @@ CASE(inotify_init1, what_it_is)
     TRY(send(fd, "x", 1, 0));
     pipe(ends);
     TRY(splice(fd, NULL, ends[1], NULL, 1, 0));
+    sprintf(path, "/proc/self/fdinfo/%d", fd);
+    char text[64] = "", *flags;
+    read(open(path, O_RDONLY), text, sizeof text - 1);
+    flags = strstr(text, "flags:");
+    SHOW("%s", flags ? strtok(flags, "\n") : "no flags");
     TRY((long)mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0));
 }
 
@@ -543,19 +548,26 @@ CASE(inotify_read, ready)
     TRY(poll(&p, 1, 0));
     TRY(epoll_wait(set, &got, 1, 0));
     touch("a");
-    TRY(poll(&p, 1, 5000));
+    TRY(poll(&p, 1, 0));
     SHOW("%x", p.revents);
     TRY(epoll_wait(set, &got, 1, 5000));
     SHOW("%x %d", got.events, got.data.fd);
     TRY(epoll_wait(set, &got, 1, 0));
     touch("b");
     TRY(epoll_wait(set, &got, 1, 5000));
-    fd_set reads;
-    FD_ZERO(&reads);
-    FD_SET(fd, &reads);
-    TRY(select(fd + 1, &reads, NULL, NULL, &(struct timeval){5, 0}));
     show(fd);
     TRY(poll(&p, 1, 0));
+    fd_set reads;
+    for (int i = 0; i < 3; i++) {
+        touch(i == 1 ? "c" : i == 2 ? "d" : "a");
+        FD_ZERO(&reads);
+        FD_SET(fd, &reads);
+        TRY(i == 2 ? pselect(fd + 1, &reads, NULL, NULL, &(struct timespec){0, 0}, NULL)
+                   : select(fd + 1, &reads, NULL, NULL, &(struct timeval){0, 0}));
+        show(fd);
+    }
+    touch("e");
+    TRY(ppoll(&p, 1, &(struct timespec){0, 0}, NULL));
 }
 
 CASE(inotify_read, shared)

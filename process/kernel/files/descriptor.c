@@ -64,8 +64,10 @@ static void end(struct files *f, const struct open_file *gone)
     releases_put(f->releases, &gone->id, gone->shared);
 }
 
-static void set(struct entry *e, enum entry_kind kind, struct open_file *file)
+static void set(struct files *f, struct entry *e, enum entry_kind kind, struct open_file *file)
 {
+    if (kind == ENTRY_HOST_WATCH)
+        __atomic_store_n(&f->watching, true, __ATOMIC_RELAXED);
     e->kind = kind;
     e->file = file;
     e->changes++;
@@ -122,7 +124,7 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
     if (rc == 0) {
         d->kind = host;
         if (current)
-            set(e, host, NULL);
+            set(f, e, host, NULL);
         d->changes = e->changes;
     } else {
         d->kind = ENTRY_PLACEHOLDER;
@@ -131,7 +133,7 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
             d->file->shared = true;
         if (d->file && current) {
             d->file->users++;
-            set(e, ENTRY_PLACEHOLDER, d->file);
+            set(f, e, ENTRY_PLACEHOLDER, d->file);
         }
         rc = d->file ? 0 : -ENOMEM;
     }
@@ -215,7 +217,7 @@ int descriptor_install(struct files *f, int fd, const struct placeholder *p)
     struct entry *e = entry_of(f, fd);
     struct open_file *file = e ? find_or_make(f, p, &fresh) : NULL;
     if (file)
-        set(e, ENTRY_PLACEHOLDER, file);
+        set(f, e, ENTRY_PLACEHOLDER, file);
     mutex_unlock(&f->lock);
     if (file)
         releases_held(f->releases);
@@ -227,7 +229,7 @@ void descriptor_install_host(struct files *f, int fd, enum entry_kind kind)
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
     if (e)
-        set(e, kind, NULL);
+        set(f, e, kind, NULL);
     mutex_unlock(&f->lock);
 }
 
@@ -238,7 +240,7 @@ void descriptor_install_copy(const struct descriptor *d, int fd)
     if (e) {
         if (d->file)
             d->file->users++;
-        set(e, d->kind, d->file);
+        set(d->files, e, d->kind, d->file);
     }
     mutex_unlock(&d->files->lock);
 }
@@ -254,7 +256,7 @@ static uint32_t empty(struct files *f, int fd, enum entry_kind kind)
     struct entry *e = entry_of(f, fd);
     if (e) {
         struct open_file *file = e->file;
-        set(e, kind, NULL);
+        set(f, e, kind, NULL);
         changes = e->changes;
         last = file && drop(f, file, &gone);
     }
@@ -279,7 +281,7 @@ void descriptor_close_end(struct files *f, int fd, uint32_t changes)
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
     if (e && e->kind == ENTRY_CLOSING && e->changes == changes)
-        set(e, ENTRY_UNKNOWN, NULL);
+        set(f, e, ENTRY_UNKNOWN, NULL);
     mutex_unlock(&f->lock);
 }
 

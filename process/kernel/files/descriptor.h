@@ -66,6 +66,7 @@ struct files {
     char cwd[PATH_LIMIT];  /* protected by lock, as all that follows; as it was when entered */
     struct file_id cwd_id; /* of the working directory; all zero: it is the pComponent's, or lost */
     bool cwd_held;         /* this process holds it */
+    bool watching;         /* it has had an inotify; only ever set; relaxed atomic */
     struct open_file *open;
     struct pool open_pool, locked_pool;
     struct locked_file *locked;

@@ -18,6 +18,11 @@ bool watch_is(int fd);
 
 /* read of an ENTRY_HOST_WATCH; offset -1: none. */
 long watch_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset);
+/*
+ * Before a look at whether descriptors are readable that does not wait: what happened until now is
+ * seen. Does nothing for other descriptors.
+ */
+void watch_catch_up(struct thread *t, int fd);
 /* FIONREAD: bytes of events, or a negative errno. */
 long watch_unread(struct thread *t, struct descriptor *d);
 

@@ -18,19 +18,18 @@
      IN_EXCL_UNLINK | IN_MASK_CREATE | IN_MASK_ADD | IN_ISDIR | IN_ONESHOT)
 
 /*
- * INOTIFY_CALL(t, &sent, ADD, add, &request, &reply): over the thread's bounce memory, where the
- * reply's bulk then lies. 0 or a negative error.
+ * INOTIFY_CALL(t, &sent, ADD, add, &request, &reply, body, room): one request, encoded in `body` of
+ * monitor memory, where the reply's bulk then lies. 0 or a negative errno.
  */
-#define INOTIFY_CALL(t, sent, OP, name, request, reply)                                            \
+#define INOTIFY_CALL(t, sent, OP, name, request, reply, body, room)                                \
     ({                                                                                             \
         int fds_[NODE_FDS_MAX], count_ = 0;                                                        \
-        uint8_t *body_ = thread_bounce(t);                                                         \
-        long rc_ = body_ ? msg_inotify_##name##_encode((request), body_, BOUNCE_SIZE) : -ENOMEM;   \
+        long rc_ = msg_inotify_##name##_encode((request), (body), (room));                         \
         if (rc_ >= 0)                                                                              \
-            rc_ = node_call_sending((t)->process, OP_INOTIFY_##OP, body_, (size_t)rc_,             \
-                                    BOUNCE_SIZE, (sent), fds_, &count_);                           \
+            rc_ = node_call_sending((t)->process, OP_INOTIFY_##OP, (body), (size_t)rc_, (room),    \
+                                    (sent), fds_, &count_);                                        \
         if (rc_ >= 0)                                                                              \
-            rc_ = msg_inotify_##name##_reply_decode((reply), body_, (size_t)rc_);                  \
+            rc_ = msg_inotify_##name##_reply_decode((reply), (body), (size_t)rc_);                 \
         while (count_ > 0)                                                                         \
             host_call(__NR_close, fds_[--count_]);                                                 \
         rc_ < 0 ? rpc_errno((int)rc_) : 0;                                                         \
@@ -83,7 +82,10 @@ static long ask(struct thread *t, int fd, int local_fd, const struct msg_inotify
 {
     struct node_fds sent = {.fds = {fd, local_fd}, .count = local_fd >= 0 ? 2 : 1};
     struct msg_inotify_add_reply reply;
-    long rc = INOTIFY_CALL(t, &sent, ADD, add, request, &reply);
+    uint8_t *body = thread_bounce(t);
+    if (!body)
+        return -ENOMEM;
+    long rc = INOTIFY_CALL(t, &sent, ADD, add, request, &reply, body, BOUNCE_SIZE);
     return rc == -ESTALE ? -ENOENT : rc < 0 ? rc : (long)reply.wd;
 }
 
@@ -183,20 +185,26 @@ long sys_inotify_rm_watch(struct thread *t, const uint64_t a[6])
     struct node_fds sent = {.fds = {d.fd}, .count = 1};
     struct msg_inotify_remove request = {.wd = (uint32_t)a[1]};
     struct msg_inotify_remove_reply reply;
-    rc = d.kind != ENTRY_HOST_WATCH ? -EINVAL
-                                    : INOTIFY_CALL(t, &sent, REMOVE, remove, &request, &reply);
+    uint8_t body[64];
+    rc = -EINVAL;
+    if (d.kind == ENTRY_HOST_WATCH)
+        rc = INOTIFY_CALL(t, &sent, REMOVE, remove, &request, &reply, body, sizeof body);
     descriptor_put(&d);
     return rc;
 }
 
 /* ---- reading ---- */
 
+/* Takes events, into the thread's bounce memory. */
 static long fetch(struct thread *t, int fd, uint64_t size, struct msg_inotify_read_reply *reply)
 {
+    uint8_t *body = thread_bounce(t);
     struct node_fds sent = {.fds = {fd}, .count = 1};
     struct msg_inotify_read request = {.size =
                                            size < WATCH_READ_MAX ? (uint32_t)size : WATCH_READ_MAX};
-    return INOTIFY_CALL(t, &sent, READ, read, &request, reply);
+    if (!body)
+        return -ENOMEM;
+    return INOTIFY_CALL(t, &sent, READ, read, &request, reply, body, BOUNCE_SIZE);
 }
 
 long watch_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset)
@@ -223,9 +231,24 @@ long watch_read(struct thread *t, struct descriptor *d, struct user_iov *v, int6
     return put < reply.events_size ? -EFAULT : (long)put;
 }
 
+/* Takes none. The bounce memory is left alone: a caller may be using it. */
 long watch_unread(struct thread *t, struct descriptor *d)
 {
+    struct node_fds sent = {.fds = {d->fd}, .count = 1};
+    struct msg_inotify_read request = {};
     struct msg_inotify_read_reply reply;
-    long rc = fetch(t, d->fd, 0, &reply);
+    uint8_t body[64];
+    long rc = INOTIFY_CALL(t, &sent, READ, read, &request, &reply, body, sizeof body);
     return rc < 0 ? rc : (long)reply.left;
+}
+
+void watch_catch_up(struct thread *t, int fd)
+{
+    struct files *f = t->process->files;
+    struct descriptor d;
+    if (!__atomic_load_n(&f->watching, __ATOMIC_RELAXED) || descriptor_get(f, fd, &d) < 0)
+        return;
+    if (d.kind == ENTRY_HOST_WATCH)
+        (void)!watch_unread(t, &d); /* the look itself will tell */
+    descriptor_put(&d);
 }
