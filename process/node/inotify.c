@@ -273,6 +273,7 @@ static int add(struct watcher *w, struct net_conn *conn, const struct net_frame 
     if (rc == 0) {
         pthread_mutex_lock(&w->lock);
         rc = watcher_add(w, &wish);
+        watcher_settle(w);
         pthread_mutex_unlock(&w->lock);
     }
     if (wish.local_fd >= 0)

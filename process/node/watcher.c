@@ -176,6 +176,16 @@ static void fetch_remote(struct watcher *w)
     }
 }
 
+/*
+ * After other requests: what was said while their answers were awaited has been taken from the
+ * socket, so the thread is not woken by it.
+ */
+static void catch_up(struct watcher *w)
+{
+    if (reaches(w) && hear(w))
+        fetch_remote(w);
+}
+
 void watcher_fetch(struct watcher *w)
 {
     fetch_local(w);
@@ -280,6 +290,7 @@ bool watcher_restore(struct watcher *w)
         if (!watch->local)
             unindex(w, watch); /* all of them, before numbers are given anew */
     watch_again(w);
+    catch_up(w);
     return !w->lost;
 }
 
@@ -369,7 +380,9 @@ int watcher_add(struct watcher *w, const struct watcher_wish *wish)
         return -ENOMEM;
     }
     watch->mask = mask;
-    return watch->wd;
+    int wd = watch->wd;
+    catch_up(w); /* the watch may have ended with it */
+    return wd;
 }
 
 int watcher_remove(struct watcher *w, int wd)
