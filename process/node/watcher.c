@@ -18,7 +18,11 @@
 /* What of a mask is about the asking alone. */
 #define MASK_ASKED (IN_MASK_ADD | IN_MASK_CREATE | IN_ONLYDIR | IN_DONT_FOLLOW)
 
-enum { PIPE_FILL = 60 * 1024 }; /* bytes: less than any pipe that was not made smaller takes */
+enum {
+    PIPE_FILL = 60 * 1024, /* bytes: less than any pipe that was not made smaller takes */
+    /* Of WATCH_READ_MAX bytes: what a host queues at most, with the longest names. */
+    TURNS_MAX = 80,
+};
 
 /* One inode, watched. Its number at its source is another one after a reconnection. */
 struct watch {
@@ -116,12 +120,27 @@ static bool take(struct watcher *w, bool local, const void *bytes, size_t size)
     return true;
 }
 
+/*
+ * Of events that are being taken: whether there may be more that were there before. Who makes some
+ * all the time keeps nobody here: a queue of the host is read in TURNS_MAX turns.
+ */
+static bool goes_on(size_t got, size_t room, unsigned *turns)
+{
+    return got + sizeof(struct inotify_event) + EVENT_NAME_MAX > room && ++*turns < TURNS_MAX;
+}
+
 static void fetch_local(struct watcher *w)
 {
-    _Alignas(struct inotify_event) char bytes[16 * 1024];
+    _Alignas(struct inotify_event) char bytes[WATCH_READ_MAX];
+    unsigned turns = 0;
     ssize_t n;
-    while (w->local_fd >= 0 && (n = read(w->local_fd, bytes, sizeof bytes)) > 0)
-        (void)!take(w, true, bytes, (size_t)n);
+    if (w->local_fd < 0)
+        return;
+    do {
+        n = read(w->local_fd, bytes, sizeof bytes);
+        if (n > 0)
+            (void)!take(w, true, bytes, (size_t)n);
+    } while (n > 0 && goes_on((size_t)n, sizeof bytes, &turns));
 }
 
 /* The connection is of no more use: its thread sees it end, and closes it. */
@@ -157,33 +176,41 @@ static bool hear(struct watcher *w)
     return heard;
 }
 
+static void wait_for(struct watcher *w, uint32_t what)
+{
+    struct epoll_event event = {.events = what, .data.u32 = WATCHER_STORAGE};
+    (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, net_conn_fd(w->conn), &event);
+    w->called = what & EPOLLOUT;
+}
+
+/*
+ * After requests: what was said while their answers were awaited has been taken from the socket,
+ * and wakes the thread no more. That the socket can be written to wakes it at once.
+ */
+static void call_thread(struct watcher *w, bool left)
+{
+    if (reaches(w) && (hear(w) || left) && !w->lost)
+        wait_for(w, EPOLLIN | EPOLLOUT);
+}
+
 static void fetch_remote(struct watcher *w)
 {
     struct msg_watch_read request = {};
-    struct msg_watch_read_reply reply;
-    bool more = true;
+    struct msg_watch_read_reply reply = {};
+    unsigned turns = 0;
+    if (w->conn && w->called)
+        wait_for(w, EPOLLIN);
     if (reaches(w))
         hear(w);
-    while (more && reaches(w)) {
+    while (reaches(w)) {
         int rc = noted(
             w, NET_CALL(w->conn, WATCH_READ, watch_read, &request, &reply, BACKING_TIMEOUT_MS));
         if (rc == 0 && !take(w, false, reply.events, reply.events_size))
             lose(w);
-        if (rc < 0 || w->lost)
-            return;
-        more = reply.events_size > WATCH_READ_MAX - sizeof(struct inotify_event) - EVENT_NAME_MAX;
-        more |= hear(w);
+        if (rc < 0 || !goes_on(reply.events_size, WATCH_READ_MAX, &turns))
+            break;
     }
-}
-
-/*
- * After other requests: what was said while their answers were awaited has been taken from the
- * socket, so the thread is not woken by it.
- */
-static void catch_up(struct watcher *w)
-{
-    if (reaches(w) && hear(w))
-        fetch_remote(w);
+    call_thread(w, turns == TURNS_MAX);
 }
 
 void watcher_fetch(struct watcher *w)
@@ -232,6 +259,8 @@ static int ask(struct watcher *w, const struct file_id *file, const char *path, 
         noted(w, NET_CALL(w->conn, WATCH_ADD, watch_add, &request, &reply, BACKING_TIMEOUT_MS));
     if (rc == -EMFILE || rc == -ENFILE)
         return -ENOSPC; /* its host has no inotify left for this user */
+    if (rc == 0 && (int)reply.wd <= 0)
+        rc = noted(w, ASH_MALFORMED);
     return rc < 0 ? rc : (int)reply.wd;
 }
 
@@ -239,7 +268,7 @@ static void disconnect(struct watcher *w)
 {
     net_close(w->conn); /* which takes it out of the epoll, too */
     w->conn = NULL;
-    w->lost = false;
+    w->lost = w->called = false;
 }
 
 static int connect_storage(struct watcher *w)
@@ -290,7 +319,7 @@ bool watcher_restore(struct watcher *w)
         if (!watch->local)
             unindex(w, watch); /* all of them, before numbers are given anew */
     watch_again(w);
-    catch_up(w);
+    call_thread(w, false);
     return !w->lost;
 }
 
@@ -380,9 +409,8 @@ int watcher_add(struct watcher *w, const struct watcher_wish *wish)
         return -ENOMEM;
     }
     watch->mask = mask;
-    int wd = watch->wd;
-    catch_up(w); /* the watch may have ended with it */
-    return wd;
+    call_thread(w, false);
+    return watch->wd;
 }
 
 int watcher_remove(struct watcher *w, int wd)

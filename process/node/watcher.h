@@ -37,6 +37,7 @@ struct watcher {
     pthread_mutex_t lock;  /* of all that follows */
     struct net_conn *conn; /* to the sComponent; NULL: none */
     bool lost;             /* conn is of no more use: the thread is to close it */
+    bool called;           /* the thread is, to look at conn */
     int local_fd;          /* -1: none yet */
     struct watch *watches; /* newest first */
     void *by_source;       /* the same, as a tree (tsearch) */
