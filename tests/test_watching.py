@@ -133,6 +133,16 @@ sys.stdin.read()""")
     p.lines.expect(event(1, CREATE, "kept"), event(1, MODIFY, "kept"),
                    event(1, CLOSE_WRITE, "kept"))
     stop(writer)
+    # And that of one that had it open when it started another.
+    writer = program(t, PYTHON, "-c", """
+import subprocess, sys
+with open("redirected", "w") as f:
+    subprocess.run(["/bin/echo", "x"], stdout=f)
+print("ready", flush=True)
+sys.stdin.read()""")
+    p.lines.expect(event(1, CREATE, "redirected"), event(1, MODIFY, "redirected"),
+                   event(1, CLOSE_WRITE, "redirected"))
+    stop(writer)
     stop(p)
     t.call("down")
 

@@ -2,6 +2,7 @@
 #include "descriptor.h"
 
 #include <linux/fcntl.h>
+#include <linux/wait.h>
 
 #include "../host/host.h"
 #include "../proc/proc.h"
@@ -53,6 +54,23 @@ static void unlock_description(const struct open_file *file)
         unlock(&file->id, description_owner(file), LOCK_KIND_NONE);
 }
 
+static bool has_children(void)
+{
+    uint8_t info[128];
+    return host_call(__NR_waitid, P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0;
+}
+
+/*
+ * Whether another process may be about to hold it. Where closing is told, it is worth asking
+ * whether there is any: who has no children has none that starts.
+ */
+static bool may_be_taken(struct files *f, const struct open_file *gone)
+{
+    if (!gone->shared || !releases_are_watched(f->releases) || has_children())
+        return gone->shared;
+    return !releases_are_due(f->releases);
+}
+
 /*
  * A description that this process no longer has. Its locks end with it: whether another process
  * still has the description cannot be known, and who took the locks is taken for who gives them
@@ -61,7 +79,7 @@ static void unlock_description(const struct open_file *file)
 static void end(struct files *f, const struct open_file *gone)
 {
     unlock_description(gone);
-    releases_put(f->releases, &gone->id, gone->shared);
+    releases_put(f->releases, &gone->id, may_be_taken(f, gone));
 }
 
 static void set(struct files *f, struct entry *e, enum entry_kind kind, struct open_file *file)

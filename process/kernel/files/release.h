@@ -8,7 +8,8 @@
  * watches files at the sComponent (inotify), none waits: closing a file is an event.
  *
  * A file that another process may be about to hold for itself (a forked child that starts, a
- * program after exec, the receiver of a message) is held RELEASE_SHARED_MS longer.
+ * program after exec, the receiver of a message) is held RELEASE_SHARED_MS longer; where somebody
+ * watches, only while there may be such a process.
  *
  * A vfork child shares its parent's queue, as it shares its connections.
  */
@@ -30,6 +31,7 @@ struct releases {
     uint32_t users;   /* files states that share it; protected by lock, as the rest */
     uint32_t held;    /* holds that are not yet let go of */
     bool watched;     /* somebody watches files: none is put off; relaxed atomic */
+    bool sent;        /* descriptors were, over a socket; only ever set */
     uint32_t at_once; /* so many of the next releases are not put off */
     uint32_t count;
     struct file_id files[RELEASE_BATCH];
@@ -47,6 +49,11 @@ void releases_held(struct releases *r);
 void releases_put(struct releases *r, const struct file_id *file, bool shared);
 /* The sComponent says whether closes are to be told at once. */
 void releases_watched(struct releases *r, bool watched);
+bool releases_are_watched(const struct releases *r);
+/* Something was sent to another process, which may be slow to receive it. */
+void releases_sent(struct releases *r);
+/* No process is starting: what is held for such is no longer put off. False: it is, being sent. */
+bool releases_are_due(struct releases *r);
 /* A name was taken from a file: see above. */
 void releases_unlinked(struct releases *r);
 /* Sends what waits. */
