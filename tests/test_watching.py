@@ -244,6 +244,59 @@ def test_a_killed_scomponent(t):
     t.call("down")
 
 
+# For each line: what there is, without a wait, and how long that took.
+ASKER = """
+import ctypes, os, struct, sys, time
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init1(os.O_NONBLOCK)
+libc.inotify_add_watch(fd, b".", 0x100)
+print("ready", flush=True)
+while sys.stdin.readline():
+    began, masks = time.monotonic(), 0
+    try:
+        data = os.read(fd, 65536)
+        while data:
+            wd, mask, cookie, size = struct.unpack("iIII", data[:16])
+            masks, data = masks | mask, data[16 + size:]
+    except BlockingIOError:
+        pass
+    print(f"{masks:x} {time.monotonic() - began:.3f}", flush=True)
+"""
+
+
+def test_a_frozen_scomponent(t):
+    """Who asks is answered with what is known; when it goes on, that something was missed."""
+    up(t)
+    p = program(t, PYTHON, "-c", ASKER)
+
+    def ask():
+        p.stdin.write(b"\n")
+        p.stdin.flush()
+        masks, seconds = p.lines.next().split()
+        check(float(seconds) < 3, f"answered after {seconds} s")
+        return int(masks, 16)
+
+    check(ask() == 0)  # and all that it runs is in its cache
+    open(f"{t.work}/before", "w").close()
+    check(ask() == CREATE)
+    storage = t.components()["s1"]["pid"]
+    os.kill(storage, signal.SIGSTOP)
+    await_true(lambda: state_of(storage) == "T", "stopped")
+    open(f"{t.work}/meanwhile", "w").close()
+    check(ask() == 0 and ask() == 0)
+    os.kill(storage, signal.SIGCONT)
+    await_true(lambda: ask() & Q_OVERFLOW, "told of the gap", 10)
+    open(f"{t.work}/after", "w").close()
+    check(ask() == CREATE)
+    stop(p)
+    t.call("down")
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rpartition(")")[2].split()[0]
+
+
 def test_a_frozen_node(t):
     """The sComponent waits for nobody: files are served, and what happened is told afterwards."""
     up(t, "--process", "2")
