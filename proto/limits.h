@@ -27,13 +27,14 @@
 #define WRITE_MAX_LINES   64u           /* lines in one LINE_WRITE */
 #define OPS_MAX           256u          /* vm_op records in one SPACE_OPS or LINE_FETCH */
 #define OPS_FILES_MAX     8u            /* files that these map */
-#define GRANT_MAX          1024u /* vRegions in one VREGION_GRANT */
+#define GRANT_MAX         1024u         /* vRegions in one VREGION_GRANT */
 #define FILE_IO_MAX       (256u * 1024) /* data bytes in one FILE_READ or FILE_WRITE */
 #define SEGMENT_IO_MAX    (128u * 1024) /* data bytes in one SEGMENT_PULL or SEGMENT_PUSH */
 #define PATH_LIMIT        4096u         /* bytes of a path, with its final NUL where it has one */
 #define NAME_LIMIT        16u           /* bytes of a component's or rack's name, with its NUL */
 #define ADDRESS_LIMIT     64u           /* bytes of a transport address, with its NUL */
-#define DIR_REPLY_MAX     (64u * 1024)  /* bytes of entries in one DIR_READ reply */
+#define WATCH_READ_MAX    (64u * 1024) /* bytes of events in one WATCH_READ or INOTIFY_READ reply */
+#define DIR_REPLY_MAX     (64u * 1024) /* bytes of entries in one DIR_READ reply */
 #define FRAME_MAX         (512u * 1024) /* bytes of a frame after its header: the decoder's bound */
 #define PREAUTH_FRAME_MAX 256u          /* the same before a peer has authenticated */
 #define SYMLINK_MAX       40u           /* links followed in one path, as Linux */

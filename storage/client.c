@@ -48,6 +48,8 @@ void client_free(struct client *client)
     for (size_t i = 0; client->holds && i < client->slot_count; i++)
         if (client->holds[i].file)
             let_go(client, &client->holds[i]);
+    if (client->watcher)
+        client->watcher->ops->close(client->watcher);
     rights_free(&client->caller.rights);
     free(client->holds);
     free(client->buffer);

@@ -21,10 +21,11 @@ struct client {
     struct caller caller;
     struct handles *handles;
     uint64_t run_id;
-    bool component;            /* a monitor: it may read and hold, and change nothing */
-    bool has_locks;            /* has ever locked: its end must look through the lock table */
-    uint8_t *buffer;           /* FILE_IO_MAX bytes for what a reply carries */
-    struct client_hold *holds; /* open addressing; a power of two of slots */
+    bool component;                 /* a monitor: it may read and hold, and change nothing */
+    bool has_locks;                 /* has ever locked: its end must look through the lock table */
+    uint8_t *buffer;                /* FILE_IO_MAX bytes for what a reply carries */
+    struct volume_watcher *watcher; /* what it watches; NULL: nothing ever */
+    struct client_hold *holds;      /* open addressing; a power of two of slots */
     size_t slot_count, hold_count;
 };
 

@@ -81,4 +81,5 @@ const struct volume_ops dir_volume_ops = {
     .make = dir_make,
     .setattr = dir_setattr,
     .xattr = dir_xattr,
+    .watch = dir_watch,
 };

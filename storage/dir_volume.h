@@ -133,6 +133,10 @@ int64_t dir_xattr(struct volume *volume, struct caller *who, const char *path, b
 /* Of whatever an O_PATH descriptor refers to. */
 int64_t dir_xattr_fd(int fd, const struct volume_xattr *x) CHECKED;
 
+/* ---- watching: dir_watch.c ---- */
+
+int dir_watch(struct volume *volume, struct volume_watcher **out) CHECKED;
+
 static inline struct dir_volume *dir_volume(struct volume *volume)
 {
     return (struct dir_volume *)volume;

@@ -23,6 +23,7 @@
 struct request {
     struct storage *storage;
     struct client *client;
+    struct net_conn *conn;
     const uint8_t *payload;
     size_t length;
     uint8_t body[2 * PATH_LIMIT]; /* the reply, but for its bulk */
@@ -135,6 +136,11 @@ static int give_bulk(struct request *r, int64_t size)
     return 0;
 }
 
+static bool is_watched(const struct request *r)
+{
+    return atomic_load_explicit(&r->storage->watching, memory_order_relaxed) != 0;
+}
+
 /* ---- handles ---- */
 
 /* Holds what was opened for this connection. Returns the attributes' answer. */
@@ -177,11 +183,13 @@ static int file_open(struct request *r)
         rc = hold_opened(r, &opened, m.flags);
     if (rc < 0)
         return rc;
-    uint32_t first = read_first(r, &opened.attr, m.first);
+    /* Reading ahead would be an event that the program's own read is not. */
+    uint32_t first = is_watched(r) ? 0 : read_first(r, &opened.attr, m.first);
     give_bulk(r, first);
     return GIVE(r, file_open,
                 {.attr = opened.attr,
                  .created = opened.created,
+                 .watched = is_watched(r),
                  .path = opened.path,
                  .first = r->client->buffer,
                  .first_size = first});
@@ -272,7 +280,7 @@ static int file_write(struct request *r)
                           write(file, m.data, m.data_size, m.offset, m.append, m.sync, &end));
     if (n < 0)
         return (int)n;
-    return GIVE(r, file_write, {.written = (uint32_t)n, .end = end});
+    return GIVE(r, file_write, {.written = (uint32_t)n, .watched = is_watched(r), .end = end});
 }
 
 static int file_stat(struct request *r)
@@ -523,6 +531,73 @@ static int path_real(struct request *r)
     return GIVE(r, path_real, {.path = path, .attr = attr});
 }
 
+/* ---- watching ---- */
+
+/* The file to be watched, with a reference: as it is open here, or as its path finds it again. */
+static int watched_file(struct request *r, const struct msg_watch_add *m, struct volume_file **file)
+{
+    struct volume_opened opened;
+    *file = handles_get(r->storage->handles, &m->file);
+    if (*file)
+        return 0;
+    int rc =
+        ops(r)->reopen(r->storage->volume, who(r), m->path, O_PATH | O_NOFOLLOW, &m->file, &opened);
+    if (rc == 0)
+        *file = handles_add(r->storage->handles, opened.file);
+    return rc;
+}
+
+static int watch_add(struct request *r)
+{
+    struct volume_watcher **watcher = &r->client->watcher;
+    struct volume_file *file;
+    TAKE(r, watch_add);
+    int rc = watched_file(r, &m, &file);
+    if (rc < 0)
+        return rc;
+    if (!*watcher) {
+        rc = ops(r)->watch(r->storage->volume, watcher);
+        if (rc == 0) {
+            atomic_fetch_add_explicit(&r->storage->watching, 1, memory_order_relaxed);
+            net_conn_listen(r->conn, (*watcher)->fd);
+        }
+    }
+    if (rc == 0)
+        rc = (*watcher)->ops->add(*watcher, file, m.mask);
+    handles_put(r->storage->handles, file);
+    if (rc < 0)
+        return rc;
+    return GIVE(r, watch_add, {.wd = (uint32_t)rc});
+}
+
+static int watch_remove(struct request *r)
+{
+    struct volume_watcher *watcher = r->client->watcher;
+    TAKE(r, watch_remove);
+    return watcher && m.wd <= INT_MAX ? watcher->ops->remove(watcher, (int)m.wd) : -EINVAL;
+}
+
+static int watch_read(struct request *r)
+{
+    struct volume_watcher *watcher = r->client->watcher;
+    TAKE(r, watch_read);
+    (void)m;
+    int64_t n = watcher ? watcher->ops->read(watcher, r->client->buffer, WATCH_READ_MAX) : 0;
+    if (n < 0)
+        return (int)n;
+    if (watcher)
+        net_conn_listen(r->conn, watcher->fd);
+    give_bulk(r, n);
+    return GIVE(r, watch_read, {.events = r->client->buffer, .events_size = (uint32_t)n});
+}
+
+/* Nothing more is said until WATCH_READ was asked: who does not read is told once. */
+static int watch_ready(void *self, struct net_conn *conn)
+{
+    (void)self;
+    return net_post(conn, OP_WATCH_READY, NULL, 0);
+}
+
 /* ---- dispatch ---- */
 
 static const struct {
@@ -554,6 +629,9 @@ static const struct {
     [OP_PATH_STATFS & 0xff] = {path_statfs},
     [OP_PATH_REAL & 0xff] = {path_real},
     [OP_FILE_XATTR & 0xff] = {file_xattr},
+    [OP_WATCH_ADD & 0xff] = {watch_add},
+    [OP_WATCH_REMOVE & 0xff] = {watch_remove},
+    [OP_WATCH_READ & 0xff] = {watch_read},
 };
 
 static int dispatch(struct request *r, uint16_t op)
@@ -575,6 +653,7 @@ static int serve_request(void *self, struct net_conn *conn, const struct net_fra
     struct request r;
     r.storage = self;
     r.client = *net_conn_state(conn);
+    r.conn = conn;
     r.payload = frame->payload;
     r.length = frame->header.length;
     r.size = 0;
@@ -629,6 +708,8 @@ static void closed(void *self, struct net_conn *conn)
 
     if (client && client->has_locks)
         locks_forget(storage->locks, client);
+    if (client && client->watcher)
+        atomic_fetch_sub_explicit(&storage->watching, 1, memory_order_relaxed);
     client_free(client);
 }
 
@@ -636,6 +717,7 @@ const struct net_server_ops storage_server_ops = {
     .request = serve_request,
     .opened = opened,
     .closed = closed,
+    .ready = watch_ready,
 };
 
 /* ---- life ---- */

@@ -12,6 +12,7 @@ struct storage {
     struct volume *volume;
     struct handles *handles;
     struct locks *locks;
+    atomic_uint watching; /* connections that watch; relaxed, a hint to those that close files */
 };
 
 /*

@@ -223,7 +223,7 @@ static void test_garbage(void **state)
 
     /* Frames that are in order, with payloads that are not: every operation, every length. */
     struct net_conn *conn = rig_connect(&rig);
-    for (unsigned op = OP_FILE_OPEN - 1; op <= OP_FILE_XATTR + 8; op++) {
+    for (unsigned op = OP_FILE_OPEN - 1; op <= OP_WATCH_READY + 8; op++) {
         for (unsigned size = 0; size < 200; size += 1 + size / 16) {
             for (unsigned i = 0; i < size; i++) {
                 random = random * 6364136223846793005ull + 1442695040888963407ull;

@@ -73,6 +73,21 @@ struct volume_xattr {
     size_t size;       /* of either; 0: the size is asked for */
 };
 
+/* What one connection watches. Used by that connection's thread alone. */
+struct volume_watcher {
+    const struct watcher_ops *ops; /* never changes, as fd */
+    int fd;                        /* readable while there are events */
+};
+
+struct watcher_ops {
+    /* As inotify_add_watch of what the file is: a number, or a negative errno. */
+    int (*add)(struct volume_watcher *, struct volume_file *, uint32_t mask) CHECKED;
+    int (*remove)(struct volume_watcher *, int wd) CHECKED;
+    /* Whole struct inotify_event with their names; returns bytes, 0 where there are none. */
+    int64_t (*read)(struct volume_watcher *, void *to, size_t size) CHECKED;
+    void (*close)(struct volume_watcher *);
+};
+
 struct volume_ops {
     const char *kind; /* "dir" */
     /* Opens the volume that `source` names. */
@@ -110,6 +125,8 @@ struct volume_ops {
     /* Returns bytes; here and in file_ops, where rights are the caller's to look at. */
     int64_t (*xattr)(struct volume *, struct caller *, const char *path, bool nofollow,
                      const struct volume_xattr *) CHECKED;
+
+    int (*watch)(struct volume *, struct volume_watcher **out) CHECKED;
 };
 
 struct file_ops {

@@ -52,6 +52,7 @@ int conn_new(int fd, struct net_conn **out)
     }
     conn->capacity = BUFFER_FIRST;
     conn->fd = fd;
+    conn->listen_fd = -1;
     conn->frame_limit = PREAUTH_FRAME_MAX;
     pthread_mutex_init(&conn->send_lock, NULL);
     atomic_init(&conn->next_id, 1);
@@ -171,8 +172,8 @@ static ssize_t receive(struct net_conn *conn, size_t size, int flags,
         n = recv(conn->fd, to, size, flags);
     } else {
         /* A seat's socket says who writes as well. */
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(CONN_FDS_MAX * sizeof(int)) +
-                                              CMSG_SPACE(sizeof(struct ucred))];
+        _Alignas(struct cmsghdr) char
+            control[CMSG_SPACE(CONN_FDS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
         struct iovec iov = {.iov_base = to, .iov_len = size};
         struct msghdr header = {.msg_iov = &iov,
                                 .msg_iovlen = 1,
@@ -316,6 +317,11 @@ int conn_receive(struct net_conn *conn, const struct conn_wait *wait, struct net
     frame->payload = conn->buffer + conn->start + WIRE_HEADER_SIZE;
     conn->handed = WIRE_HEADER_SIZE + frame->header.length;
     return wire_crc_ok(&frame->header, frame->payload) ? 0 : ASH_CORRUPT;
+}
+
+bool conn_is_drained(const struct net_conn *conn)
+{
+    return conn->start + conn->handed == conn->end;
 }
 
 static int keep_event(struct net_conn *conn, const struct net_frame *frame)

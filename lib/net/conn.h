@@ -46,6 +46,7 @@ struct net_conn {
 
     int fds[CONN_FDS_MAX]; /* that came with the request being handled; owner thread only */
     int fd_count;
+    int listen_fd; /* net_conn_listen(); -1: none. Owner thread only */
 
     /* The server's: under its lock. */
     struct net_conn *previous, *next;
@@ -79,6 +80,9 @@ struct conn_wait {
  */
 int conn_receive(struct net_conn *conn, const struct conn_wait *wait,
                  struct net_frame *frame) NET_CHECKED;
+
+/* Whether nothing has arrived that was not handed out: the next receive has to wait. */
+bool conn_is_drained(const struct net_conn *conn);
 
 struct conn_message {
     uint16_t op;

@@ -55,6 +55,13 @@ void **net_conn_state(struct net_conn *conn);
  */
 int net_conn_take_fd(struct net_conn *conn);
 
+/*
+ * From now on a served connection waits for `fd` to become readable too, while it waits for its
+ * next request: the server's `ready` is then called, once. -1: no more. Of the connection's own
+ * thread.
+ */
+void net_conn_listen(struct net_conn *conn, int fd);
+
 /* ---- clients ---- */
 
 /*
@@ -128,6 +135,9 @@ struct net_server_ops {
     int (*request)(void *self, struct net_conn *conn, const struct net_frame *frame);
     void (*opened)(void *self, struct net_conn *conn); /* after BIND; may be NULL */
     void (*closed)(void *self, struct net_conn *conn); /* after opened; may be NULL */
+    /* What net_conn_listen() asked for came, on the connection's own thread, between requests.
+       Negative closes the connection. */
+    int (*ready)(void *self, struct net_conn *conn);
     bool descriptors; /* requests may bring descriptors: net_conn_take_fd() */
 };
 

@@ -157,6 +157,31 @@ static void reverse(int *fds, int count)
     }
 }
 
+void net_conn_listen(struct net_conn *conn, int fd)
+{
+    conn->listen_fd = fd;
+}
+
+/* Waits for a request, or for what the connection listens to besides. */
+static int await_either(struct net_server *server, struct net_conn *conn)
+{
+    while (conn->listen_fd >= 0 && conn_is_drained(conn)) {
+        struct pollfd p[2] = {{.fd = conn->fd, .events = POLLIN},
+                              {.fd = conn->listen_fd, .events = POLLIN}};
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return -errno;
+        if (p[0].revents)
+            break;
+        if (!p[1].revents)
+            continue;
+        conn->listen_fd = -1;
+        int rc = server->ops->ready(server->ops_self, conn);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 static void serve_requests(struct net_server *server, struct net_conn *conn)
 {
     struct conn_descriptors descriptors = {.fds = conn->fds, .limit = CONN_FDS_MAX};
@@ -167,7 +192,9 @@ static void serve_requests(struct net_server *server, struct net_conn *conn)
         struct net_frame frame;
         close_untaken(conn);
         descriptors.count = 0;
-        int rc = conn_receive(conn, &wait, &frame);
+        int rc = await_either(server, conn);
+        if (rc == 0)
+            rc = conn_receive(conn, &wait, &frame);
         conn->fd_count = descriptors.count;
         reverse(conn->fds, conn->fd_count);
         if (rc == 0 && frame.header.flags)

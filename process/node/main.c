@@ -18,6 +18,7 @@
 #include "ended.h"
 #include "home.h"
 #include "host.h"
+#include "inotify.h"
 #include "node.h"
 #include "run.h"
 #include "seat.h"
@@ -208,6 +209,8 @@ static int start(void *self, struct monitor *monitor)
     if (rc == 0)
         rc = spares_start(&monitor->key, &node->spares);
     if (rc == 0)
+        rc = inotify_start(node);
+    if (rc == 0)
         rc = listen_locally(node);
     if (rc < 0)
         monitor_log("cannot serve %s/%s.sock: %s", monitor->rack_dir, monitor->name,
@@ -221,6 +224,7 @@ static void stop(void *self)
     run_end_all(node);
     net_server_stop(node->seats);
     ended_stop(node);
+    inotify_stop(node);
     segments_stop(node);
     homes_stop(node);
     spares_stop(node->spares);

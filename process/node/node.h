@@ -27,6 +27,7 @@ struct spares;
 struct segments;
 struct sharer;
 struct store;
+struct inotify;
 
 enum {
     RUN_EVENTS_MAX = 64,      /* texts a run may send its user: bounds what is queued unread */
@@ -88,6 +89,7 @@ struct node {
     struct store *stores;        /* segments' lock */
     int ended_fd, ended_stop_fd; /* never change; see ended.h */
     struct spares *spares;       /* never changes */
+    struct inotify *inotify;     /* never changes; has its own lock */
     pthread_t ended_thread;
 };
 

@@ -13,6 +13,7 @@
 #include "ended.h"
 #include "home.h"
 #include "host.h"
+#include "inotify.h"
 #include "limits.h"
 #include "run.h"
 #include "spares.h"
@@ -442,6 +443,11 @@ int seat_request(struct node *node, struct net_conn *conn, const struct net_fram
     case OP_SHM_GET:
     case OP_SHM_CONTROL:
         return segments_request(node, p, conn, frame);
+    case OP_INOTIFY_OPEN:
+    case OP_INOTIFY_ADD:
+    case OP_INOTIFY_REMOVE:
+    case OP_INOTIFY_READ:
+        return inotify_request(node, p, conn, frame);
     default:
         return net_refuse(conn, frame, ASH_FORBIDDEN);
     }

@@ -514,6 +514,63 @@ static void what_is_not_its_own_is_refused(void **state)
     net_close(other_run);
 }
 
+static int open_inotify(struct process_end *p, int *fd)
+{
+    uint8_t body[16];
+    struct msg_inotify_open request = {.nonblock = 1};
+    struct net_frame frame;
+    int count = 1;
+    int rc = call_fds(p->seat, OP_INOTIFY_OPEN, body,
+                      msg_inotify_open_encode(&request, body, sizeof body), fd, &count, &frame);
+    if (rc == 0)
+        assert_int_equal(count, 1);
+    return rc;
+}
+
+/* A run has so many, gets them back, and may use none that it does not hold. */
+static void inotify_descriptors_are_bounded(void **state)
+{
+    enum { MOST = 128 };
+    uint64_t id, other_id;
+    uint32_t ended;
+    int fds[MOST], fd;
+    struct net_conn *run = open_run(&id), *other_run = open_run(&other_id);
+    struct process_end p = start_first(run, id), q = start_first(other_run, other_id);
+    struct net_frame frame;
+
+    for (int i = 0; i < MOST; i++)
+        assert_int_equal(open_inotify(&p, &fds[i]), 0);
+    assert_int_equal(open_inotify(&p, &fd), -EMFILE);
+    assert_int_equal(open_inotify(&q, &fd), 0);
+    close(fd);
+    for (uint16_t op = OP_INOTIFY_ADD; op <= OP_INOTIFY_READ; op++)
+        assert_int_equal(net_request(p.seat, op, "abcd", 4, NULL, 0, NODE_TIMEOUT_MS, &frame),
+                         -EINVAL);
+    assert_int_equal(
+        net_request(p.seat, OP_INOTIFY_OPEN, "abc", 3, NULL, 0, NODE_TIMEOUT_MS, &frame),
+        ASH_MALFORMED);
+    close(fds[0]);
+    uint64_t until = clock_ms() + 5000;
+    int rc;
+    while ((rc = open_inotify(&p, &fds[0])) == -EMFILE && clock_ms() < until)
+        ;
+    assert_int_equal(rc, 0);
+
+    /* The run's end leaves them to whoever has them: they are never readable, and no error. */
+    assert_int_equal(close_run(run, id, &ended), 0);
+    assert_int_equal(close_run(other_run, other_id, &ended), 0);
+    struct pollfd still = {.fd = fds[0], .events = POLLIN};
+    assert_int_equal(poll(&still, 1, 0), 0);
+    for (int i = 0; i < MOST; i++)
+        close(fds[i]);
+    assert_int_equal(await_end(&p, 1000), SIGKILL);
+    assert_int_equal(await_end(&q, 1000), SIGKILL);
+    forget(&p);
+    forget(&q);
+    net_close(run);
+    net_close(other_run);
+}
+
 static void a_pid_must_be_the_speaker_s(void **state)
 {
     uint64_t id;
@@ -666,6 +723,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_lost_command_ends_its_run),
         cmocka_unit_test(forks),
         cmocka_unit_test(what_is_not_its_own_is_refused),
+        cmocka_unit_test(inotify_descriptors_are_bounded),
         cmocka_unit_test(a_pid_must_be_the_speaker_s),
         cmocka_unit_test(garbage_on_a_seat_costs_only_that_seat),
         cmocka_unit_test(strangers_are_refused),

@@ -170,7 +170,6 @@ REFUSED = {
     "F_NOTIFY": ["dnotify"], "FS_IOC_FIEMAP": ["fiemap"], "keyrings": ["key"],
     "Landlock": ["landlock"], "memfd_secret": ["secretmem"], "memory of other processes": ["vm-rw"],
     "Syscall User Dispatch": ["usersyscall"],
-    "inotify": ["inotify"],
 }
 
 

@@ -2,6 +2,7 @@
 #include "descriptor.h"
 
 #include <linux/fcntl.h>
+#include <linux/wait.h>
 
 #include "../host/host.h"
 #include "../proc/proc.h"
@@ -53,6 +54,23 @@ static void unlock_description(const struct open_file *file)
         unlock(&file->id, description_owner(file), LOCK_KIND_NONE);
 }
 
+static bool has_children(void)
+{
+    uint8_t info[128];
+    return host_call(__NR_waitid, P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0;
+}
+
+/*
+ * Whether another process may be about to hold it. Where closing is told, it is worth asking
+ * whether there is any: who has no children has none that starts.
+ */
+static bool may_be_taken(struct files *f, const struct open_file *gone)
+{
+    if (!gone->shared || !releases_are_watched(f->releases) || has_children())
+        return gone->shared;
+    return !releases_are_due(f->releases);
+}
+
 /*
  * A description that this process no longer has. Its locks end with it: whether another process
  * still has the description cannot be known, and who took the locks is taken for who gives them
@@ -61,11 +79,13 @@ static void unlock_description(const struct open_file *file)
 static void end(struct files *f, const struct open_file *gone)
 {
     unlock_description(gone);
-    releases_put(f->releases, &gone->id, gone->shared);
+    releases_put(f->releases, &gone->id, may_be_taken(f, gone));
 }
 
-static void set(struct entry *e, enum entry_kind kind, struct open_file *file)
+static void set(struct files *f, struct entry *e, enum entry_kind kind, struct open_file *file)
 {
+    if (kind == ENTRY_HOST_WATCH)
+        __atomic_store_n(&f->watching, true, __ATOMIC_RELAXED);
     e->kind = kind;
     e->file = file;
     e->changes++;
@@ -122,7 +142,7 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
     if (rc == 0) {
         d->kind = host;
         if (current)
-            set(e, host, NULL);
+            set(f, e, host, NULL);
         d->changes = e->changes;
     } else {
         d->kind = ENTRY_PLACEHOLDER;
@@ -131,7 +151,7 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
             d->file->shared = true;
         if (d->file && current) {
             d->file->users++;
-            set(e, ENTRY_PLACEHOLDER, d->file);
+            set(f, e, ENTRY_PLACEHOLDER, d->file);
         }
         rc = d->file ? 0 : -ENOMEM;
     }
@@ -215,7 +235,7 @@ int descriptor_install(struct files *f, int fd, const struct placeholder *p)
     struct entry *e = entry_of(f, fd);
     struct open_file *file = e ? find_or_make(f, p, &fresh) : NULL;
     if (file)
-        set(e, ENTRY_PLACEHOLDER, file);
+        set(f, e, ENTRY_PLACEHOLDER, file);
     mutex_unlock(&f->lock);
     if (file)
         releases_held(f->releases);
@@ -227,7 +247,7 @@ void descriptor_install_host(struct files *f, int fd, enum entry_kind kind)
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
     if (e)
-        set(e, kind, NULL);
+        set(f, e, kind, NULL);
     mutex_unlock(&f->lock);
 }
 
@@ -238,7 +258,7 @@ void descriptor_install_copy(const struct descriptor *d, int fd)
     if (e) {
         if (d->file)
             d->file->users++;
-        set(e, d->kind, d->file);
+        set(d->files, e, d->kind, d->file);
     }
     mutex_unlock(&d->files->lock);
 }
@@ -254,7 +274,7 @@ static uint32_t empty(struct files *f, int fd, enum entry_kind kind)
     struct entry *e = entry_of(f, fd);
     if (e) {
         struct open_file *file = e->file;
-        set(e, kind, NULL);
+        set(f, e, kind, NULL);
         changes = e->changes;
         last = file && drop(f, file, &gone);
     }
@@ -279,7 +299,7 @@ void descriptor_close_end(struct files *f, int fd, uint32_t changes)
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
     if (e && e->kind == ENTRY_CLOSING && e->changes == changes)
-        set(e, ENTRY_UNKNOWN, NULL);
+        set(f, e, ENTRY_UNKNOWN, NULL);
     mutex_unlock(&f->lock);
 }
 

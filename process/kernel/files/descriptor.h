@@ -38,8 +38,9 @@ enum entry_kind {
     ENTRY_UNKNOWN,
     ENTRY_CLOSING, /* its file is being taken away: what a look finds is not put down */
     ENTRY_HOST,
-    ENTRY_HOST_LIST, /* /proc/PID/fd or fdinfo, where hidden ones are not shown */
-    ENTRY_HOST_PROC, /* a host file whose content is made here: proc/ */
+    ENTRY_HOST_LIST,  /* /proc/PID/fd or fdinfo, where hidden ones are not shown */
+    ENTRY_HOST_PROC,  /* a host file whose content is made here: proc/ */
+    ENTRY_HOST_WATCH, /* an inotify: watch.h */
     ENTRY_PLACEHOLDER,
 };
 
@@ -65,6 +66,7 @@ struct files {
     char cwd[PATH_LIMIT];  /* protected by lock, as all that follows; as it was when entered */
     struct file_id cwd_id; /* of the working directory; all zero: it is the pComponent's, or lost */
     bool cwd_held;         /* this process holds it */
+    bool watching;         /* it has had an inotify; only ever set; relaxed atomic */
     struct open_file *open;
     struct pool open_pool, locked_pool;
     struct locked_file *locked;

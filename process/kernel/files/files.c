@@ -251,7 +251,9 @@ void files_sent(struct files *f, int fd)
     struct descriptor d;
     if (descriptor_get(f, fd, &d) < 0)
         return;
-    if (d.file)
+    if (d.file) {
         d.file->shared = true;
+        releases_sent(f->releases);
+    }
     descriptor_put(&d);
 }

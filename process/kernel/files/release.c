@@ -97,13 +97,41 @@ void releases_put(struct releases *r, const struct file_id *file, bool shared)
     }
     if (!shared && r->count < RELEASE_BATCH)
         queue(r, file);
-    bool at_once = !shared && r->at_once;
-    r->at_once -= at_once;
+    bool counted = !shared && r->at_once;
+    bool at_once = counted || (!shared && releases_are_watched(r));
+    r->at_once -= counted;
     if (r->count == RELEASE_BATCH || at_once)
         count = take(r, files);
     mutex_unlock(&r->lock);
     if (count)
         send(files, count);
+}
+
+void releases_watched(struct releases *r, bool watched)
+{
+    __atomic_store_n(&r->watched, watched, __ATOMIC_RELAXED);
+}
+
+bool releases_are_watched(const struct releases *r)
+{
+    return __atomic_load_n(&r->watched, __ATOMIC_RELAXED);
+}
+
+void releases_sent(struct releases *r)
+{
+    mutex_lock(&r->lock);
+    r->sent = true;
+    mutex_unlock(&r->lock);
+}
+
+bool releases_are_due(struct releases *r)
+{
+    mutex_lock(&r->lock);
+    bool due = !r->sent;
+    for (uint32_t i = 0; due && i < r->shared_count; i++)
+        r->shared[(r->shared_first + i) % RELEASE_SHARED].due_ns = 0;
+    mutex_unlock(&r->lock);
+    return due;
 }
 
 void releases_unlinked(struct releases *r)

@@ -79,6 +79,7 @@ long remote_write(const struct descriptor *d, uint64_t offset, bool append, bool
     if (rc < 0)
         return rpc_errno(rc);
     *end = reply.end;
+    releases_watched(d->files->releases, reply.watched);
     rc = shared_change(&d->file->id, SEGMENT_WRITTEN, reply.end - reply.written, reply.written);
     return rc < 0 ? rc : (long)reply.written;
 }

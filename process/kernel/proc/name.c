@@ -3,10 +3,16 @@
 #include <asm/statfs.h>
 
 #include "../files/path_text.h"
+#include "../files/watch.h"
 #include "../host/host.h"
 #include "proc.h"
 
-enum { MAGIC_PROC = 0x9fa0, MAGIC_CGROUP2 = 0x63677270, MAGIC_CGROUP = 0x27e0eb };
+enum {
+    MAGIC_PROC = 0x9fa0,
+    MAGIC_CGROUP2 = 0x63677270,
+    MAGIC_CGROUP = 0x27e0eb,
+    MAGIC_PIPES = 0x50495045
+};
 
 static const struct {
     const char *name;
@@ -72,7 +78,10 @@ enum entry_kind proc_kind(int fd)
     struct statfs fs;
     struct proc_name name;
     char link[32], path[256];
-    if (host_call(__NR_fstatfs, fd, &fs) < 0 ||
+    bool known = host_call(__NR_fstatfs, fd, &fs) == 0;
+    if (known && fs.f_type == MAGIC_PIPES && watch_is(fd))
+        return ENTRY_HOST_WATCH;
+    if (!known ||
         (fs.f_type != MAGIC_PROC && fs.f_type != MAGIC_CGROUP2 && fs.f_type != MAGIC_CGROUP))
         return ENTRY_HOST;
     text_format(link, sizeof link, "/proc/self/fd/%d", fd);

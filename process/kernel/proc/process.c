@@ -4,6 +4,7 @@
 
 #include "../entry/process.h"
 #include "../files/placeholder.h"
+#include "../files/watch.h"
 #include "../mm/mm.h"
 #include "../mm/uaccess.h"
 #include "../signals/signals.h"
@@ -263,6 +264,14 @@ void proc_make_strings(struct text *x, bool command)
 
 /* ---- fdinfo ---- */
 
+/* Whether it may be an inotify, which its flags then tell. */
+static bool is_pipe(const char *path)
+{
+    char link[16] = "";
+    host_call(__NR_readlink, path, link, sizeof link - 1);
+    return text_begins(link, "pipe:");
+}
+
 void proc_make_fdinfo(struct text *x, const struct proc_name *name, const struct text *host)
 {
     struct placeholder p;
@@ -270,6 +279,7 @@ void proc_make_fdinfo(struct text *x, const struct proc_name *name, const struct
     text_format(path, sizeof path, "/proc/%d/fd/%d", name->pid, name->fd);
     long fd = host_call(__NR_open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     bool ours = fd >= 0 && placeholder_read((int)fd, &p) == 1;
+    bool pipe = is_pipe(path);
     if (fd >= 0)
         host_call(__NR_close, fd);
     const char *at = host->bytes, *end = at + host->size, *next;
@@ -277,12 +287,15 @@ void proc_make_fdinfo(struct text *x, const struct proc_name *name, const struct
         next = at;
         while (next < end && *next++ != '\n') {
         }
-        if (ours && (size_t)(next - at) > 7 && !memcmp(at, "flags:\t", 7)) {
+        if ((ours || pipe) && (size_t)(next - at) > 7 && !memcmp(at, "flags:\t", 7)) {
             uint64_t flags = 0;
             char octal[16];
             for (const char *c = at + 7; c < next && *c >= '0' && *c <= '7'; c++)
                 flags = flags << 3 | (uint64_t)(*c - '0');
-            flags = (flags & (PLACEHOLDER_HOST_FLAGS | O_CLOEXEC)) | p.flags;
+            if (ours)
+                flags = (flags & (PLACEHOLDER_HOST_FLAGS | O_CLOEXEC)) | p.flags;
+            else if ((flags & WATCH_MARK) == WATCH_MARK)
+                flags &= ~(uint64_t)(WATCH_MARK | O_LARGEFILE);
             size_t n = sizeof octal - 1;
             octal[n] = 0;
             do

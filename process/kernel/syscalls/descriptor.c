@@ -5,6 +5,7 @@
 #include <linux/fcntl.h>
 
 #include "../files/remote.h"
+#include "../files/watch.h"
 #include "file_calls.h"
 #include "file_lock.h"
 
@@ -218,6 +219,13 @@ static long control_placeholder(struct thread *t, struct descriptor *d, uint32_t
 static long control_host(struct thread *t, struct descriptor *d, uint32_t command,
                          uint64_t argument)
 {
+    if (d->kind == ENTRY_HOST_WATCH) {
+        long flags = host_call(__NR_fcntl, d->fd, F_GETFL);
+        if (command == F_GETFL)
+            return flags < 0 ? flags : flags & ~(long)(WATCH_MARK | O_LARGEFILE);
+        if (command == F_GETPIPE_SZ || command == F_SETPIPE_SZ)
+            return -EBADF;
+    }
     switch (command) {
     case F_GETLK:
     case F_SETLK:

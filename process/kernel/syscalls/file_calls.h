@@ -29,6 +29,8 @@ syscall_fn sys_chmod, sys_fchmod, sys_fchmodat, sys_chown, sys_lchown, sys_fchow
 syscall_fn sys_getxattr, sys_lgetxattr, sys_fgetxattr, sys_setxattr, sys_lsetxattr, sys_fsetxattr,
     sys_listxattr, sys_llistxattr, sys_flistxattr, sys_removexattr, sys_lremovexattr,
     sys_fremovexattr;
+/* inotify.c */
+syscall_fn sys_inotify_init, sys_inotify_init1, sys_inotify_add_watch, sys_inotify_rm_watch;
 /* transfer.c */
 syscall_fn sys_sendfile, sys_copy_file_range, sys_splice, sys_tee, sys_vmsplice;
 /* make.c */

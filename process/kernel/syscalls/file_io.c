@@ -7,6 +7,7 @@
 #include <linux/stat.h>
 
 #include "../files/remote.h"
+#include "../files/watch.h"
 #include "../host/host.h"
 #include "../mm/shared.h"
 #include "host_calls.h"
@@ -265,6 +266,8 @@ long file_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64
 {
     if (d->kind == ENTRY_HOST_PROC)
         return proc_read(t, d, v, offset);
+    if (d->kind == ENTRY_HOST_WATCH)
+        return watch_read(t, d, v, offset);
     if (!d->file)
         return host_read(t, d->fd, v, offset, flags);
     return flags & RWF_NOWAIT ? -EOPNOTSUPP : remote_read_user(t, d, v, offset);
@@ -285,6 +288,8 @@ long file_read_kernel(struct descriptor *d, void *to, uint32_t size, int64_t off
 {
     if (d->kind == ENTRY_HOST_PROC)
         return proc_read_kernel(current(), d, to, size, offset);
+    if (d->kind == ENTRY_HOST_WATCH)
+        return -EINVAL;
     if (!d->file)
         return host_io(false, d->fd, to, size, offset, 0);
     bool own = offset < 0;

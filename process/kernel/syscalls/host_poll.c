@@ -9,10 +9,26 @@
 #include <linux/time_types.h>
 
 #include "../files/files.h"
+#include "../files/watch.h"
 #include "../signals/signals.h"
 #include "host_calls.h"
 
 enum { NO_SUCH_FD = 0x7fffffff };
+
+/* What is looked at without a wait is to be up to date. */
+static bool is_there(struct thread *t, int fd, bool waits)
+{
+    if (files_closed(t->process->files, fd))
+        return false;
+    if (!waits)
+        watch_catch_up(t, fd);
+    return true;
+}
+
+static bool is_zero(const struct __kernel_timespec *timeout)
+{
+    return !timeout->tv_sec && !timeout->tv_nsec;
+}
 
 /* ---- poll ---- */
 
@@ -22,7 +38,8 @@ struct poll_set {
     bool own;
 };
 
-static long poll_set_read(struct thread *t, struct poll_set *set, uint64_t at, uint32_t count)
+static long poll_set_read(struct thread *t, struct poll_set *set, uint64_t at, uint32_t count,
+                          bool waits)
 {
     if (count > limit_descriptors(t))
         return -EINVAL;
@@ -34,7 +51,7 @@ static long poll_set_read(struct thread *t, struct poll_set *set, uint64_t at, u
     if (user_read(set->fds, at, set->size) < 0)
         return -EFAULT;
     for (uint32_t i = 0; i < count; i++)
-        if (set->fds[i].fd >= 0 && files_closed(t->process->files, set->fds[i].fd))
+        if (set->fds[i].fd >= 0 && !is_there(t, set->fds[i].fd, waits))
             set->fds[i].fd = NO_SUCH_FD; /* POLLNVAL */
     return 0;
 }
@@ -59,7 +76,7 @@ long sys_poll(struct thread *t, const uint64_t a[6])
 {
     struct poll_set set;
     uint32_t count = (uint32_t)a[1];
-    long result = poll_set_read(t, &set, a[0], count);
+    long result = poll_set_read(t, &set, a[0], count, (int)a[2] != 0);
     if (result == 0) {
         result = host_call_intr(__NR_poll, set.fds, count, (int)a[2]);
         result = signals_waited(t, NULL, result, -ERESTARTNOHAND);
@@ -96,7 +113,7 @@ long sys_ppoll(struct thread *t, const uint64_t a[6])
     long result = signals_read_mask(a[3], a[4], &mask, &masked);
     if (result < 0)
         return result;
-    result = poll_set_read(t, &set, a[0], count);
+    result = poll_set_read(t, &set, a[0], count, !a[2] || !is_zero(&timeout));
     if (result == 0) {
         host_mask = masked ? signals_host_mask(mask) : 0;
         result = host_call_intr(__NR_ppoll, set.fds, count, a[2] ? &timeout : NULL,
@@ -144,6 +161,14 @@ static long select_read(struct thread *t, struct select_sets *s, const uint64_t 
     return 0;
 }
 
+/* See is_there(). */
+static void select_catch_up(struct thread *t, const struct select_sets *s)
+{
+    for (int fd = 0; s->host[0] && fd < s->count; fd++)
+        if (s->host[0][fd / 64] >> (fd % 64) & 1)
+            watch_catch_up(t, fd);
+}
+
 static long select_write(const struct select_sets *s)
 {
     for (int i = 0; i < 3; i++)
@@ -161,6 +186,8 @@ long sys_select(struct thread *t, const uint64_t a[6])
     long result = select_read(t, &sets, a);
     if (result < 0)
         return result;
+    if (a[4] && !timeout.tv_sec && !timeout.tv_usec)
+        select_catch_up(t, &sets);
     result = host_call_intr(__NR_select, sets.count, sets.host[0], sets.host[1], sets.host[2],
                             a[4] ? &timeout : NULL);
     result = signals_waited(t, NULL, result, -ERESTARTNOHAND);
@@ -185,6 +212,8 @@ long sys_pselect6(struct thread *t, const uint64_t a[6])
         result = select_read(t, &sets, a);
     if (result < 0)
         return result;
+    if (a[4] && is_zero(&timeout))
+        select_catch_up(t, &sets);
     host_mask = masked ? signals_host_mask(mask) : 0;
     packed.mask_at = masked ? (uint64_t)&host_mask : 0;
     packed.size = sizeof host_mask;

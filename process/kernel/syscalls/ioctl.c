@@ -12,6 +12,7 @@
 #include <linux/stat.h>
 
 #include "../files/remote.h"
+#include "../files/watch.h"
 #include "file_calls.h"
 
 enum {
@@ -201,7 +202,13 @@ long sys_ioctl(struct thread *t, const uint64_t a[6])
     long rc = descriptor_get(f, (int)a[0], &d);
     if (rc < 0)
         return rc;
-    rc = d.file ? remote_ioctl(&d, request, a[2]) : host_ioctl(t, &d, request, a[2]);
+    if (d.kind == ENTRY_HOST_WATCH && request == FIONREAD) {
+        rc = watch_unread(t, &d);
+        if (rc >= 0)
+            rc = answer(a[2], (int)rc);
+    } else {
+        rc = d.file ? remote_ioctl(&d, request, a[2]) : host_ioctl(t, &d, request, a[2]);
+    }
     if (rc >= 0 && !d.file && request == TIOCGPTPEER)
         rc = files_new_host(f, rc);
     descriptor_put(&d);

@@ -208,6 +208,7 @@ static long open_remote(struct opening *o)
         o->fd = -1;
         return open_local(o);
     }
+    releases_watched(o->files->releases, reply.watched);
     uint32_t type = reply.attr.mode & S_IFMT;
     if (o->flags & O_TRUNC && type == S_IFREG)
         rc = shared_change(&reply.attr.id, SEGMENT_RESIZED, 0, 0);

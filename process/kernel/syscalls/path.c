@@ -300,6 +300,20 @@ static long name_file(struct thread *t, struct location *l)
     return 0;
 }
 
+/* Of a host descriptor: as the host has it (1), but for a pipe that is none to the program. */
+static long name_host(struct thread *t, struct location *l, int fd)
+{
+    struct descriptor d;
+    long rc = descriptor_get(t->process->files, fd, &d);
+    if (rc < 0)
+        return -ENOENT;
+    bool watch = d.kind == ENTRY_HOST_WATCH;
+    descriptor_put(&d);
+    if (watch)
+        text_copy(l->path, PATH_LIMIT, "anon_inode:inotify");
+    return !watch;
+}
+
 /* What /proc says of the calling process, from the program's point of view. 1: nothing. */
 static long read_own_link(struct thread *t, struct location *l)
 {
@@ -313,7 +327,7 @@ static long read_own_link(struct thread *t, struct location *l)
     if (rc < 0)
         return rc;
     if (followed.local && followed.fd >= 0)
-        return 1; /* a host descriptor */
+        return name_host(t, l, followed.fd);
     text_copy(l->path, PATH_LIMIT, followed.path);
     if (followed.fd < 0)
         return 0;

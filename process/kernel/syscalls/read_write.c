@@ -151,7 +151,12 @@ long sys_lseek(struct thread *t, const uint64_t a[6])
     long rc = descriptor_get(t->process->files, (int)a[0], &d);
     if (rc < 0)
         return rc;
-    rc = d.file ? seek(&d, (int64_t)a[1], (unsigned)a[2]) : host_call(__NR_lseek, d.fd, a[1], a[2]);
+    if (d.kind == ENTRY_HOST_WATCH)
+        rc = (unsigned)a[2] > SEEK_MAX ? -EINVAL : 0; /* as Linux has it: allowed, and nothing */
+    else if (d.file)
+        rc = seek(&d, (int64_t)a[1], (unsigned)a[2]);
+    else
+        rc = host_call(__NR_lseek, d.fd, a[1], a[2]);
     descriptor_put(&d);
     return rc;
 }

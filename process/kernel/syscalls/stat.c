@@ -146,6 +146,8 @@ static long stat_descriptor(struct thread *t, int fd, uint64_t out)
             to_stat(&attr, &st);
     } else {
         rc = host_call(__NR_fstat, fd, &st);
+        if (d.kind == ENTRY_HOST_WATCH)
+            st.st_mode &= 0777; /* an anonymous inode of no type, not a pipe */
     }
     descriptor_put(&d);
     return rc < 0 ? rc : user_write(out, &st, sizeof st);

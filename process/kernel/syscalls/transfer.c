@@ -30,6 +30,10 @@ static long begin(struct thread *t, struct end *e, uint64_t fd, uint64_t address
     e->address = address;
     e->offset = -1;
     long rc = descriptor_get(t->process->files, (int)fd, &e->d);
+    if (rc == 0 && e->d.kind == ENTRY_HOST_WATCH) {
+        descriptor_put(&e->d);
+        return -EINVAL;
+    }
     if (rc == 0 && address) {
         if (user_read(&e->offset, address, sizeof e->offset) < 0)
             rc = -EFAULT;
