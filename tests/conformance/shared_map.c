@@ -380,6 +380,7 @@ CASE(fork_shared, child_of_killed_parent)
     if (!middle) {
         if (!fork()) {
             char c;
+            write(done[1], "r", 1);
             read(go[0], &c, 1);
             strcpy(p, "orphan");
             write(done[1], "x", 1);
@@ -387,10 +388,10 @@ CASE(fork_shared, child_of_killed_parent)
         }
         pause();
     }
-    usleep(20000);
+    char c;
+    read(done[0], &c, 1); /* the grandchild is there */
     kill(middle, SIGKILL);
     waitpid(middle, NULL, 0);
-    char c;
     write(go[1], "x", 1);
     read(done[0], &c, 1);
     SHOW("%s", p);
