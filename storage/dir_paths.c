@@ -82,30 +82,36 @@ int dir_real(struct volume *volume, struct caller *who, const char *path, char *
     return out[0] ? 0 : -ENAMETOOLONG;
 }
 
+int dir_statfs_fd(int fd, struct msg_file_statfs_reply *out)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return -errno;
+    *out = (struct msg_file_statfs_reply){
+        .type = (uint64_t)fs.f_type,
+        .block_size = (uint64_t)fs.f_bsize,
+        .blocks = fs.f_blocks,
+        .blocks_free = fs.f_bfree,
+        .blocks_available = fs.f_bavail,
+        .files = fs.f_files,
+        .files_free = fs.f_ffree,
+        .name_max = (uint64_t)fs.f_namelen,
+        .flags = (uint64_t)fs.f_flags,
+    };
+    return 0;
+}
+
 int dir_statfs(struct volume *volume, struct caller *who, const char *path,
-               struct msg_path_statfs_reply *out)
+               struct msg_file_statfs_reply *out)
 {
     struct place place;
-    struct statfs fs;
     int rc = resolve(volume, who, path, false, &place);
 
     if (rc < 0)
         return rc;
-    if (fstatfs(place.fd, &fs) < 0) {
-        rc = -errno;
-    } else {
-        *out = (struct msg_path_statfs_reply){
-            .type = (uint64_t)fs.f_type,
-            .block_size = (uint64_t)fs.f_bsize,
-            .blocks = fs.f_blocks,
-            .blocks_free = fs.f_bfree,
-            .blocks_available = fs.f_bavail,
-            .files = fs.f_files,
-            .files_free = fs.f_ffree,
-            .name_max = (uint64_t)fs.f_namelen,
-            .flags = (uint64_t)fs.f_flags | (place.writable ? 0 : ST_RDONLY),
-        };
-    }
+    rc = dir_statfs_fd(place.fd, out);
+    if (!place.writable)
+        out->flags |= ST_RDONLY;
     place_close(&place);
     return rc;
 }

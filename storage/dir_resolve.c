@@ -316,16 +316,20 @@ static int look_around(struct dir_volume *v, struct caller *who, struct place *o
 }
 
 /*
- * A path of openat2 with RESOLVE_*, which the host itself sees to, from the base on. One that would
- * go to the pComponent's files leaves the file system, and the base.
+ * A path of openat2 with RESOLVE_*, which the host itself sees to, from the base on. Where that
+ * leads to the pComponent's files, or fails among the daemon's own, the client goes on from the
+ * crossing, with the same restrictions: only a path that may leave file systems gets there, and
+ * one that has to stay beneath its base only where that is the root.
  */
 static int resolve_restricted(struct dir_volume *v, struct caller *who, const char *path,
-                              uint64_t open_flags, struct place *out)
+                              bool nofollow, uint64_t open_flags, struct place *out)
 {
     char base[PATH_LIMIT];
     uint32_t length = who->base_length;
-    uint64_t within =
-        who->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) || v->is_host_root ? 0 : RESOLVE_IN_ROOT;
+    uint64_t resolve = who->resolve & ~(uint64_t)RESOLVE_CACHED;
+    bool scoped = resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT);
+    bool crosses = !(resolve & RESOLVE_NO_XDEV) && !(scoped && length > 1);
+    const char *rest = path + length;
     int start = v->root;
 
     if (strlen(path) < length)
@@ -336,19 +340,21 @@ static int resolve_restricted(struct dir_volume *v, struct caller *who, const ch
         start = open_beneath(v->root, base, O_DIRECTORY, RESOLVE_IN_ROOT);
     if (start < 0)
         return start;
-    path += length;
     if (length > 0)
-        path += strspn(path, "/");
-    out->fd = open_beneath(start, *path ? path : ".", open_flags,
-                           (who->resolve & ~(uint64_t)RESOLVE_CACHED) | within);
+        rest += strspn(rest, "/");
+    out->fd = open_beneath(start, *rest ? rest : ".", open_flags,
+                           resolve | (scoped || v->is_host_root ? 0 : RESOLVE_IN_ROOT));
     if (start != v->root)
         close(start);
-    if (out->fd < 0)
-        return out->fd;
-    int rc = look_around(v, who, out);
-    if (rc < 0)
-        place_close(out);
-    return rc == ASH_ELSEWHERE ? -EXDEV : rc;
+    int rc = out->fd < 0 ? out->fd : look_around(v, who, out);
+    if (rc == 0)
+        return 0;
+    place_close(out);
+    /* These are the host's verdict on a way that the client may not go: not to be gone round. */
+    if (rc == -EXDEV || (rc == -ELOOP && resolve & RESOLVE_NO_SYMLINKS))
+        return rc;
+    int verdict = rc == ASH_ELSEWHERE ? -EXDEV : rc;
+    return crosses ? find_crossing(v, who, path, nofollow, verdict) : verdict;
 }
 
 int place_resolve(struct dir_volume *v, struct caller *who, const char *path, unsigned flags,
@@ -365,9 +371,9 @@ int place_resolve(struct dir_volume *v, struct caller *who, const char *path, un
     if (strlen(path) >= PATH_LIMIT)
         return -ENAMETOOLONG;
     if (starts_elsewhere(path))
-        return who->resolve ? -EXDEV : say_elsewhere(who, path, "");
+        return say_elsewhere(who, path, "");
     if (who->resolve)
-        return resolve_restricted(v, who, path, open_flags, out);
+        return resolve_restricted(v, who, path, nofollow, open_flags, out);
 
     int fd = open_beneath(v->root, path, open_flags, RESOLVE_IN_ROOT);
     if (fd < 0 && fails_plainly(v, path, open_flags, fd))

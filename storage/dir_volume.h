@@ -124,7 +124,9 @@ int dir_readlink(struct volume *volume, struct caller *who, const char *path, ch
 int dir_real(struct volume *volume, struct caller *who, const char *path, char *out,
              struct file_attr *attr) CHECKED;
 int dir_statfs(struct volume *volume, struct caller *who, const char *path,
-               struct msg_path_statfs_reply *out) CHECKED;
+               struct msg_file_statfs_reply *out) CHECKED;
+/* Of the file system that fd is on. */
+int dir_statfs_fd(int fd, struct msg_file_statfs_reply *out) CHECKED;
 int dir_setattr(struct volume *volume, struct caller *who, const char *path,
                 const struct volume_setattr *change) CHECKED;
 

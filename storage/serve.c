@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -217,6 +218,8 @@ static int hold_known(struct request *r, struct volume_file *file, uint32_t flag
     bool writable = client_may_write(r->client, file);
     bool writes = !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY;
     int rc = writes && !writable ? -EROFS : file->ops->stat(file, attr);
+    if (rc == 0 && !(flags & O_PATH))
+        rc = file->ops->want(file, flags); /* it may have been opened by O_PATH alone */
     if (rc < 0) {
         handles_put(r->storage->handles, file);
         return rc;
@@ -498,24 +501,46 @@ static int path_make(struct request *r)
     return rc < 0 ? rc : ops(r)->make(r->storage->volume, who(r), m.path, m.mode);
 }
 
-static int path_statfs(struct request *r)
+static int file_statfs(struct request *r)
 {
-    struct msg_path_statfs_reply reply;
-    TAKE(r, path_statfs);
-    int rc = place(r, &m.base, &m.path, 0);
-    if (rc == 0)
-        rc = ops(r)->statfs(r->storage->volume, who(r), m.path, &reply);
+    struct msg_file_statfs_reply reply;
+    struct volume_file *file;
+    bool held;
+    int rc;
+    TAKE(r, file_statfs);
+    if (id_is_zero(&m.file)) {
+        rc = place(r, &m.base, &m.path, 0);
+        if (rc == 0)
+            rc = ops(r)->statfs(r->storage->volume, who(r), m.path, &reply);
+    } else if ((rc = begin(r, &m.file, false, &file, &held)) == 0) {
+        rc = file->ops->statfs(file, &reply);
+        if (!client_may_write(r->client, file))
+            reply.flags |= ST_RDONLY;
+        client_done(r->client, file, held);
+    }
     if (rc < 0)
         return rc;
-    return GIVE(r, path_statfs, reply);
+    return GIVE(r, file_statfs, reply);
 }
 
 static int path_real(struct request *r)
 {
     char path[PATH_LIMIT];
     struct file_attr attr;
+    struct volume_file *file;
+    bool held;
+    int rc;
     TAKE(r, path_real);
-    int rc = place(r, &m.base, &m.path, 0);
+    if (!id_is_zero(&m.base.directory) && strlen(m.path) == m.base.length &&
+        begin(r, &m.base.directory, false, &file, &held) == 0) {
+        /* The base itself, which may be a symbolic link: not to be followed. */
+        rc = file->ops->path(file, path);
+        if (rc == 0)
+            rc = file->ops->stat(file, &attr);
+        client_done(r->client, file, held);
+        return rc < 0 ? rc : GIVE(r, path_real, {.path = path, .attr = attr});
+    }
+    rc = place(r, &m.base, &m.path, 0);
     if (rc == 0)
         rc = ops(r)->real(r->storage->volume, who(r), m.path, path, &attr);
     if (rc < 0)
@@ -551,7 +576,7 @@ static const struct {
     [OP_PATH_LINK & 0xff] = {path_link, true},
     [OP_PATH_SYMLINK & 0xff] = {path_symlink, true},
     [OP_PATH_MAKE & 0xff] = {path_make, true},
-    [OP_PATH_STATFS & 0xff] = {path_statfs},
+    [OP_FILE_STATFS & 0xff] = {file_statfs},
     [OP_PATH_REAL & 0xff] = {path_real},
     [OP_FILE_XATTR & 0xff] = {file_xattr},
 };

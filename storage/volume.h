@@ -96,7 +96,7 @@ struct volume_ops {
     int (*real)(struct volume *, struct caller *, const char *path, char *out,
                 struct file_attr *) CHECKED;
     int (*statfs)(struct volume *, struct caller *, const char *path,
-                  struct msg_path_statfs_reply *) CHECKED;
+                  struct msg_file_statfs_reply *) CHECKED;
     int (*unlink)(struct volume *, struct caller *, const char *path, bool directory) CHECKED;
     int (*rename)(struct volume *, struct caller *, const char *from, const char *to,
                   uint32_t flags) CHECKED;
@@ -127,6 +127,9 @@ struct file_ops {
     int (*path)(struct volume_file *, char *out) CHECKED;
     /* attr->writable is left to the caller. */
     int (*stat)(struct volume_file *, struct file_attr *) CHECKED;
+    int (*statfs)(struct volume_file *, struct msg_file_statfs_reply *) CHECKED;
+    /* Opens what flags (O_*) want to do with it, where that is not open yet. */
+    int (*want)(struct volume_file *, uint32_t flags) CHECKED;
     /* Returns bytes, fewer than size only at the end of the file. */
     int64_t (*read)(struct volume_file *, void *to, size_t size, uint64_t offset) CHECKED;
     /* Returns bytes; *end is the offset after the last one. */

@@ -17,6 +17,7 @@
 #include "../files/remote.h"
 #include "../mm/shared.h"
 #include "../proc/proc.h"
+#include "../rpc/node.h"
 #include "file_calls.h"
 
 #define TMPFILE_BIT __O_TMPFILE
@@ -85,8 +86,25 @@ static long finish(struct opening *o, const struct file_attr *attr, const char *
 
 /* ---- the host's ---- */
 
+static long open_restricted_local(struct opening *o, int dirfd, const char *path);
+
+/* Where a restricted path left the volume: from the root on, its restrictions are the host's. */
+static long open_crossed(struct opening *o)
+{
+    long root = host_call(__NR_open, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return root;
+    root = fd_hide((int)root);
+    const char *path = o->where.path + 1;
+    long fd = open_restricted_local(o, (int)root, *path ? path : ".");
+    host_call(__NR_close, root);
+    return fd;
+}
+
 static long open_local(struct opening *o)
 {
+    if (o->where.as_written)
+        return open_crossed(o);
     long fd = host_call_intr(__NR_open, o->where.path, o->flags, o->mode);
     fd = files_new_host(o->files, fd);
     if (fd >= 0 && !(o->flags & O_PATH))
@@ -112,6 +130,18 @@ static long permitted(struct opening *o)
     return rc == -EACCES ? rc : 0;
 }
 
+static long open_fifo(struct opening *o, const struct file_attr *attr, const char *path)
+{
+    struct stat st;
+    long rc = host_call(__NR_stat, path, &st);
+    if (rc < 0 || !S_ISFIFO(st.st_mode) || st.st_ino != attr->id.inode ||
+        st.st_dev != attr->id.device)
+        return -ENXIO;
+    uint32_t flags = o->flags & ~(O_CREAT | O_EXCL | O_TRUNC);
+    rc = host_call_intr(__NR_open, path, flags, 0);
+    return restartable(files_new_host(o->files, rc));
+}
+
 /* A file that is open already, by /proc/self/fd/N, whatever its path names today. */
 static long open_again(struct opening *o)
 {
@@ -127,7 +157,15 @@ static long open_again(struct opening *o)
         descriptor_put(&d);
         return -ENXIO;
     }
-    rc = (int)permitted(o);
+    uint32_t type = d.file->type & S_IFMT;
+    if (o->flags & O_PATH || type == S_IFREG || type == S_IFDIR)
+        rc = o->flags & O_PATH ? 0 : (int)permitted(o);
+    else
+        rc = type == S_IFLNK ? -ELOOP : type == S_IFIFO ? remote_stat(&d, &reply.attr) : -ENXIO;
+    if (rc == 0 && !(o->flags & O_PATH) && type == S_IFIFO) {
+        descriptor_put(&d);
+        return open_fifo(o, &reply.attr, o->where.path);
+    }
     if (rc < 0) {
         descriptor_put(&d);
         return rc;
@@ -159,18 +197,6 @@ static long open_again(struct opening *o)
     }
     descriptor_put(&d);
     return rc < 0 ? rpc_errno(rc) : finish(o, &reply.attr, o->where.path);
-}
-
-static long open_fifo(struct opening *o, const struct file_attr *attr, const char *path)
-{
-    struct stat st;
-    long rc = host_call(__NR_stat, path, &st);
-    if (rc < 0 || !S_ISFIFO(st.st_mode) || st.st_ino != attr->id.inode ||
-        st.st_dev != attr->id.device)
-        return -ENXIO;
-    uint32_t flags = o->flags & ~(O_CREAT | O_EXCL | O_TRUNC);
-    rc = host_call_intr(__NR_open, path, flags, 0);
-    return restartable(files_new_host(o->files, rc));
 }
 
 static void take_answer(struct opening *o, const struct msg_file_open_reply *reply,
@@ -230,7 +256,7 @@ static long open_there(struct opening *o)
     long rc;
     if (o->where.local)
         rc = open_local(o);
-    else if (o->where.fd >= 0 && !(o->flags & O_PATH) && !is_temporary(o->flags))
+    else if (o->where.fd >= 0 && !is_temporary(o->flags))
         rc = open_again(o);
     else
         rc = open_remote(o);
@@ -318,6 +344,12 @@ static long open_restricted(struct opening *o, uint64_t dirfd, uint64_t path)
     bool absolute = l->path[0] == '/';
     if (absolute && o->resolve & RESOLVE_BENEATH)
         return -EXDEV;
+    if (absolute && o->resolve & RESOLVE_IN_ROOT) {
+        char *from = l->path;
+        while (*from == '/')
+            from++;
+        memmove(l->path, *from ? from : ".", *from ? strlen(from) + 1 : 2);
+    }
     if (!absolute || o->resolve & RESOLVE_IN_ROOT) {
         char given[PATH_LIMIT];
         text_copy(given, sizeof given, l->path);
@@ -333,10 +365,7 @@ static long open_restricted(struct opening *o, uint64_t dirfd, uint64_t path)
         return -ELOOP;
     if (path_is_local(l->path) && !base.length)
         return open_restricted_local(o, AT_FDCWD, l->path);
-    rc = locate_text(o->t, locate_flags(o->flags), l);
-    if (rc < 0)
-        return rc;
-    l->base = base;
+    locate_as_written(l, locate_flags(o->flags), &base);
     return open_there(o);
 }
 
