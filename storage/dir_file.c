@@ -196,8 +196,8 @@ static int file_path(struct volume_file *volume_file, char *out)
     if (st.st_nlink == 0)
         return -ENOENT;
     /* A name that is gone while others are left looks like one that ends in " (deleted)". */
-    size_t length = strlen(out), end = sizeof " (deleted)" - 1;
-    if (length > end && !strcmp(out + length - end, " (deleted)") &&
+    size_t length = strlen(out), end = sizeof DIR_DELETED - 1;
+    if (length > end && !strcmp(out + length - end, DIR_DELETED) &&
         (fstatat(file->volume->root, out + 1, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
          named.st_ino != st.st_ino))
         return -ENOENT;

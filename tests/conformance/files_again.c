@@ -41,6 +41,10 @@ CASE(again, unlinked)
     TRY(fcntl(path, F_GETFL) & O_PATH);
     TRY(open(by_number(fd), O_RDWR | O_DIRECTORY));
     TRY(open(by_number(fd), O_PATH | O_DIRECTORY));
+    TRY(chmod(by_number(fd), 0600));
+    TRY(access(by_number(fd), W_OK));
+    TRY(truncate(by_number(fd), 3));
+    show_content(fd);
 }
 
 CASE(again, renamed)
@@ -72,9 +76,13 @@ CASE(again, temporary)
     struct stat st;
     fstat(fd, &st);
     SHOW("%o %ld %ld", st.st_mode, (long)st.st_size, (long)st.st_nlink);
+    char name[PATH_MAX] = "";
+    readlink(by_number(fd), name, sizeof name - 1);
+    SHOW("%s", strchr(name, '(')); /* the number before it differs */
     show_content(open(by_number(open(by_number(fd), O_PATH)), O_RDONLY));
     TRY(linkat(AT_FDCWD, by_number(fd), AT_FDCWD, "b/named", AT_SYMLINK_FOLLOW));
     show_content(open("b/named", O_RDONLY));
+    TRY(open(by_number(fd), O_TMPFILE | O_RDWR, 0600));
 }
 
 CASE(again, made_unreadable_later)
