@@ -86,7 +86,13 @@ static long finish(struct opening *o, const struct file_attr *attr, const char *
 
 /* ---- the host's ---- */
 
-static long open_restricted_local(struct opening *o, int dirfd, const char *path);
+/* Of the host, which knows its own files and what it may open of them. */
+static long open_restricted_local(struct opening *o, int dirfd, const char *path)
+{
+    struct open_how how = {.flags = o->flags, .mode = o->mode, .resolve = o->resolve};
+    long fd = host_call_intr(__NR_openat2, dirfd, path, &how, sizeof how);
+    return restartable(files_new_host(o->files, fd));
+}
 
 /* Where a restricted path left the volume: from the root on, its restrictions are the host's. */
 static long open_crossed(struct opening *o)
@@ -142,6 +148,19 @@ static long open_fifo(struct opening *o, const struct file_attr *attr, const cha
     return restartable(files_new_host(o->files, rc));
 }
 
+/* Whether what is open there may be opened once more. */
+static long check_again(struct opening *o, const struct descriptor *d)
+{
+    uint32_t type = d->file->type & S_IFMT;
+    if (o->flags & O_DIRECTORY && type != S_IFDIR)
+        return -ENOTDIR;
+    if (o->flags & O_PATH)
+        return 0;
+    if (type == S_IFREG || type == S_IFDIR)
+        return permitted(o);
+    return type == S_IFLNK ? -ELOOP : type == S_IFIFO ? 0 : -ENXIO;
+}
+
 /* A file that is open already, by /proc/self/fd/N, whatever its path names today. */
 static long open_again(struct opening *o)
 {
@@ -157,18 +176,13 @@ static long open_again(struct opening *o)
         descriptor_put(&d);
         return -ENXIO;
     }
-    uint32_t type = d.file->type & S_IFMT;
-    if (o->flags & O_PATH || type == S_IFREG || type == S_IFDIR)
-        rc = o->flags & O_PATH ? 0 : (int)permitted(o);
-    else
-        rc = type == S_IFLNK ? -ELOOP : type == S_IFIFO ? remote_stat(&d, &reply.attr) : -ENXIO;
-    if (rc == 0 && !(o->flags & O_PATH) && type == S_IFIFO) {
+    rc = (int)check_again(o, &d);
+    bool fifo = S_ISFIFO(d.file->type) && !(o->flags & O_PATH);
+    if (rc == 0 && fifo)
+        rc = remote_stat(&d, &reply.attr);
+    if (rc < 0 || fifo) {
         descriptor_put(&d);
-        return open_fifo(o, &reply.attr, o->where.path);
-    }
-    if (rc < 0) {
-        descriptor_put(&d);
-        return rc;
+        return rc < 0 ? rc : open_fifo(o, &reply.attr, o->where.path);
     }
     request.file = d.file->id;
     bool directory = S_ISDIR(d.file->type);
@@ -185,8 +199,6 @@ static long open_again(struct opening *o)
     }
     if (rc == 0 && (o->flags & O_ACCMODE) != O_RDONLY && !reply.attr.writable)
         rc = -EROFS;
-    if (rc == 0 && o->flags & O_DIRECTORY && !directory)
-        rc = -ENOTDIR;
     if (rc == 0 && o->flags & O_TRUNC && !directory) {
         struct msg_file_truncate cut = {.file = d.file->id};
         struct msg_file_truncate_reply cut_reply;
@@ -318,14 +330,6 @@ long sys_creat(struct thread *t, const uint64_t a[6])
 #define RESOLVE_KNOWN                                                                              \
     (RESOLVE_SCOPED | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS |              \
      RESOLVE_CACHED)
-
-/* Of the host, which knows its own files and what it may open of them. */
-static long open_restricted_local(struct opening *o, int dirfd, const char *path)
-{
-    struct open_how how = {.flags = o->flags, .mode = o->mode, .resolve = o->resolve};
-    long fd = host_call_intr(__NR_openat2, dirfd, path, &how, sizeof how);
-    return restartable(files_new_host(o->files, fd));
-}
 
 /*
  * An open whose way is restricted: by the sComponent, which sees to it, from what the path is
