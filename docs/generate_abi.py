@@ -15,7 +15,7 @@ import sys
 
 # What a served call does not do as Linux does it.
 LIMITS = {
-    "madvise": "MADV_FREE keeps the content; MADV_COLLAPSE: EINVAL",
+    "madvise": "MADV_FREE gives the content up at once; MADV_COLLAPSE: EINVAL",
     "process_madvise": "EPERM",
     "pkey_alloc": "ENOSPC: the processor is taken to have no keys",
     "remap_file_pages": "EINVAL",

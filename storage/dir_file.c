@@ -196,12 +196,27 @@ static int file_path(struct volume_file *volume_file, char *out)
     if (st.st_nlink == 0)
         return -ENOENT;
     /* A name that is gone while others are left looks like one that ends in " (deleted)". */
-    size_t length = strlen(out), end = sizeof " (deleted)" - 1;
-    if (length > end && !strcmp(out + length - end, " (deleted)") &&
+    size_t length = strlen(out), end = sizeof DIR_DELETED - 1;
+    if (length > end && !strcmp(out + length - end, DIR_DELETED) &&
         (fstatat(file->volume->root, out + 1, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
          named.st_ino != st.st_ino))
         return -ENOENT;
     return 0;
+}
+
+static int file_statfs(struct volume_file *volume_file, struct msg_file_statfs_reply *out)
+{
+    return dir_statfs_fd(dir_file(volume_file)->fds[DIR_FD_PLACE], out);
+}
+
+static int want(struct volume_file *volume_file, uint32_t flags)
+{
+    struct dir_file *file = dir_file(volume_file);
+    uint32_t access = flags & O_ACCMODE;
+    int rc = access != O_WRONLY ? dir_file_need(file, DIR_FD_READ) : 0;
+    if (rc == 0 && access != O_RDONLY)
+        rc = dir_file_need(file, DIR_FD_WRITE);
+    return rc;
 }
 
 static int file_stat(struct volume_file *volume_file, struct file_attr *attr)
@@ -441,6 +456,8 @@ const struct file_ops dir_file_ops = {
     .writable = writable,
     .path = file_path,
     .stat = file_stat,
+    .statfs = file_statfs,
+    .want = want,
     .read = file_read,
     .write = file_write,
     .truncate = file_truncate,

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* A name under which something is to be made: -EEXIST comes before -EROFS, as on Linux. */
-static int resolve_free(struct dir_volume *v, struct caller *who, const char *path,
+static int resolve_free(struct dir_volume *v, struct caller *who, const struct volume_path *path,
                         struct place_name *name)
 {
     struct stat st;
@@ -36,7 +36,8 @@ static int resolve_free(struct dir_volume *v, struct caller *who, const char *pa
     return rc;
 }
 
-int dir_unlink(struct volume *volume, struct caller *who, const char *path, bool directory)
+int dir_unlink(struct volume *volume, struct caller *who, const struct volume_path *path,
+               bool directory)
 {
     struct place_name name;
     int rc = place_resolve_name(dir_volume(volume), who, path, &name);
@@ -53,8 +54,8 @@ int dir_unlink(struct volume *volume, struct caller *who, const char *path, bool
     return rc;
 }
 
-int dir_rename(struct volume *volume, struct caller *who, const char *from, const char *to,
-               uint32_t flags)
+int dir_rename(struct volume *volume, struct caller *who, const struct volume_path *from,
+               const struct volume_path *to, uint32_t flags)
 {
     struct place_name old, new;
     int rc;
@@ -94,8 +95,8 @@ static int link_to(int source, bool writable, const struct place_name *to)
     return 0;
 }
 
-int dir_link(struct volume *volume, struct caller *who, struct volume_file *file, const char *from,
-             const char *to, bool follow)
+int dir_link(struct volume *volume, struct caller *who, struct volume_file *file,
+             const struct volume_path *from, const struct volume_path *to, bool follow)
 {
     struct dir_volume *v = dir_volume(volume);
     struct place_name name;
@@ -119,7 +120,8 @@ int dir_link(struct volume *volume, struct caller *who, struct volume_file *file
     return rc;
 }
 
-int dir_symlink(struct volume *volume, struct caller *who, const char *target, const char *path)
+int dir_symlink(struct volume *volume, struct caller *who, const char *target,
+                const struct volume_path *path)
 {
     struct place_name name;
     int rc = resolve_free(dir_volume(volume), who, path, &name);
@@ -132,7 +134,8 @@ int dir_symlink(struct volume *volume, struct caller *who, const char *target, c
     return rc;
 }
 
-int dir_make(struct volume *volume, struct caller *who, const char *path, uint32_t mode)
+int dir_make(struct volume *volume, struct caller *who, const struct volume_path *path,
+             uint32_t mode)
 {
     struct place_name name;
     uint32_t type = mode & S_IFMT;

@@ -159,7 +159,7 @@ static int wrap_new(struct dir_volume *v, int fd, uint32_t flags, struct volume_
         place.fd = open(dir_fd_path(fd).text, O_PATH | O_CLOEXEC);
         rc = place.fd < 0 ? -errno : dir_statx(place.fd, &place.stat);
     }
-    if (rc >= 0 && dir_real_path(v, place.fd, place.path) < 0)
+    if (rc >= 0 && dir_last_path(v, place.fd, &place.stat, place.path) < 0)
         place.path[0] = 0;
     if (rc >= 0)
         rc = dir_file_new(v, &place, &file);
@@ -202,8 +202,9 @@ static int create(struct dir_volume *v, const struct place_name *name, uint32_t 
     return wrap_new(v, fd < 0 ? -errno : fd, flags, out);
 }
 
-/* Puts the path that a link leads to into path. */
-static int follow(const struct place_name *name, const struct place *link, char *path)
+/* Puts the path that a link leads to into text, and makes it the path. */
+static int follow(const struct place_name *name, const struct place *link, char *text,
+                  struct volume_path *path)
 {
     char target[PATH_LIMIT];
     int rc = place_readlink(link, target);
@@ -213,8 +214,9 @@ static int follow(const struct place_name *name, const struct place *link, char 
     if (target[0] == 0)
         return -ENOENT;
     int length = target[0] == '/'
-                     ? snprintf(path, PATH_LIMIT, "%s", target)
-                     : snprintf(path, PATH_LIMIT, "%s/%s", name->directory.path, target);
+                     ? snprintf(text, PATH_LIMIT, "%s", target)
+                     : snprintf(text, PATH_LIMIT, "%s/%s", name->directory.path, target);
+    *path = (struct volume_path){.text = text};
     return length < PATH_LIMIT ? 0 : -ENAMETOOLONG;
 }
 
@@ -229,8 +231,9 @@ static bool is_dots(const char *name)
  * One round of an O_CREAT open. Returns 0, an error, or 1 to go round again: with path changed
  * where a link was followed, unchanged where the name came or went meanwhile.
  */
-static int open_or_create(struct dir_volume *v, struct caller *who, char *path, uint32_t flags,
-                          uint32_t mode, struct volume_opened *out, unsigned *links)
+static int open_or_create(struct dir_volume *v, struct caller *who, struct volume_path *path,
+                          char *text, uint32_t flags, uint32_t mode, struct volume_opened *out,
+                          unsigned *links)
 {
     struct place_name name;
     struct place place;
@@ -257,7 +260,7 @@ static int open_or_create(struct dir_volume *v, struct caller *who, char *path, 
         } else if (S_ISLNK(place.stat.stx_mode) && !(flags & O_NOFOLLOW) && who->resolve) {
             rc = -ELOOP; /* one that leads nowhere: what leads somewhere was opened before */
         } else if (S_ISLNK(place.stat.stx_mode) && !(flags & O_NOFOLLOW)) {
-            rc = ++*links > SYMLINK_MAX ? -ELOOP : follow(&name, &place, path);
+            rc = ++*links > SYMLINK_MAX ? -ELOOP : follow(&name, &place, text, path);
             rc = rc < 0 ? rc : 1;
         } else {
             rc = open_existing(v, &place, flags, out);
@@ -269,7 +272,7 @@ done:
     return rc;
 }
 
-static int open_temporary(struct dir_volume *v, struct caller *who, const char *path,
+static int open_temporary(struct dir_volume *v, struct caller *who, const struct volume_path *path,
                           uint32_t flags, uint32_t mode, struct volume_opened *out)
 {
     struct place directory;
@@ -292,8 +295,8 @@ static int open_temporary(struct dir_volume *v, struct caller *who, const char *
     return rc;
 }
 
-int dir_open(struct volume *volume, struct caller *who, const char *path, uint32_t flags,
-             uint32_t mode, struct volume_opened *out)
+int dir_open(struct volume *volume, struct caller *who, const struct volume_path *path,
+             uint32_t flags, uint32_t mode, struct volume_opened *out)
 {
     struct dir_volume *v = dir_volume(volume);
     struct place place;
@@ -306,7 +309,8 @@ int dir_open(struct volume *volume, struct caller *who, const char *path, uint32
     if (flags & O_TMPFILE & ~O_DIRECTORY)
         return open_temporary(v, who, path, flags, mode, out);
     if (flags & O_CREAT) {
-        char at[PATH_LIMIT];
+        char followed[PATH_LIMIT];
+        struct volume_path at = *path;
         unsigned links = 0, rounds = 0;
         if (flags & O_DIRECTORY)
             return -EINVAL;
@@ -319,11 +323,9 @@ int dir_open(struct volume *volume, struct caller *who, const char *path, uint32
             if (rc != -ENOENT)
                 return rc;
         }
-        if (snprintf(at, sizeof at, "%s", path) >= (int)sizeof at)
-            return -ENAMETOOLONG;
         int rc;
         do
-            rc = open_or_create(v, who, at, flags, mode, out, &links);
+            rc = open_or_create(v, who, &at, followed, flags, mode, out, &links);
         while (rc == 1 && ++rounds < OPEN_RETRIES + SYMLINK_MAX);
         return rc == 1 ? -EBUSY : rc;
     }
@@ -346,7 +348,8 @@ int dir_reopen(struct volume *volume, struct caller *who, const char *path, uint
     out->created = false;
     out->path[0] = 0;
     flags &= O_ACCMODE | O_PATH | O_DIRECTORY | O_NOFOLLOW;
-    int rc = place_resolve(v, who, path, flags & O_NOFOLLOW ? PLACE_NOFOLLOW : 0, &place);
+    const struct volume_path named = {.text = path};
+    int rc = place_resolve(v, who, &named, flags & O_NOFOLLOW ? PLACE_NOFOLLOW : 0, &place);
     if (rc == -ENOENT || rc == -ENOTDIR || rc == ASH_ELSEWHERE)
         return ASH_STALE_FILE;
     if (rc < 0)

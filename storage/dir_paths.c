@@ -13,14 +13,14 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-static int resolve(struct volume *volume, struct caller *who, const char *path, bool nofollow,
-                   struct place *place)
+static int resolve(struct volume *volume, struct caller *who, const struct volume_path *path,
+                   bool nofollow, struct place *place)
 {
     return place_resolve(dir_volume(volume), who, path, nofollow ? PLACE_NOFOLLOW : 0, place);
 }
 
-int dir_stat(struct volume *volume, struct caller *who, const char *path, bool nofollow,
-             struct file_attr *attr)
+int dir_stat(struct volume *volume, struct caller *who, const struct volume_path *path,
+             bool nofollow, struct file_attr *attr)
 {
     struct place place;
     int rc = resolve(volume, who, path, nofollow, &place);
@@ -33,8 +33,8 @@ int dir_stat(struct volume *volume, struct caller *who, const char *path, bool n
     return 0;
 }
 
-int dir_access(struct volume *volume, struct caller *who, const char *path, uint32_t mode,
-               bool nofollow)
+int dir_access(struct volume *volume, struct caller *who, const struct volume_path *path,
+               uint32_t mode, bool nofollow)
 {
     struct place place;
 
@@ -55,7 +55,8 @@ int dir_access(struct volume *volume, struct caller *who, const char *path, uint
     return rc;
 }
 
-int dir_readlink(struct volume *volume, struct caller *who, const char *path, char *out)
+int dir_readlink(struct volume *volume, struct caller *who, const struct volume_path *path,
+                 char *out)
 {
     struct place place;
     int rc = resolve(volume, who, path, true, &place);
@@ -67,7 +68,7 @@ int dir_readlink(struct volume *volume, struct caller *who, const char *path, ch
     return rc;
 }
 
-int dir_real(struct volume *volume, struct caller *who, const char *path, char *out,
+int dir_real(struct volume *volume, struct caller *who, const struct volume_path *path, char *out,
              struct file_attr *attr)
 {
     struct place place;
@@ -82,35 +83,41 @@ int dir_real(struct volume *volume, struct caller *who, const char *path, char *
     return out[0] ? 0 : -ENAMETOOLONG;
 }
 
-int dir_statfs(struct volume *volume, struct caller *who, const char *path,
-               struct msg_path_statfs_reply *out)
+int dir_statfs_fd(int fd, struct msg_file_statfs_reply *out)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return -errno;
+    *out = (struct msg_file_statfs_reply){
+        .type = (uint64_t)fs.f_type,
+        .block_size = (uint64_t)fs.f_bsize,
+        .blocks = fs.f_blocks,
+        .blocks_free = fs.f_bfree,
+        .blocks_available = fs.f_bavail,
+        .files = fs.f_files,
+        .files_free = fs.f_ffree,
+        .name_max = (uint64_t)fs.f_namelen,
+        .flags = (uint64_t)fs.f_flags,
+    };
+    return 0;
+}
+
+int dir_statfs(struct volume *volume, struct caller *who, const struct volume_path *path,
+               struct msg_file_statfs_reply *out)
 {
     struct place place;
-    struct statfs fs;
     int rc = resolve(volume, who, path, false, &place);
 
     if (rc < 0)
         return rc;
-    if (fstatfs(place.fd, &fs) < 0) {
-        rc = -errno;
-    } else {
-        *out = (struct msg_path_statfs_reply){
-            .type = (uint64_t)fs.f_type,
-            .block_size = (uint64_t)fs.f_bsize,
-            .blocks = fs.f_blocks,
-            .blocks_free = fs.f_bfree,
-            .blocks_available = fs.f_bavail,
-            .files = fs.f_files,
-            .files_free = fs.f_ffree,
-            .name_max = (uint64_t)fs.f_namelen,
-            .flags = (uint64_t)fs.f_flags | (place.writable ? 0 : ST_RDONLY),
-        };
-    }
+    rc = dir_statfs_fd(place.fd, out);
+    if (!place.writable)
+        out->flags |= ST_RDONLY;
     place_close(&place);
     return rc;
 }
 
-int dir_setattr(struct volume *volume, struct caller *who, const char *path,
+int dir_setattr(struct volume *volume, struct caller *who, const struct volume_path *path,
                 const struct volume_setattr *change)
 {
     struct place place;
@@ -123,8 +130,8 @@ int dir_setattr(struct volume *volume, struct caller *who, const char *path,
     return rc;
 }
 
-int64_t dir_xattr(struct volume *volume, struct caller *who, const char *path, bool nofollow,
-                  const struct volume_xattr *x)
+int64_t dir_xattr(struct volume *volume, struct caller *who, const struct volume_path *path,
+                  bool nofollow, const struct volume_xattr *x)
 {
     struct place place;
     bool changes = x->op == XATTR_SET || x->op == XATTR_REMOVE;

@@ -117,6 +117,16 @@ int dir_real_path(const struct dir_volume *v, int fd, char *out)
     return 0;
 }
 
+int dir_last_path(const struct dir_volume *v, int fd, const struct statx *stat, char *out)
+{
+    int rc = dir_real_path(v, fd, out);
+    size_t length = rc < 0 ? 0 : strlen(out), end = sizeof DIR_DELETED - 1;
+
+    if (length > end && stat->stx_nlink == 0 && !strcmp(out + length - end, DIR_DELETED))
+        out[length - end] = 0;
+    return rc;
+}
+
 /* Whether a canonical path lies in a directory that belongs to the pComponent. */
 static bool path_is_elsewhere(const char *path)
 {
@@ -180,12 +190,41 @@ static bool starts_elsewhere(const char *path)
     return path_is_elsewhere(path - 1) && !strstr(path, "..");
 }
 
-/* Whether a path that failed has neither a link nor ".." on the way: nothing leads it away then. */
-static bool fails_plainly(struct dir_volume *v, const char *path, uint64_t flags, int error)
+/* Where the host begins a path, and how. */
+struct start {
+    int fd;           /* nobody's to close */
+    const char *path; /* relative to it; "": it is the place itself */
+    uint64_t resolve;
+};
+
+/*
+ * The base itself, so that no rename comes between it and what follows. A volume that is not the
+ * host's root has to be resolved within its own; there the base's name is what there is.
+ */
+static int start_of(const struct dir_volume *v, const struct volume_path *path, struct start *out)
 {
-    if ((error != -ENOENT && error != -ENOTDIR) || strstr(path, ".."))
+    *out = (struct start){v->root, path->text, RESOLVE_IN_ROOT};
+    if (!path->base)
+        return 0;
+    if (!v->is_host_root)
+        return path->nameless ? -ENOENT : 0;
+    out->fd = ((struct dir_file *)path->base)->fds[DIR_FD_PLACE];
+    out->resolve = 0;
+    out->path += path->base_length;
+    if (*out->path) {
+        out->path += strspn(out->path, "/");
+        if (!*out->path)
+            out->path = ".";
+    }
+    return 0;
+}
+
+/* Whether a path that failed has neither a link nor ".." on the way: nothing leads it away then. */
+static bool fails_plainly(const struct start *at, uint64_t flags, int error)
+{
+    if ((error != -ENOENT && error != -ENOTDIR) || strstr(at->path, ".."))
         return false;
-    int fd = open_beneath(v->root, path, flags | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    int fd = open_beneath(at->fd, at->path, flags | O_NOFOLLOW, at->resolve | RESOLVE_NO_SYMLINKS);
     if (fd >= 0)
         close(fd);
     return fd == error;
@@ -245,8 +284,9 @@ static int step(struct dir_volume *v, struct walk *w, const char *rest, bool fol
 static bool rest_fails_plainly(struct dir_volume *v, const struct walk *w, int error)
 {
     char path[2 * PATH_LIMIT];
+    const struct start from_root = {v->root, path, RESOLVE_IN_ROOT};
     snprintf(path, sizeof path, "%s/%s", w->at, w->rest);
-    return !starts_elsewhere(path) && fails_plainly(v, path, 0, error);
+    return !starts_elsewhere(path) && fails_plainly(&from_root, 0, error);
 }
 
 /*
@@ -303,7 +343,7 @@ static int look_around(struct dir_volume *v, struct caller *who, struct place *o
     int rc = dir_statx(out->fd, &out->stat);
     if (rc < 0)
         return rc;
-    rc = dir_real_path(v, out->fd, out->path);
+    rc = dir_last_path(v, out->fd, &out->stat, out->path);
     if (rc < 0 && rc != -ENAMETOOLONG)
         return rc;
     if (rc < 0)
@@ -316,103 +356,132 @@ static int look_around(struct dir_volume *v, struct caller *who, struct place *o
 }
 
 /*
- * A path of openat2 with RESOLVE_*, which the host itself sees to, from the base on. One that would
- * go to the pComponent's files leaves the file system, and the base.
+ * A path of openat2 with RESOLVE_*, which the host itself sees to, from the base on. Where that
+ * leads to the pComponent's files, or fails among the daemon's own, the client goes on from the
+ * crossing, with the same restrictions: only a path that may leave file systems gets there, and
+ * one that has to stay beneath its base only where that is the root.
  */
-static int resolve_restricted(struct dir_volume *v, struct caller *who, const char *path,
-                              uint64_t open_flags, struct place *out)
+static int resolve_restricted(struct dir_volume *v, struct caller *who,
+                              const struct volume_path *path, bool nofollow, uint64_t open_flags,
+                              struct place *out)
 {
     char base[PATH_LIMIT];
-    uint32_t length = who->base_length;
-    uint64_t within =
-        who->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) || v->is_host_root ? 0 : RESOLVE_IN_ROOT;
-    int start = v->root;
+    uint32_t length = path->base_length;
+    uint64_t resolve = who->resolve & ~(uint64_t)RESOLVE_CACHED;
+    bool scoped = resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT);
+    bool crosses = !(resolve & RESOLVE_NO_XDEV) && !(scoped && length > 1);
+    const char *rest = path->text + length;
+    struct start at;
 
-    if (strlen(path) < length)
-        return -EISDIR; /* the base itself, as a name to be made */
-    memcpy(base, path, length);
-    base[length] = 0;
+    int rc = start_of(v, path, &at);
+    if (rc < 0)
+        return rc;
     if (length > 0)
+        rest += strspn(rest, "/");
+    memcpy(base, path->text, length);
+    base[length] = 0;
+    int start = at.fd;
+    if (length > 0 && at.fd == v->root)
         start = open_beneath(v->root, base, O_DIRECTORY, RESOLVE_IN_ROOT);
     if (start < 0)
         return start;
-    path += length;
-    if (length > 0)
-        path += strspn(path, "/");
-    out->fd = open_beneath(start, *path ? path : ".", open_flags,
-                           (who->resolve & ~(uint64_t)RESOLVE_CACHED) | within);
-    if (start != v->root)
+    out->fd = open_beneath(start, *rest ? rest : ".", open_flags,
+                           resolve | (scoped || v->is_host_root ? 0 : RESOLVE_IN_ROOT));
+    if (start != at.fd)
         close(start);
-    if (out->fd < 0)
-        return out->fd;
-    int rc = look_around(v, who, out);
-    if (rc < 0)
-        place_close(out);
-    return rc == ASH_ELSEWHERE ? -EXDEV : rc;
+    rc = out->fd < 0 ? out->fd : look_around(v, who, out);
+    if (rc == 0)
+        return 0;
+    place_close(out);
+    /* These are the host's verdict on a way that the client may not go: not to be gone round. */
+    if (rc == -EXDEV || (rc == -ELOOP && resolve & RESOLVE_NO_SYMLINKS))
+        return rc;
+    int verdict = rc == ASH_ELSEWHERE ? -EXDEV : rc;
+    return crosses ? find_crossing(v, who, path->text, nofollow, verdict) : verdict;
 }
 
-int place_resolve(struct dir_volume *v, struct caller *who, const char *path, unsigned flags,
-                  struct place *out)
+static int check_path(const char *text)
 {
-    bool nofollow = flags & PLACE_NOFOLLOW;
-    uint64_t open_flags = (nofollow ? O_NOFOLLOW : 0) | (flags & PLACE_DIRECTORY ? O_DIRECTORY : 0);
+    if (text[0] == 0)
+        return -ENOENT;
+    if (text[0] != '/')
+        return -EINVAL;
+    return strlen(text) >= PATH_LIMIT ? -ENAMETOOLONG : 0;
+}
+
+int place_resolve(struct dir_volume *v, struct caller *who, const struct volume_path *path,
+                  unsigned flags, struct place *out)
+{
+    bool nofollow = flags & PLACE_NOFOLLOW, directory = flags & PLACE_DIRECTORY;
+    uint64_t open_flags = (nofollow ? O_NOFOLLOW : 0) | (directory ? O_DIRECTORY : 0);
+    struct start at;
 
     out->fd = -1;
-    if (path[0] == 0)
-        return -ENOENT;
-    if (path[0] != '/')
-        return -EINVAL;
-    if (strlen(path) >= PATH_LIMIT)
-        return -ENAMETOOLONG;
-    if (starts_elsewhere(path))
-        return who->resolve ? -EXDEV : say_elsewhere(who, path, "");
+    int rc = check_path(path->text);
+    if (rc < 0)
+        return rc;
+    if (starts_elsewhere(path->text))
+        return say_elsewhere(who, path->text, "");
     if (who->resolve)
-        return resolve_restricted(v, who, path, open_flags, out);
+        return resolve_restricted(v, who, path, nofollow, open_flags, out);
+    rc = start_of(v, path, &at);
+    if (rc < 0)
+        return rc;
 
-    int fd = open_beneath(v->root, path, open_flags, RESOLVE_IN_ROOT);
-    if (fd < 0 && fails_plainly(v, path, open_flags, fd))
+    int fd = *at.path ? open_beneath(at.fd, at.path, open_flags, at.resolve)
+                      : fcntl(at.fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0 && !*at.path)
+        return -errno;
+    if (fd < 0 && (path->nameless || fails_plainly(&at, open_flags, fd)))
         return fd;
     if (fd < 0)
-        return find_crossing(v, who, path, nofollow, fd);
+        return find_crossing(v, who, path->text, nofollow, fd);
 
     out->fd = fd;
-    int rc = look_around(v, who, out);
+    rc = look_around(v, who, out);
+    if (rc == 0 && directory && !S_ISDIR(out->stat.stx_mode))
+        rc = -ENOTDIR;
     if (rc < 0)
         place_close(out);
     /* The host knew the daemon's own /proc: only the walk knows the path up to the crossing. */
-    return rc == ASH_ELSEWHERE ? find_crossing(v, who, path, nofollow, -ENOENT) : rc;
+    return rc == ASH_ELSEWHERE ? find_crossing(v, who, path->text, nofollow, -ENOENT) : rc;
 }
 
-int place_resolve_name(struct dir_volume *v, struct caller *who, const char *path,
+int place_resolve_name(struct dir_volume *v, struct caller *who, const struct volume_path *path,
                        struct place_name *out)
 {
-    char parent[PATH_LIMIT];
-    size_t end = strlen(path);
+    char text[PATH_LIMIT];
+    struct volume_path parent = *path;
+    size_t end = strlen(path->text);
 
     out->directory.fd = -1;
-    if (end == 0)
-        return -ENOENT;
-    if (path[0] != '/')
-        return -EINVAL;
-    if (end >= PATH_LIMIT)
-        return -ENAMETOOLONG;
-    if (starts_elsewhere(path))
-        return say_elsewhere(who, path, "");
+    int rc = check_path(path->text);
+    if (rc < 0)
+        return rc;
+    if (starts_elsewhere(path->text))
+        return say_elsewhere(who, path->text, "");
 
     bool slash = false;
-    for (; end > 1 && path[end - 1] == '/'; end--)
+    for (; end > 1 && path->text[end - 1] == '/'; end--)
         slash = true;
     size_t start = end;
-    while (path[start - 1] != '/')
+    while (path->text[start - 1] != '/')
         start--;
     if (end - start > NAME_MAX)
         return -ENAMETOOLONG;
-    memcpy(out->name, path + start, end - start);
+    memcpy(out->name, path->text + start, end - start);
     snprintf(out->name + (end - start), 2, "%s", slash && end > start ? "/" : "");
-    memcpy(parent, path, start);
-    parent[start] = 0;
+    memcpy(text, path->text, start);
+    text[start] = 0;
+    parent.text = text;
+    if (start < path->base_length) { /* the base's own name */
+        if (who->resolve || path->nameless)
+            return who->resolve ? -EISDIR : -ENOENT;
+        parent.base = NULL;
+        parent.base_length = 0;
+    }
 
-    int rc = place_resolve(v, who, parent, PLACE_DIRECTORY, &out->directory);
+    rc = place_resolve(v, who, &parent, PLACE_DIRECTORY, &out->directory);
     if (rc == ASH_ELSEWHERE) {
         size_t used = strlen(who->elsewhere);
         int more = snprintf(who->elsewhere + used, sizeof who->elsewhere - used, "%s%s",

@@ -3,9 +3,10 @@
  *
  * Every step is taken relative to a descriptor that is held, so nothing that is renamed or swapped
  * for a symbolic link meanwhile can lead out of the root or out of what may be changed:
- * a path is resolved once, by openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), into an O_PATH
- * descriptor (a place); the place says where it really is (/proc/self/fd, read back); what follows
- * is done to that descriptor, or to one last name in it, without following.
+ * a path is resolved once, by openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) from the root, or
+ * from an open file that it is relative to, into an O_PATH descriptor (a place); the place says
+ * where it really is (/proc/self/fd, read back); what follows is done to that descriptor, or to one
+ * last name in it, without following.
  */
 #ifndef ASHLAR_STORAGE_DIR_VOLUME_H
 #define ASHLAR_STORAGE_DIR_VOLUME_H
@@ -43,10 +44,10 @@ struct place_name {
 };
 
 /* Resolves a path. On success the place is to be closed with place_close(). */
-int place_resolve(struct dir_volume *v, struct caller *who, const char *path, unsigned flags,
-                  struct place *out) CHECKED;
+int place_resolve(struct dir_volume *v, struct caller *who, const struct volume_path *path,
+                  unsigned flags, struct place *out) CHECKED;
 /* Resolves all but the last component, which is not looked at. */
-int place_resolve_name(struct dir_volume *v, struct caller *who, const char *path,
+int place_resolve_name(struct dir_volume *v, struct caller *who, const struct volume_path *path,
                        struct place_name *out) CHECKED;
 /* What is there under that name, without following. */
 int place_look(struct dir_volume *v, struct caller *who, const struct place_name *name,
@@ -57,6 +58,10 @@ void place_close(struct place *place);
 
 /* Where a descriptor is now, in the volume: PATH_LIMIT bytes; -ENOENT where it is outside. */
 int dir_real_path(const struct dir_volume *v, int fd, char *out) CHECKED;
+/* What the host puts behind the path of what has no name any more. */
+#define DIR_DELETED " (deleted)"
+/* Where it is, or was last: the same without that. */
+int dir_last_path(const struct dir_volume *v, int fd, const struct statx *stat, char *out) CHECKED;
 int dir_statx(int fd, struct statx *out) CHECKED;
 void dir_attr(const struct statx *from, struct file_attr *to);
 
@@ -102,34 +107,39 @@ int dir_setattr_fd(int fd, const struct volume_setattr *change) CHECKED;
 
 /* ---- opening: dir_open.c, changing names: dir_names.c, the rest: dir_paths.c ---- */
 
-int dir_open(struct volume *volume, struct caller *who, const char *path, uint32_t flags,
-             uint32_t mode, struct volume_opened *out) CHECKED;
+int dir_open(struct volume *volume, struct caller *who, const struct volume_path *path,
+             uint32_t flags, uint32_t mode, struct volume_opened *out) CHECKED;
 int dir_reopen(struct volume *volume, struct caller *who, const char *path, uint32_t flags,
                const struct file_id *id, struct volume_opened *out) CHECKED;
 
-int dir_unlink(struct volume *volume, struct caller *who, const char *path, bool directory) CHECKED;
-int dir_rename(struct volume *volume, struct caller *who, const char *from, const char *to,
-               uint32_t flags) CHECKED;
-int dir_link(struct volume *volume, struct caller *who, struct volume_file *file, const char *from,
-             const char *to, bool follow) CHECKED;
+int dir_unlink(struct volume *volume, struct caller *who, const struct volume_path *path,
+               bool directory) CHECKED;
+int dir_rename(struct volume *volume, struct caller *who, const struct volume_path *from,
+               const struct volume_path *to, uint32_t flags) CHECKED;
+int dir_link(struct volume *volume, struct caller *who, struct volume_file *file,
+             const struct volume_path *from, const struct volume_path *to, bool follow) CHECKED;
 int dir_symlink(struct volume *volume, struct caller *who, const char *target,
-                const char *path) CHECKED;
-int dir_make(struct volume *volume, struct caller *who, const char *path, uint32_t mode) CHECKED;
+                const struct volume_path *path) CHECKED;
+int dir_make(struct volume *volume, struct caller *who, const struct volume_path *path,
+             uint32_t mode) CHECKED;
 
-int dir_stat(struct volume *volume, struct caller *who, const char *path, bool nofollow,
+int dir_stat(struct volume *volume, struct caller *who, const struct volume_path *path,
+             bool nofollow, struct file_attr *attr) CHECKED;
+int dir_access(struct volume *volume, struct caller *who, const struct volume_path *path,
+               uint32_t mode, bool nofollow) CHECKED;
+int dir_readlink(struct volume *volume, struct caller *who, const struct volume_path *path,
+                 char *out) CHECKED;
+int dir_real(struct volume *volume, struct caller *who, const struct volume_path *path, char *out,
              struct file_attr *attr) CHECKED;
-int dir_access(struct volume *volume, struct caller *who, const char *path, uint32_t mode,
-               bool nofollow) CHECKED;
-int dir_readlink(struct volume *volume, struct caller *who, const char *path, char *out) CHECKED;
-int dir_real(struct volume *volume, struct caller *who, const char *path, char *out,
-             struct file_attr *attr) CHECKED;
-int dir_statfs(struct volume *volume, struct caller *who, const char *path,
-               struct msg_path_statfs_reply *out) CHECKED;
-int dir_setattr(struct volume *volume, struct caller *who, const char *path,
+int dir_statfs(struct volume *volume, struct caller *who, const struct volume_path *path,
+               struct msg_file_statfs_reply *out) CHECKED;
+/* Of the file system that fd is on. */
+int dir_statfs_fd(int fd, struct msg_file_statfs_reply *out) CHECKED;
+int dir_setattr(struct volume *volume, struct caller *who, const struct volume_path *path,
                 const struct volume_setattr *change) CHECKED;
 
-int64_t dir_xattr(struct volume *volume, struct caller *who, const char *path, bool nofollow,
-                  const struct volume_xattr *x) CHECKED;
+int64_t dir_xattr(struct volume *volume, struct caller *who, const struct volume_path *path,
+                  bool nofollow, const struct volume_xattr *x) CHECKED;
 /* Of whatever an O_PATH descriptor refers to. */
 int64_t dir_xattr_fd(int fd, const struct volume_xattr *x) CHECKED;
 

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -29,7 +30,9 @@ struct request {
     uint8_t body[2 * PATH_LIMIT]; /* the reply, but for its bulk */
     size_t size;
     struct iovec bulk;
-    char placed[2][PATH_LIMIT]; /* paths behind their bases */
+    struct volume_path paths[2];
+    bool held[2];               /* their bases, by this connection */
+    char placed[2][PATH_LIMIT]; /* their texts, where bases are called otherwise now */
 };
 
 /* Declares `m` and decodes the request into it. */
@@ -83,35 +86,44 @@ static int begin(struct request *r, const struct file_id *id, bool change,
 }
 
 /*
- * Puts the name that a base has now in the place of the one that *path begins with; `which` of two
- * paths. Nothing is copied where the name is still the same.
+ * A path of a request into r->paths[which]: its base, where that is open here, and what it is
+ * called now. The base is given back when the request has been served.
  */
-static int place(struct request *r, const struct path_base *base, const char **path, int which)
+static int place(struct request *r, const struct path_base *base, const char *text, int which)
 {
-    struct volume_file *file;
-    bool held;
+    struct volume_path *path = &r->paths[which];
     char *now = r->placed[which];
     size_t length = base->length;
 
+    *path = (struct volume_path){.text = text};
     if (id_is_zero(&base->directory))
         return 0;
-    if (length > strlen(*path))
+    if (length > strlen(text))
         return ASH_MALFORMED;
-    if (begin(r, &base->directory, false, &file, &held) < 0)
+    path->base_length = (uint32_t)length;
+    if (begin(r, &base->directory, false, &path->base, &r->held[which]) < 0)
         return 0;
-    int rc = file->ops->path(file, now);
-    client_done(r->client, file, held);
+    int rc = path->base->ops->path(path->base, now);
+    if (rc == -ENOENT)
+        path->nameless = true;
     if (rc < 0)
-        return rc;
-    size_t size = strlen(now), rest = strlen(*path + length);
-    if (size == length && !memcmp(now, *path, size))
+        return rc == -ENOENT ? 0 : rc;
+    size_t size = strlen(now), rest = strlen(text + length);
+    if (size == length && !memcmp(now, text, size))
         return 0;
     if (size + rest >= PATH_LIMIT)
         return -ENAMETOOLONG;
-    memcpy(now + size, *path + length, rest + 1);
-    *path = now;
-    r->client->caller.base_length = (uint32_t)size;
+    memcpy(now + size, text + length, rest + 1);
+    path->text = now;
+    path->base_length = (uint32_t)size;
     return 0;
+}
+
+static void unplace(struct request *r)
+{
+    for (int i = 0; i < 2; i++)
+        if (r->paths[i].base)
+            client_done(r->client, r->paths[i].base, r->held[i]);
 }
 
 /*
@@ -171,13 +183,12 @@ static int file_open(struct request *r)
     TAKE(r, file_open);
     if (m.first > FILE_IO_MAX)
         return ASH_TOO_BIG;
-    who(r)->base_length = id_is_zero(&m.base.directory) ? 0 : m.base.length;
-    int rc = place(r, &m.base, &m.path, 0);
+    int rc = place(r, &m.base, m.path, 0);
     who(r)->resolve = m.resolve;
     if (rc == 0 && m.execute)
-        rc = ops(r)->access(r->storage->volume, who(r), m.path, X_OK, false);
+        rc = ops(r)->access(r->storage->volume, who(r), &r->paths[0], X_OK, false);
     if (rc == 0)
-        rc = ops(r)->open(r->storage->volume, who(r), m.path, m.flags, m.mode, &opened);
+        rc = ops(r)->open(r->storage->volume, who(r), &r->paths[0], m.flags, m.mode, &opened);
     who(r)->resolve = 0;
     if (rc == 0 && opened.file)
         rc = hold_opened(r, &opened, m.flags);
@@ -225,6 +236,8 @@ static int hold_known(struct request *r, struct volume_file *file, uint32_t flag
     bool writable = client_may_write(r->client, file);
     bool writes = !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY;
     int rc = writes && !writable ? -EROFS : file->ops->stat(file, attr);
+    if (rc == 0 && !(flags & O_PATH))
+        rc = file->ops->want(file, flags); /* it may have been opened by O_PATH alone */
     if (rc < 0) {
         handles_put(r->storage->handles, file);
         return rc;
@@ -333,8 +346,8 @@ static int file_setattr(struct request *r)
         .mtime_ns = m.mtime_ns,
     };
     if (id_is_zero(&m.file)) {
-        int rc = place(r, &m.base, &m.path, 0);
-        return rc < 0 ? rc : ops(r)->setattr(r->storage->volume, who(r), m.path, &change);
+        int rc = place(r, &m.base, m.path, 0);
+        return rc < 0 ? rc : ops(r)->setattr(r->storage->volume, who(r), &r->paths[0], &change);
     }
     return (int)WITH_FILE(r, &m.file, true, setattr(file, &change));
 }
@@ -370,9 +383,9 @@ static int file_xattr(struct request *r)
     if (changes && r->client->component)
         return ASH_FORBIDDEN;
     if (id_is_zero(&m.file)) {
-        n = place(r, &m.base, &m.path, 0);
+        n = place(r, &m.base, m.path, 0);
         if (n == 0)
-            n = ops(r)->xattr(r->storage->volume, who(r), m.path, m.nofollow, &x);
+            n = ops(r)->xattr(r->storage->volume, who(r), &r->paths[0], m.nofollow, &x);
     } else {
         n = WITH_FILE(r, &m.file, changes, xattr(file, &x));
     }
@@ -430,9 +443,9 @@ static int path_stat(struct request *r)
 {
     struct file_attr attr;
     TAKE(r, path_stat);
-    int rc = place(r, &m.base, &m.path, 0);
+    int rc = place(r, &m.base, m.path, 0);
     if (rc == 0)
-        rc = ops(r)->stat(r->storage->volume, who(r), m.path, m.nofollow, &attr);
+        rc = ops(r)->stat(r->storage->volume, who(r), &r->paths[0], m.nofollow, &attr);
     if (rc < 0)
         return rc;
     return GIVE(r, path_stat, {.attr = attr});
@@ -441,17 +454,18 @@ static int path_stat(struct request *r)
 static int path_access(struct request *r)
 {
     TAKE(r, path_access);
-    int rc = place(r, &m.base, &m.path, 0);
-    return rc < 0 ? rc : ops(r)->access(r->storage->volume, who(r), m.path, m.mode, m.nofollow);
+    int rc = place(r, &m.base, m.path, 0);
+    return rc < 0 ? rc
+                  : ops(r)->access(r->storage->volume, who(r), &r->paths[0], m.mode, m.nofollow);
 }
 
 static int path_readlink(struct request *r)
 {
     char target[PATH_LIMIT];
     TAKE(r, path_readlink);
-    int rc = place(r, &m.base, &m.path, 0);
+    int rc = place(r, &m.base, m.path, 0);
     if (rc == 0)
-        rc = ops(r)->readlink(r->storage->volume, who(r), m.path, target);
+        rc = ops(r)->readlink(r->storage->volume, who(r), &r->paths[0], target);
     if (rc < 0)
         return rc;
     return GIVE(r, path_readlink, {.target = target});
@@ -460,17 +474,18 @@ static int path_readlink(struct request *r)
 static int path_unlink(struct request *r)
 {
     TAKE(r, path_unlink);
-    int rc = place(r, &m.base, &m.path, 0);
-    return rc < 0 ? rc : ops(r)->unlink(r->storage->volume, who(r), m.path, m.directory);
+    int rc = place(r, &m.base, m.path, 0);
+    return rc < 0 ? rc : ops(r)->unlink(r->storage->volume, who(r), &r->paths[0], m.directory);
 }
 
 static int path_rename(struct request *r)
 {
     TAKE(r, path_rename);
-    int rc = place(r, &m.from_base, &m.from, 0);
+    int rc = place(r, &m.from_base, m.from, 0);
     if (rc == 0)
-        rc = place(r, &m.to_base, &m.to, 1);
-    return rc < 0 ? rc : ops(r)->rename(r->storage->volume, who(r), m.from, m.to, m.flags);
+        rc = place(r, &m.to_base, m.to, 1);
+    return rc < 0 ? rc
+                  : ops(r)->rename(r->storage->volume, who(r), &r->paths[0], &r->paths[1], m.flags);
 }
 
 static int path_link(struct request *r)
@@ -483,11 +498,11 @@ static int path_link(struct request *r)
         if (rc < 0)
             return rc;
     }
-    int rc = file ? 0 : place(r, &m.from_base, &m.from, 0);
+    int rc = file ? 0 : place(r, &m.from_base, m.from, 0);
     if (rc == 0)
-        rc = place(r, &m.to_base, &m.to, 1);
+        rc = place(r, &m.to_base, m.to, 1);
     if (rc == 0)
-        rc = ops(r)->link(r->storage->volume, who(r), file, m.from, m.to, m.follow);
+        rc = ops(r)->link(r->storage->volume, who(r), file, &r->paths[0], &r->paths[1], m.follow);
     client_done(r->client, file, held);
     return rc;
 }
@@ -495,27 +510,37 @@ static int path_link(struct request *r)
 static int path_symlink(struct request *r)
 {
     TAKE(r, path_symlink);
-    int rc = place(r, &m.base, &m.path, 0);
-    return rc < 0 ? rc : ops(r)->symlink(r->storage->volume, who(r), m.target, m.path);
+    int rc = place(r, &m.base, m.path, 0);
+    return rc < 0 ? rc : ops(r)->symlink(r->storage->volume, who(r), m.target, &r->paths[0]);
 }
 
 static int path_make(struct request *r)
 {
     TAKE(r, path_make);
-    int rc = place(r, &m.base, &m.path, 0);
-    return rc < 0 ? rc : ops(r)->make(r->storage->volume, who(r), m.path, m.mode);
+    int rc = place(r, &m.base, m.path, 0);
+    return rc < 0 ? rc : ops(r)->make(r->storage->volume, who(r), &r->paths[0], m.mode);
 }
 
-static int path_statfs(struct request *r)
+static int file_statfs(struct request *r)
 {
-    struct msg_path_statfs_reply reply;
-    TAKE(r, path_statfs);
-    int rc = place(r, &m.base, &m.path, 0);
-    if (rc == 0)
-        rc = ops(r)->statfs(r->storage->volume, who(r), m.path, &reply);
+    struct msg_file_statfs_reply reply;
+    struct volume_file *file;
+    bool held;
+    int rc;
+    TAKE(r, file_statfs);
+    if (id_is_zero(&m.file)) {
+        rc = place(r, &m.base, m.path, 0);
+        if (rc == 0)
+            rc = ops(r)->statfs(r->storage->volume, who(r), &r->paths[0], &reply);
+    } else if ((rc = begin(r, &m.file, false, &file, &held)) == 0) {
+        rc = file->ops->statfs(file, &reply);
+        if (!client_may_write(r->client, file))
+            reply.flags |= ST_RDONLY;
+        client_done(r->client, file, held);
+    }
     if (rc < 0)
         return rc;
-    return GIVE(r, path_statfs, reply);
+    return GIVE(r, file_statfs, reply);
 }
 
 static int path_real(struct request *r)
@@ -523,9 +548,12 @@ static int path_real(struct request *r)
     char path[PATH_LIMIT];
     struct file_attr attr;
     TAKE(r, path_real);
-    int rc = place(r, &m.base, &m.path, 0);
+    int rc = place(r, &m.base, m.path, 0);
+    const struct volume_path *at = &r->paths[0];
+    if (rc == 0 && at->nameless && !at->text[at->base_length])
+        rc = -ENOENT; /* the base itself, which is nowhere now */
     if (rc == 0)
-        rc = ops(r)->real(r->storage->volume, who(r), m.path, path, &attr);
+        rc = ops(r)->real(r->storage->volume, who(r), &r->paths[0], path, &attr);
     if (rc < 0)
         return rc;
     return GIVE(r, path_real, {.path = path, .attr = attr});
@@ -626,7 +654,7 @@ static const struct {
     [OP_PATH_LINK & 0xff] = {path_link, true},
     [OP_PATH_SYMLINK & 0xff] = {path_symlink, true},
     [OP_PATH_MAKE & 0xff] = {path_make, true},
-    [OP_PATH_STATFS & 0xff] = {path_statfs},
+    [OP_FILE_STATFS & 0xff] = {file_statfs},
     [OP_PATH_REAL & 0xff] = {path_real},
     [OP_FILE_XATTR & 0xff] = {file_xattr},
     [OP_WATCH_ADD & 0xff] = {watch_add},
@@ -659,7 +687,9 @@ static int serve_request(void *self, struct net_conn *conn, const struct net_fra
     r.size = 0;
     r.bulk = (struct iovec){0};
 
+    r.paths[0].base = r.paths[1].base = NULL;
     int status = dispatch(&r, frame->header.op);
+    unplace(&r);
     if (status == ASH_ELSEWHERE) {
         struct msg_elsewhere_reply reply = {.path = r.client->caller.elsewhere};
         int size = msg_elsewhere_reply_encode(&reply, r.body, sizeof r.body);
@@ -679,7 +709,8 @@ static int canonical(void *self, const char *path, char *out)
     struct storage *storage = self;
     struct caller nobody = {0};
     struct file_attr attr;
-    return storage->volume->ops->real(storage->volume, &nobody, path, out, &attr);
+    const struct volume_path named = {.text = path};
+    return storage->volume->ops->real(storage->volume, &nobody, &named, out, &attr);
 }
 
 /* Without a client (no memory) every request of the connection is answered with -ENOMEM. */

@@ -396,6 +396,34 @@ static void test_bases(void **state)
                      -EROFS);
 }
 
+/* What has taken its name is not gone through, and what it was is still there when it is removed.
+ */
+static void test_bases_without_a_name(void **state)
+{
+    char out[PATH_LIMIT], path[PATH_LIMIT];
+    struct file_attr directory, other;
+    const char *was = rig_path(&rig, "rw/named");
+    uint32_t length = (uint32_t)strlen(was);
+
+    assert_int_equal(ask_make(conn, was, S_IFDIR | 0755), 0);
+    assert_int_equal(ask_open(conn, was, O_PATH | O_DIRECTORY, 0, &directory), 0);
+    assert_int_equal(rmdir(was), 0);
+    assert_int_equal(symlink(rig.rw, was), 0);
+    snprintf(path, sizeof path, "%s/new", was);
+    assert_int_equal(ask_open_at(conn, &directory.id, length, path, O_RDWR | O_CREAT, 0, NULL),
+                     -ENOENT);
+    assert_int_equal(access(rig_path(&rig, "rw/new"), F_OK), -1);
+    snprintf(path, sizeof path, "%s/.", was);
+    assert_int_equal(ask_open_at(conn, &directory.id, length, path, O_RDONLY, 0, &other), 0);
+    assert_memory_equal(&other.id, &directory.id, sizeof other.id);
+    assert_int_equal(ask_open_at(conn, &directory.id, length, was, O_PATH, 0, &other), 0);
+    assert_memory_equal(&other.id, &directory.id, sizeof other.id);
+    assert_int_equal(ask_real_at(conn, &directory.id, length, was, out), -ENOENT);
+    snprintf(path, sizeof path, "%s/..", was);
+    assert_int_equal(ask_real_at(conn, &directory.id, length, path, out), 0);
+    assert_string_equal(out, rig.rw);
+}
+
 static void test_resolve(void **state)
 {
     struct file_attr directory;
@@ -443,7 +471,8 @@ int main(void)
         cmocka_unit_test(test_elsewhere),     cmocka_unit_test(test_resolution),
         cmocka_unit_test(test_read_only),     cmocka_unit_test(test_two_names),
         cmocka_unit_test(test_special_files), cmocka_unit_test(test_races),
-        cmocka_unit_test(test_bases),         cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_bases),         cmocka_unit_test(test_bases_without_a_name),
+        cmocka_unit_test(test_resolve),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -28,13 +28,23 @@
 /* Who asks. Owned by one connection's thread. */
 struct caller {
     struct rights rights;
-    /* Of an open: RESOLVE_* (0: none), and how much of its path they are not about. */
-    uint32_t resolve, base_length;
+    uint32_t resolve;           /* of an open: RESOLVE_*, about what follows the base; 0: none */
     char elsewhere[PATH_LIMIT]; /* filled with every ASH_ELSEWHERE */
 };
 
 struct volume {
     const struct volume_ops *ops;
+};
+
+/*
+ * A path as a request names it: what follows its first base_length bytes starts at the base, an
+ * open file, whatever these bytes name today. It stays open for the length of the request.
+ */
+struct volume_path {
+    const char *text;         /* absolute */
+    struct volume_file *base; /* NULL: all of text is to be resolved */
+    uint32_t base_length;
+    bool nameless; /* the base has no name any more: its part of text means nothing */
 };
 
 struct volume_file {
@@ -96,35 +106,39 @@ struct volume_ops {
     int (*usage)(struct volume *, uint64_t *size_bytes, uint64_t *used_bytes) CHECKED;
 
     /* flags are Linux's O_*; what they ask for is checked before it has any effect. */
-    int (*open)(struct volume *, struct caller *, const char *path, uint32_t flags, uint32_t mode,
-                struct volume_opened *out) CHECKED;
+    int (*open)(struct volume *, struct caller *, const struct volume_path *path, uint32_t flags,
+                uint32_t mode, struct volume_opened *out) CHECKED;
     /* The same without making or truncating; ASH_STALE_FILE where path names another file. */
     int (*reopen)(struct volume *, struct caller *, const char *path, uint32_t flags,
                   const struct file_id *id, struct volume_opened *out) CHECKED;
 
-    int (*stat)(struct volume *, struct caller *, const char *path, bool nofollow,
+    int (*stat)(struct volume *, struct caller *, const struct volume_path *path, bool nofollow,
                 struct file_attr *) CHECKED;
-    int (*access)(struct volume *, struct caller *, const char *path, uint32_t mode,
+    int (*access)(struct volume *, struct caller *, const struct volume_path *path, uint32_t mode,
                   bool nofollow) CHECKED;
     /* out has PATH_LIMIT bytes, here and in real. */
-    int (*readlink)(struct volume *, struct caller *, const char *path, char *out) CHECKED;
-    int (*real)(struct volume *, struct caller *, const char *path, char *out,
+    int (*readlink)(struct volume *, struct caller *, const struct volume_path *path,
+                    char *out) CHECKED;
+    int (*real)(struct volume *, struct caller *, const struct volume_path *path, char *out,
                 struct file_attr *) CHECKED;
-    int (*statfs)(struct volume *, struct caller *, const char *path,
-                  struct msg_path_statfs_reply *) CHECKED;
-    int (*unlink)(struct volume *, struct caller *, const char *path, bool directory) CHECKED;
-    int (*rename)(struct volume *, struct caller *, const char *from, const char *to,
-                  uint32_t flags) CHECKED;
+    int (*statfs)(struct volume *, struct caller *, const struct volume_path *path,
+                  struct msg_file_statfs_reply *) CHECKED;
+    int (*unlink)(struct volume *, struct caller *, const struct volume_path *path,
+                  bool directory) CHECKED;
+    int (*rename)(struct volume *, struct caller *, const struct volume_path *from,
+                  const struct volume_path *to, uint32_t flags) CHECKED;
     /* file, where not NULL, is linked instead of what `from` names. */
-    int (*link)(struct volume *, struct caller *, struct volume_file *file, const char *from,
-                const char *to, bool follow) CHECKED;
-    int (*symlink)(struct volume *, struct caller *, const char *target, const char *path) CHECKED;
-    int (*make)(struct volume *, struct caller *, const char *path, uint32_t mode) CHECKED;
-    int (*setattr)(struct volume *, struct caller *, const char *path,
+    int (*link)(struct volume *, struct caller *, struct volume_file *file,
+                const struct volume_path *from, const struct volume_path *to, bool follow) CHECKED;
+    int (*symlink)(struct volume *, struct caller *, const char *target,
+                   const struct volume_path *path) CHECKED;
+    int (*make)(struct volume *, struct caller *, const struct volume_path *path,
+                uint32_t mode) CHECKED;
+    int (*setattr)(struct volume *, struct caller *, const struct volume_path *path,
                    const struct volume_setattr *) CHECKED;
     /* Returns bytes; here and in file_ops, where rights are the caller's to look at. */
-    int64_t (*xattr)(struct volume *, struct caller *, const char *path, bool nofollow,
-                     const struct volume_xattr *) CHECKED;
+    int64_t (*xattr)(struct volume *, struct caller *, const struct volume_path *path,
+                     bool nofollow, const struct volume_xattr *) CHECKED;
 
     int (*watch)(struct volume *, struct volume_watcher **out) CHECKED;
 };
@@ -144,6 +158,9 @@ struct file_ops {
     int (*path)(struct volume_file *, char *out) CHECKED;
     /* attr->writable is left to the caller. */
     int (*stat)(struct volume_file *, struct file_attr *) CHECKED;
+    int (*statfs)(struct volume_file *, struct msg_file_statfs_reply *) CHECKED;
+    /* Opens what flags (O_*) want to do with it, where that is not open yet. */
+    int (*want)(struct volume_file *, uint32_t flags) CHECKED;
     /* Returns bytes, fewer than size only at the end of the file. */
     int64_t (*read)(struct volume_file *, void *to, size_t size, uint64_t offset) CHECKED;
     /* Returns bytes; *end is the offset after the last one. */

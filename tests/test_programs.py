@@ -228,6 +228,28 @@ def test_static_and_other_kinds(t):
     t.call("down")
 
 
+FREES = """
+import mmap
+for _ in range(24):
+    area = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for at in range(0, len(area), 4096):
+        area[at] = 1
+    area.madvise(mmap.MADV_FREE)
+    kept.append(area)
+"""
+
+
+def test_memory_that_is_given_up(t):
+    """MADV_FREE: what nobody wants any more is not sent to the mComponent."""
+    up(t)
+    path = os.path.join(t.work, "stats.json")
+    t.call("run", "--excache", "32M", "--stats", path, "--", PYTHON, "-c", "kept = []" + FREES)
+    with open(path) as f:
+        stats = json.load(f)
+    check(stats["lines_written_back"] < 24 * 2048 // 4, stats)
+    t.call("down")
+
+
 def test_stats(t):
     up(t)
     path = os.path.join(t.work, "stats.json")

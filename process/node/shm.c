@@ -139,13 +139,34 @@ static int get(struct segments *s, struct process *p, const struct msg_shm_get *
     return 0;
 }
 
+/* The one at that place in the run's list, the oldest at 0; and what all of them are. */
+static struct shm *at_place(struct segments *s, const struct run *run, uint32_t place,
+                            struct msg_shm_control_reply *all)
+{
+    struct shm *found = NULL;
+    for (const struct shm *shm = s->shms; shm; shm = shm->next)
+        if (shm->run_id == run->id) {
+            all->count++;
+            all->lines += (shm->size_bytes + LINE_SIZE - 1) / LINE_SIZE;
+        }
+    uint32_t left = all->count;
+    for (struct shm *shm = s->shms; shm; shm = shm->next) /* the newest is first */
+        if (shm->run_id == run->id && --left == place)
+            found = shm;
+    return found;
+}
+
 static int control(struct segments *s, struct process *p, const struct msg_shm_control *m,
                    struct msg_shm_control_reply *reply)
 {
-    struct shm *shm = find(s, p->run, m->id);
+    bool by_place = m->command == SHM_STAT || m->command == SHM_STAT_ANY || m->command == SHM_INFO;
+    *reply = (struct msg_shm_control_reply){0};
+    struct shm *shm = by_place ? at_place(s, p->run, m->id, reply) : find(s, p->run, m->id);
+    if (m->command == SHM_INFO)
+        return 0;
     if (!shm)
         return -EINVAL;
-    if (m->command == IPC_STAT && !may(shm, 0400))
+    if ((m->command == IPC_STAT || m->command == SHM_STAT) && !may(shm, 0400))
         return -EACCES;
     if (m->command == IPC_SET) {
         shm->uid = m->uid;
@@ -154,6 +175,7 @@ static int control(struct segments *s, struct process *p, const struct msg_shm_c
         shm->ctime_s = time(NULL);
     }
     *reply = (struct msg_shm_control_reply){
+        .id = shm->id,
         .key = shm->removed ? 0 : shm->key,
         .uid = shm->uid,
         .gid = shm->gid,

@@ -118,6 +118,15 @@ CASE(madvise, free)
     TRY(madvise(p, 2 * PAGE, MADV_FREE));
     p[0] = 2;
     SHOW("%d", p[0]);
+    p[PAGE] = 3;
+    TRY(madvise(p, 2 * PAGE, MADV_FREE));
+    SHOW("%d", (p[0] == 2 || p[0] == 0) && (p[PAGE] == 3 || p[PAGE] == 0));
+    munmap(p + PAGE, PAGE);
+    TRY(madvise(p, 2 * PAGE, MADV_FREE));
+    p = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    p[0] = 1;
+    TRY(madvise(p, PAGE, MADV_FREE));
+    SHOW("%d", p[0]);
 }
 
 CASE(madvise, free_of_a_file)

@@ -687,12 +687,6 @@ CASE(personality, forms)
     TRY(personality(0));
 }
 
-CASE(kcmp, not_there_or_right)
-{
-    long rc = syscall(SYS_kcmp, getpid(), getpid(), 0, 0, 0);
-    SHOW("%d", rc == 0 || errno == ENOSYS);
-}
-
 CASE(process_vm_readv, own)
 {
     char from[100] = "the quick brown fox", to[100] = "";

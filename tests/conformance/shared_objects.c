@@ -442,6 +442,30 @@ CASE(shmctl, stat)
     SHOW("%d %d %d", d.shm_atime > 0, d.shm_dtime == 0, d.shm_ctime > 0);
     shmctl(a, IPC_RMID, NULL);
 }
+/* The segments of others may be among them, and come and go. */
+CASE(shmctl, listed)
+{
+    int ids[2] = {shmget(IPC_PRIVATE, PAGE, 0600), shmget(IPC_PRIVATE, 5000, 0200)}, found[2] = {};
+    struct shm_info info;
+    struct shminfo limits;
+    struct shmid_ds d;
+    int last = shmctl(0, SHM_INFO, (struct shmid_ds *)&info);
+    SHOW("%d %d", info.used_ids >= 2, info.shm_tot >= 3);
+    SHOW("%d", shmctl(0, IPC_INFO, (struct shmid_ds *)&limits) == last);
+    for (int i = 0; i <= last; i++) {
+        int id = shmctl(i, SHM_STAT, &d), any = shmctl(i, SHM_STAT_ANY, &d);
+        found[0] += id == ids[0] && any == ids[0];
+        found[1] += any == ids[1];
+        if (any == ids[1])
+            SHOW("unreadable: %d %zu %o", id, d.shm_segsz, d.shm_perm.mode);
+    }
+    SHOW("%d %d", found[0], found[1]);
+    TRY(shmctl(0x7ffffff, SHM_STAT, &d));
+    TRY(shmctl(-1, SHM_STAT, &d));
+    TRY(shmctl(0, SHM_INFO, BAD_POINTER));
+    shmctl(ids[0], IPC_RMID, NULL);
+    shmctl(ids[1], IPC_RMID, NULL);
+}
 CASE(shmctl, counts)
 {
     int a = shmget(IPC_PRIVATE, PAGE, 0600);

@@ -240,19 +240,6 @@ CASE(futex, pi_times_out)
     futex(&pi, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0);
 }
 
-CASE(futex, waitv)
-{
-    struct {
-        uint64_t value, address;
-        uint32_t flags, reserved;
-    } v[2] = {{0, (uintptr_t)&word, 2 | 128, 0}, {5, (uintptr_t)&other, 2 | 128, 0}};
-    errno = 0;
-    other = 0;
-    long rc = syscall(449, v, 2, 0, NULL, 0);
-    /* On a Linux before 5.16: ENOSYS. */
-    SHOW("%d", rc == -1 && (errno == EAGAIN || errno == ENOSYS));
-}
-
 /* ---- pthread's kinds of locks ---- */
 
 static pthread_mutex_t *mutex_of(int type, int robust, int protocol)

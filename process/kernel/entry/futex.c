@@ -8,11 +8,14 @@
  * nothing.
  */
 #include <linux/futex.h>
+#include <linux/time.h>
 #include <linux/time_types.h>
 
 #include "thread_calls.h"
 
 enum { TRIES = 1000 };
+/* No process has memory there: the host answers EFAULT, EINVAL where it is not aligned. */
+#define NOBODYS (UINT64_C(1) << 63)
 
 /* Whether the host writes the word itself. */
 static bool changes(uint64_t flags)
@@ -103,6 +106,45 @@ long sys_futex(struct thread *t, const uint64_t a[6])
             rc = touch(a[4], a[1]);
         if (rc < 0)
             return rc;
+    }
+    return -EFAULT;
+}
+
+/*
+ * futex_waitv: the host's on a copy of the vector. Nothing is queued any more when it answers
+ * EFAULT, so all words are brought in and it is called again, as in wait_for(). The words' own
+ * errors are the host's to find, in its order: an address that is not the program's becomes one
+ * that is nobody's. The time is absolute, and a wait that a handler ended goes on as it was.
+ */
+long sys_futex_waitv(struct thread *t, const uint64_t a[6])
+{
+    struct futex_waitv v[FUTEX_WAITV_MAX];
+    struct __kernel_timespec ts;
+    unsigned count = (unsigned)a[1];
+    (void)t;
+
+    if ((unsigned)a[2] || !count || count > FUTEX_WAITV_MAX || !a[0])
+        return -EINVAL;
+    if (a[3] && (int)a[4] != CLOCK_REALTIME && (int)a[4] != CLOCK_MONOTONIC)
+        return -EINVAL;
+    if (a[3] && user_read(&ts, a[3], sizeof ts) < 0)
+        return -EFAULT;
+    if (a[3] && (ts.tv_sec < 0 || (uint64_t)ts.tv_nsec >= 1000000000))
+        return -EINVAL;
+    if (user_read(v, a[0], count * sizeof *v) < 0)
+        return -EFAULT;
+    for (unsigned i = 0; i < count; i++)
+        if (!user_range_ok(v[i].uaddr, 4))
+            v[i].uaddr = NOBODYS | (v[i].uaddr & 3);
+    for (int tries = 0; tries < TRIES; tries++) {
+        long n = host_call_intr(__NR_futex_waitv, v, count, 0, a[3] ? &ts : NULL, a[4]);
+        if (n != -EFAULT)
+            return restartable(n);
+        for (unsigned i = 0; i < count; i++) {
+            int rc = touch(v[i].uaddr, v[i].flags & FUTEX_PRIVATE_FLAG);
+            if (rc < 0)
+                return rc;
+        }
     }
     return -EFAULT;
 }

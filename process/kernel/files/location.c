@@ -36,6 +36,7 @@ static int put_placeholder(const struct descriptor *d, char path[PATH_LIMIT], si
 {
     uint32_t size = d->file->path_length;
     *base = (struct path_base){d->file->id, size};
+    slash = slash && size > 1; /* the root's has one */
     int rc = path_make_room(path, skip, size + slash);
     if (rc == 0)
         rc = placeholder_path(d->fd, path, size);
@@ -218,6 +219,7 @@ static int see_through(struct thread *t, struct location *l)
 int locate_text(struct thread *t, unsigned flags, struct location *l)
 {
     l->nofollow = flags & LOCATE_NOFOLLOW;
+    l->as_written = false;
     l->moves = 0;
     l->fd = -1;
     l->base = (struct path_base){0};
@@ -235,6 +237,16 @@ int locate_text(struct thread *t, unsigned flags, struct location *l)
             return 0;
     }
     return -ELOOP;
+}
+
+void locate_as_written(struct location *l, unsigned flags, const struct path_base *base)
+{
+    l->local = l->empty = false;
+    l->nofollow = flags & LOCATE_NOFOLLOW;
+    l->as_written = true;
+    l->moves = 0;
+    l->fd = -1;
+    l->base = *base;
 }
 
 /* dirfd itself. */
@@ -256,7 +268,7 @@ static int locate_descriptor(struct thread *t, int fd, struct location *l)
     int rc = descriptor_get(f, fd, &d);
     if (rc < 0)
         return rc;
-    l->nofollow = false;
+    l->nofollow = l->as_written = false;
     l->moves = 0;
     l->fd = fd;
     l->local = !d.file;
@@ -304,6 +316,10 @@ int location_settle(struct thread *t, struct location *l, const struct rpc *rpc,
     uint8_t moves = l->moves;
     if (reply.path[0] != '/' || text_copy(l->path, PATH_LIMIT, reply.path) >= PATH_LIMIT)
         return -EIO;
+    if (l->as_written) {
+        l->local = true;
+        return LOCATION_MOVED;
+    }
     rc = locate_text(t, l->nofollow ? LOCATE_NOFOLLOW : 0, l);
     l->moves = moves + 1;
     /* A path that the volume gives up and that does not lead to the host would come back for ever.

@@ -21,9 +21,10 @@ enum locate_flags {
 struct location {
     bool local; /* the host's: path is for host calls */
     bool nofollow;
-    bool empty;    /* the path was "", or none: dirfd itself */
-    uint8_t moves; /* how often it moved between the two */
-    int fd;        /* >= 0: the path stands for the file of this descriptor of the program */
+    bool as_written; /* a local path is not seen through */
+    bool empty;      /* the path was "", or none: dirfd itself */
+    uint8_t moves;   /* how often it moved between the two */
+    int fd;          /* >= 0: the path stands for the file of this descriptor of the program */
     struct path_base base; /* what of the path is the name of a directory that is open */
     char path[PATH_LIMIT]; /* absolute */
 };
@@ -31,6 +32,11 @@ struct location {
 /* From the program's arguments; dirfd is an int in its register. 0 or a negative errno. */
 int locate(struct thread *t, uint64_t dirfd, uint64_t path, unsigned flags, struct location *l)
     __attribute__((warn_unused_result));
+/*
+ * An absolute path in l->path, of an openat2 that restricts the way: for the sComponent, and where
+ * that gives it up, for the host as it is written, /proc/self included.
+ */
+void locate_as_written(struct location *l, unsigned flags, const struct path_base *base);
 /* From an absolute path in l->path, to which `flags` apply. */
 int locate_text(struct thread *t, unsigned flags, struct location *l)
     __attribute__((warn_unused_result));

@@ -29,7 +29,7 @@ syscall_fn sys_getpid, sys_gettid, sys_prctl, sys_arch_prctl, sys_capget, sys_ca
     sys_personality, sys_set_robust_list, sys_get_robust_list, sys_not_permitted, sys_sched_setattr,
     sys_getrandom;
 /* other_process.c */
-syscall_fn sys_ptrace, sys_process_vm_readv, sys_process_vm_writev, sys_pidfd_getfd;
+syscall_fn sys_ptrace, sys_process_vm_readv, sys_process_vm_writev, sys_pidfd_getfd, sys_kcmp;
 /* host_poll.c */
 syscall_fn sys_poll, sys_ppoll, sys_select, sys_pselect6, sys_epoll_wait, sys_epoll_pwait,
     sys_epoll_pwait2;

@@ -93,8 +93,9 @@ long sys_madvise(struct thread *t, const uint64_t a[6])
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
         return mm_populate(a[0], length, advice == MADV_POPULATE_WRITE);
-    case MADV_FREE: /* may keep the content: it does */
-        return mm_check(a[0], length, VMA_LOCKED, true);
+    case MADV_FREE: /* may be done at any time: at once, before the lines have to be sent anywhere */
+        rc = mm_check(a[0], length, VMA_LOCKED, true);
+        return rc == -EINVAL ? rc : mm_discard(a[0], length);
     }
     return mm_check(a[0], length, refused_for(advice), false);
 }

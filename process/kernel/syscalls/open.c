@@ -17,6 +17,7 @@
 #include "../files/remote.h"
 #include "../mm/shared.h"
 #include "../proc/proc.h"
+#include "../rpc/node.h"
 #include "file_calls.h"
 
 #define TMPFILE_BIT __O_TMPFILE
@@ -85,8 +86,31 @@ static long finish(struct opening *o, const struct file_attr *attr, const char *
 
 /* ---- the host's ---- */
 
+/* Of the host, which knows its own files and what it may open of them. */
+static long open_restricted_local(struct opening *o, int dirfd, const char *path)
+{
+    struct open_how how = {.flags = o->flags, .mode = o->mode, .resolve = o->resolve};
+    long fd = host_call_intr(__NR_openat2, dirfd, path, &how, sizeof how);
+    return restartable(files_new_host(o->files, fd));
+}
+
+/* Where a restricted path left the volume: from the root on, its restrictions are the host's. */
+static long open_crossed(struct opening *o)
+{
+    long root = host_call(__NR_open, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return root;
+    root = fd_hide((int)root);
+    const char *path = o->where.path + 1;
+    long fd = open_restricted_local(o, (int)root, *path ? path : ".");
+    host_call(__NR_close, root);
+    return fd;
+}
+
 static long open_local(struct opening *o)
 {
+    if (o->where.as_written)
+        return open_crossed(o);
     long fd = host_call_intr(__NR_open, o->where.path, o->flags, o->mode);
     fd = files_new_host(o->files, fd);
     if (fd >= 0 && !(o->flags & O_PATH))
@@ -112,6 +136,31 @@ static long permitted(struct opening *o)
     return rc == -EACCES ? rc : 0;
 }
 
+static long open_fifo(struct opening *o, const struct file_attr *attr, const char *path)
+{
+    struct stat st;
+    long rc = host_call(__NR_stat, path, &st);
+    if (rc < 0 || !S_ISFIFO(st.st_mode) || st.st_ino != attr->id.inode ||
+        st.st_dev != attr->id.device)
+        return -ENXIO;
+    uint32_t flags = o->flags & ~(O_CREAT | O_EXCL | O_TRUNC);
+    rc = host_call_intr(__NR_open, path, flags, 0);
+    return restartable(files_new_host(o->files, rc));
+}
+
+/* Whether what is open there may be opened once more. */
+static long check_again(struct opening *o, const struct descriptor *d)
+{
+    uint32_t type = d->file->type & S_IFMT;
+    if (o->flags & O_DIRECTORY && type != S_IFDIR)
+        return -ENOTDIR;
+    if (o->flags & O_PATH)
+        return 0;
+    if (type == S_IFREG || type == S_IFDIR)
+        return permitted(o);
+    return type == S_IFLNK ? -ELOOP : type == S_IFIFO ? 0 : -ENXIO;
+}
+
 /* A file that is open already, by /proc/self/fd/N, whatever its path names today. */
 static long open_again(struct opening *o)
 {
@@ -127,10 +176,13 @@ static long open_again(struct opening *o)
         descriptor_put(&d);
         return -ENXIO;
     }
-    rc = (int)permitted(o);
-    if (rc < 0) {
+    rc = (int)check_again(o, &d);
+    bool fifo = S_ISFIFO(d.file->type) && !(o->flags & O_PATH);
+    if (rc == 0 && fifo)
+        rc = remote_stat(&d, &reply.attr);
+    if (rc < 0 || fifo) {
         descriptor_put(&d);
-        return rc;
+        return rc < 0 ? rc : open_fifo(o, &reply.attr, o->where.path);
     }
     request.file = d.file->id;
     bool directory = S_ISDIR(d.file->type);
@@ -147,8 +199,6 @@ static long open_again(struct opening *o)
     }
     if (rc == 0 && (o->flags & O_ACCMODE) != O_RDONLY && !reply.attr.writable)
         rc = -EROFS;
-    if (rc == 0 && o->flags & O_DIRECTORY && !directory)
-        rc = -ENOTDIR;
     if (rc == 0 && o->flags & O_TRUNC && !directory) {
         struct msg_file_truncate cut = {.file = d.file->id};
         struct msg_file_truncate_reply cut_reply;
@@ -159,18 +209,6 @@ static long open_again(struct opening *o)
     }
     descriptor_put(&d);
     return rc < 0 ? rpc_errno(rc) : finish(o, &reply.attr, o->where.path);
-}
-
-static long open_fifo(struct opening *o, const struct file_attr *attr, const char *path)
-{
-    struct stat st;
-    long rc = host_call(__NR_stat, path, &st);
-    if (rc < 0 || !S_ISFIFO(st.st_mode) || st.st_ino != attr->id.inode ||
-        st.st_dev != attr->id.device)
-        return -ENXIO;
-    uint32_t flags = o->flags & ~(O_CREAT | O_EXCL | O_TRUNC);
-    rc = host_call_intr(__NR_open, path, flags, 0);
-    return restartable(files_new_host(o->files, rc));
 }
 
 static void take_answer(struct opening *o, const struct msg_file_open_reply *reply,
@@ -231,7 +269,7 @@ static long open_there(struct opening *o)
     long rc;
     if (o->where.local)
         rc = open_local(o);
-    else if (o->where.fd >= 0 && !(o->flags & O_PATH) && !is_temporary(o->flags))
+    else if (o->where.fd >= 0 && !is_temporary(o->flags))
         rc = open_again(o);
     else
         rc = open_remote(o);
@@ -294,14 +332,6 @@ long sys_creat(struct thread *t, const uint64_t a[6])
     (RESOLVE_SCOPED | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS |              \
      RESOLVE_CACHED)
 
-/* Of the host, which knows its own files and what it may open of them. */
-static long open_restricted_local(struct opening *o, int dirfd, const char *path)
-{
-    struct open_how how = {.flags = o->flags, .mode = o->mode, .resolve = o->resolve};
-    long fd = host_call_intr(__NR_openat2, dirfd, path, &how, sizeof how);
-    return restartable(files_new_host(o->files, fd));
-}
-
 /*
  * An open whose way is restricted: by the sComponent, which sees to it, from what the path is
  * relative to on; what leaves the volume leaves a file system, and where it must stay beneath.
@@ -319,6 +349,12 @@ static long open_restricted(struct opening *o, uint64_t dirfd, uint64_t path)
     bool absolute = l->path[0] == '/';
     if (absolute && o->resolve & RESOLVE_BENEATH)
         return -EXDEV;
+    if (absolute && o->resolve & RESOLVE_IN_ROOT) {
+        char *from = l->path;
+        while (*from == '/')
+            from++;
+        memmove(l->path, *from ? from : ".", *from ? strlen(from) + 1 : 2);
+    }
     if (!absolute || o->resolve & RESOLVE_IN_ROOT) {
         char given[PATH_LIMIT];
         text_copy(given, sizeof given, l->path);
@@ -334,10 +370,7 @@ static long open_restricted(struct opening *o, uint64_t dirfd, uint64_t path)
         return -ELOOP;
     if (path_is_local(l->path) && !base.length)
         return open_restricted_local(o, AT_FDCWD, l->path);
-    rc = locate_text(o->t, locate_flags(o->flags), l);
-    if (rc < 0)
-        return rc;
-    l->base = base;
+    locate_as_written(l, locate_flags(o->flags), &base);
     return open_there(o);
 }
 

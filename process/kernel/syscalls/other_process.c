@@ -3,6 +3,8 @@
  * other, what the host could show is the monitor's memory and what happens to be resident, so the
  * answer is that of a system whose policy forbids it (EPERM), after the errors that come first.
  */
+#include <linux/kcmp.h>
+
 #include "host_calls.h"
 
 #include "../files/files.h"
@@ -120,4 +122,26 @@ long sys_pidfd_getfd(struct thread *t, const uint64_t a[6])
         host_call(__NR_pidfd_send_signal, (int)a[0], 0, NULL, 0) == -EBADF)
         return -EBADF;
     return -EPERM;
+}
+
+/*
+ * kcmp: what the program's processes share, the host's share too: a placeholder is a description of
+ * its own, and memory, tables and handlers are shared by the host wherever they are here. The
+ * monitor's own descriptors are nobody's; they lie above the same floor in every process of a run.
+ */
+long sys_kcmp(struct thread *t, const uint64_t a[6])
+{
+    const struct files *f = t->process->files;
+    struct kcmp_epoll_slot slot;
+    uint64_t second = a[4];
+    int second_fd = (int)a[4];
+
+    if (a[2] == KCMP_EPOLL_TFD) {
+        second = user_read(&slot, a[4], sizeof slot) < 0 ? 0 : (uint64_t)&slot;
+        second_fd = second ? (int)slot.efd : -1;
+    }
+    if ((a[2] == KCMP_FILE || a[2] == KCMP_EPOLL_TFD) &&
+        (files_hidden(f, (int)a[3]) || files_hidden(f, second_fd)))
+        return exists((int)a[0]) && exists((int)a[1]) ? -EBADF : -ESRCH;
+    return host_call(__NR_kcmp, a[0], a[1], a[2], a[3], second);
 }

@@ -277,26 +277,17 @@ static long read_host_link(struct location *l)
     return 0;
 }
 
-/* Of a placeholder: where its file is now, as far as its path still tells. */
+/* What is open: where it is now. One that has no name there any more shows its last one. */
 static long name_file(struct thread *t, struct location *l)
 {
-    struct descriptor d;
-    struct file_attr attr;
     struct msg_path_real request = {.path = l->path};
     struct msg_path_real_reply reply;
-    int fd = l->fd;
 
     long rc = LOCATION_CALL(t, l, 0, PATH_REAL, path_real, &request, &reply,
                             text_copy(l->path, PATH_LIMIT, reply.path));
-    if (rc == 0)
-        return 0;
-    rc = descriptor_get(t->process->files, fd, &d);
-    if (rc < 0)
-        return rc;
     size_t length = strlen(l->path), end = strlen(PLACEHOLDER_LINK_END);
-    if (d.file && remote_stat(&d, &attr) == 0 && attr.nlink == 0 && length + end < PATH_LIMIT)
+    if (rc == -ENOENT && length + end < PATH_LIMIT)
         text_copy(l->path + length, PATH_LIMIT - length, PLACEHOLDER_LINK_END);
-    descriptor_put(&d);
     return 0;
 }
 
@@ -329,10 +320,10 @@ static long read_own_link(struct thread *t, struct location *l)
     if (followed.local && followed.fd >= 0)
         return name_host(t, l, followed.fd);
     text_copy(l->path, PATH_LIMIT, followed.path);
-    if (followed.fd < 0)
+    if (followed.local || !followed.base.length)
         return 0;
     l->local = false;
-    l->fd = followed.fd;
+    l->base = followed.base;
     return name_file(t, l);
 }
 

@@ -237,7 +237,7 @@ long sys_faccessat2(struct thread *t, const uint64_t a[6])
 
 /* ---- statfs ---- */
 
-static void to_statfs(const struct msg_path_statfs_reply *reply, struct statfs *st)
+static void to_statfs(const struct msg_file_statfs_reply *reply, struct statfs *st)
 {
     *st = (struct statfs){
         .f_type = (long)reply->type,
@@ -253,38 +253,37 @@ static void to_statfs(const struct msg_path_statfs_reply *reply, struct statfs *
     };
 }
 
-static long statfs_location(struct thread *t, struct location *l, uint64_t out)
-{
-    struct msg_path_statfs request = {.path = l->path};
-    struct msg_path_statfs_reply reply;
-    struct statfs st;
-    long rc = LOCATION_CALL(t, l, host_call(__NR_statfs, l->path, &st), PATH_STATFS, path_statfs,
-                            &request, &reply, to_statfs(&reply, &st));
-    return rc < 0 ? rc : user_write(out, &st, sizeof st);
-}
-
 long sys_statfs(struct thread *t, const uint64_t a[6])
 {
     struct location l;
+    struct msg_file_statfs request = {.path = l.path};
+    struct msg_file_statfs_reply reply;
+    struct statfs st;
     long rc = locate(t, (uint64_t)AT_FDCWD, a[0], 0, &l);
-    return rc < 0 ? rc : statfs_location(t, &l, a[1]);
+    if (rc == 0)
+        rc = LOCATION_CALL(t, &l, host_call(__NR_statfs, l.path, &st), FILE_STATFS, file_statfs,
+                           &request, &reply, to_statfs(&reply, &st));
+    return rc < 0 ? rc : user_write(a[1], &st, sizeof st);
 }
 
-/* A file that was unlinked has only its directory's path left. */
 long sys_fstatfs(struct thread *t, const uint64_t a[6])
 {
-    struct location l;
-    if ((int)a[0] < 0)
-        return -EBADF;
-    long rc = locate(t, a[0], 0, LOCATE_EMPTY, &l);
+    struct descriptor d;
+    struct statfs st;
+    long rc = descriptor_get(t->process->files, (int)a[0], &d);
     if (rc < 0)
         return rc;
-    rc = statfs_location(t, &l, a[1]);
-    char *slash = strrchr(l.path, '/');
-    if (rc == -ENOENT && slash && slash > l.path) {
-        *slash = 0;
-        l.base = (struct path_base){0};
-        rc = statfs_location(t, &l, a[1]);
+    if (d.file) {
+        struct msg_file_statfs request = {.file = d.file->id, .path = ""};
+        struct msg_file_statfs_reply reply;
+        struct rpc rpc;
+        rc = REMOTE_CALL(&d, &rpc, FILE_STATFS, file_statfs, &request, &reply);
+        if (rc == 0)
+            to_statfs(&reply, &st);
+        rpc_end(&rpc);
+    } else {
+        rc = host_call(__NR_fstatfs, (int)a[0], &st);
     }
-    return rc;
+    descriptor_put(&d);
+    return rc < 0 ? rc : user_write(a[1], &st, sizeof st);
 }

@@ -12,7 +12,19 @@
 #define MAP_FIXED_NOREPLACE_ 0x100000
 #define SHM_DEST_            01000
 
-enum { SHM_STAT_ANY_ = 15, SHM_LOCK_ = 11, SHM_UNLOCK_ = 12, IDS_MOST = 4096 };
+enum {
+    SHM_LOCK_ = 11, /* the node's word, too, for a look at what an id is */
+    SHM_UNLOCK_ = 12,
+    SHM_STAT_ = 13,
+    SHM_INFO_ = 14,
+    SHM_STAT_ANY_ = 15,
+    IDS_MOST = 4096,
+};
+
+struct shm_info_ {
+    int used_ids;
+    unsigned long lines, resident, swapped, swap_attempts, swap_successes;
+};
 
 long sys_shmget(struct thread *t, const uint64_t a[6])
 {
@@ -55,7 +67,7 @@ long sys_shmat(struct thread *t, const uint64_t a[6])
     }
     if (!address && flags & SHM_REMAP)
         return -EINVAL;
-    long rc = control((uint32_t)a[0], SHM_STAT_ANY_, &shm);
+    long rc = control((uint32_t)a[0], SHM_LOCK_, &shm);
     if (rc < 0)
         return rc;
     if (!may(shm.mode, 4u | (read_only ? 0 : 2u) | (exec ? 1u : 0)))
@@ -96,6 +108,15 @@ static long put_stat(uint64_t to, const struct msg_shm_control_reply *shm)
     return user_write(to, &ds, sizeof ds);
 }
 
+/* Answers with the last place in the list. */
+static long put_info(uint64_t to, const void *info, size_t size,
+                     const struct msg_shm_control_reply *all)
+{
+    if (user_write(to, info, size) < 0)
+        return -EFAULT;
+    return all->count ? all->count - 1 : 0;
+}
+
 long sys_shmctl(struct thread *t, const uint64_t a[6])
 {
     struct msg_shm_control_reply shm;
@@ -109,10 +130,16 @@ long sys_shmctl(struct thread *t, const uint64_t a[6])
     case IPC_STAT:
         rc = control(id, IPC_STAT, &shm);
         return rc < 0 ? rc : put_stat(a[2], &shm);
+    case SHM_STAT_:
+    case SHM_STAT_ANY_:
+        rc = control(id, (uint32_t)a[1], &shm);
+        if (rc == 0)
+            rc = put_stat(a[2], &shm);
+        return rc < 0 ? rc : shm.id;
     case IPC_RMID:
     case SHM_LOCK_: /* nothing here is ever swapped by a wish of the program's */
     case SHM_UNLOCK_:
-        return control(id, (int)a[1] == IPC_RMID ? IPC_RMID : SHM_STAT_ANY_, &shm);
+        return control(id, (int)a[1] == IPC_RMID ? IPC_RMID : SHM_LOCK_, &shm);
     case IPC_SET: {
         struct shmid64_ds ds;
         if (user_read(&ds, a[2], sizeof ds) < 0)
@@ -130,7 +157,17 @@ long sys_shmctl(struct thread *t, const uint64_t a[6])
                                  .shmmni = IDS_MOST,
                                  .shmseg = IDS_MOST,
                                  .shmall = WINDOW_END >> LINE_SHIFT};
-        return user_write(a[2], &info, sizeof info);
+        rc = control(0, SHM_INFO_, &shm);
+        if (rc < 0)
+            return rc;
+        return put_info(a[2], &info, sizeof info, &shm);
+    }
+    case SHM_INFO_: {
+        rc = control(0, SHM_INFO_, &shm);
+        if (rc < 0)
+            return rc;
+        struct shm_info_ info = {.used_ids = (int)shm.count, .lines = shm.lines};
+        return put_info(a[2], &info, sizeof info, &shm);
     }
     }
     return -EINVAL;
