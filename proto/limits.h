@@ -27,7 +27,7 @@
 #define WRITE_MAX_LINES   64u           /* lines in one LINE_WRITE */
 #define OPS_MAX           256u          /* vm_op records in one SPACE_OPS or LINE_FETCH */
 #define OPS_FILES_MAX     8u            /* files that these map */
-#define GRANT_MAX          1024u /* vRegions in one VREGION_GRANT */
+#define GRANT_MAX         1024u         /* vRegions in one VREGION_GRANT */
 #define FILE_IO_MAX       (256u * 1024) /* data bytes in one FILE_READ or FILE_WRITE */
 #define SEGMENT_IO_MAX    (128u * 1024) /* data bytes in one SEGMENT_PULL or SEGMENT_PUSH */
 #define PATH_LIMIT        4096u         /* bytes of a path, with its final NUL where it has one */
@@ -49,6 +49,10 @@
 /* Requests. */
 #define MEMORY_TIMEOUT_MS  1500u /* a memory monitor that has not answered by then is lost */
 #define STORAGE_TIMEOUT_MS 5000u /* file calls wait and retry this long, then EIO */
+/* What a process held is kept this long when all its connections to an sComponent broke. */
+#define LINGER_MS 5000u
+/* A description that was sent to another process is held this long until that holds it. */
+#define TRANSIT_MS 5000u
 /* A memory monitor waits this long for an sComponent: less than MEMORY_TIMEOUT_MS, or its clients
    would take it for lost. */
 #define BACKING_TIMEOUT_MS 1000u

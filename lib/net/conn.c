@@ -171,8 +171,8 @@ static ssize_t receive(struct net_conn *conn, size_t size, int flags,
         n = recv(conn->fd, to, size, flags);
     } else {
         /* A seat's socket says who writes as well. */
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(CONN_FDS_MAX * sizeof(int)) +
-                                              CMSG_SPACE(sizeof(struct ucred))];
+        _Alignas(struct cmsghdr) char
+            control[CMSG_SPACE(CONN_FDS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
         struct iovec iov = {.iov_base = to, .iov_len = size};
         struct msghdr header = {.msg_iov = &iov,
                                 .msg_iovlen = 1,
@@ -263,8 +263,10 @@ static int receive_more(struct net_conn *conn, size_t missing, const struct conn
         conn->end += (size_t)n;
         return 0;
     }
-    if (n == 0)
+    if (n == 0) {
+        conn->closed = true;
         return ASH_LOST;
+    }
     if (n == -EINTR)
         return 0;
     if (n != -EAGAIN)

@@ -50,6 +50,8 @@ struct net_conn {
     /* The server's: under its lock. */
     struct net_conn *previous, *next;
     bool authenticated;
+
+    bool closed; /* the peer closed it; owner thread only */
 };
 
 /* Wraps fd, which it owns from then on; on failure (-ENOMEM) it does not. */

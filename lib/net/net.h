@@ -49,6 +49,9 @@ const struct msg_bind *net_conn_scope(const struct net_conn *conn);
 /* A slot for the server's own state of this connection; it frees it in `closed`. */
 void **net_conn_state(struct net_conn *conn);
 
+/* Whether it ended because the peer closed it, and did not break. */
+bool net_conn_closed(const struct net_conn *conn);
+
 /*
  * The next descriptor (close-on-exec) that came with the request being handled, now the caller's;
  * -1: no more. Those that the handler does not take are closed after it.

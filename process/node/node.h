@@ -6,9 +6,10 @@
  * this daemon serves it. A process here is a seat: it exists from the moment its seat is given out
  * until that closes, which is what frees its memory, however the process ended.
  *
- * Locks, in the order in which they are taken: segments' (segment.h), a home's own, `lock`, `homes_lock`. `lock` protects
- * every list and every field marked so; it is held for short sections only, never across a request
- * to another component. A seat's fields without a remark are its connection thread's own.
+ * Locks, in the order in which they are taken: segments' (segment.h), a home's own, `lock`,
+ * `homes_lock`. `lock` protects every list and every field marked so; it is held for short sections
+ * only, never across a request to another component. A seat's fields without a remark are its
+ * connection thread's own.
  */
 #ifndef ASHLAR_PROCESS_NODE_H
 #define ASHLAR_PROCESS_NODE_H
@@ -60,6 +61,7 @@ struct process {
     pid_t speaker;          /* who wrote the seat's first byte, by the host's word */
     uint64_t serial;        /* never changes */
     struct asid asid;       /* lock; 0 until it joined, or forked from one that had */
+    struct asid parent;     /* lock; of the process that forked it; 0: none */
     struct home *home;      /* lock; where asid is, a counted reference */
     uint64_t excache_bytes; /* lock: its budget */
     uint64_t started_ms;    /* lock: since the Unix epoch */

@@ -6,7 +6,7 @@
 
 #include "../host/host.h"
 
-#define PLACEHOLDER_MAGIC 0x3144466c68734121ull /* "!AshlFD1" */
+#define PLACEHOLDER_MAGIC 0x3244466c68734121ull /* "!AshlFD2" */
 
 enum { MEMFD_NAME_MAX = 249 }; /* bytes of a memfd's name, without its NUL */
 
@@ -26,7 +26,7 @@ int placeholder_fill(int fd, struct placeholder *p, const char *path, uint32_t h
     } parts[2] = {{p, sizeof *p}, {path, strlen(path)}};
     p->magic = PLACEHOLDER_MAGIC;
     p->path_length = (uint32_t)parts[1].size;
-    p->zero = 0;
+    p->flock = LOCK_KIND_FLOCK_NONE;
     long rc = host_call(__NR_pwritev, fd, parts, 2, 0, 0);
     if (rc >= 0 && (size_t)rc != sizeof *p + p->path_length)
         rc = -ENOSPC;
@@ -52,6 +52,19 @@ int placeholder_path(int fd, char *out, uint32_t length)
 {
     long rc = host_call(__NR_pread64, fd, out, length, sizeof(struct placeholder));
     return rc == (long)length ? 0 : -EBADF;
+}
+
+void placeholder_note_flock(int fd, uint8_t kind)
+{
+    uint32_t flock = kind;
+    host_call(__NR_pwrite64, fd, &flock, sizeof flock, offsetof(struct placeholder, flock));
+}
+
+uint8_t placeholder_flock(int fd)
+{
+    uint32_t flock = LOCK_KIND_FLOCK_NONE;
+    host_call(__NR_pread64, fd, &flock, sizeof flock, offsetof(struct placeholder, flock));
+    return (uint8_t)flock;
 }
 
 uint32_t placeholder_host_flags(int fd)

@@ -3,7 +3,7 @@
  *
  * The memfd's host description is the program's open file description: its offset, O_APPEND and
  * O_NONBLOCK are kept there by the host, shared by whoever shares the description, and its first
- * bytes (struct placeholder, then the path) say what it refers to and never change. Its name on the
+ * bytes (struct placeholder, then the path) say what it refers to. Its name on the
  * host is PLACEHOLDER_NAME and the path, so that /proc of any process tells what is open.
  */
 #ifndef ASHLAR_KERNEL_PLACEHOLDER_H
@@ -22,12 +22,12 @@
 
 struct placeholder {
     uint64_t magic;
-    uint64_t description; /* unique in the rack: owner of flock and OFD locks */
+    struct description_id description;
     struct file_id file;
     uint32_t flags;       /* as opened: access mode, O_PATH, O_SYNC...; not O_APPEND, O_NONBLOCK */
     uint32_t type;        /* S_IFMT bits */
     uint32_t path_length; /* bytes of path that follow, no NUL */
-    uint32_t zero;
+    uint32_t flock;       /* enum lock_kind; the one field that changes: placeholder_note_flock() */
 };
 
 /* The flags that the host keeps for us, in the memfd's own description. */
@@ -42,6 +42,12 @@ int placeholder_fill(int fd, struct placeholder *p, const char *path, uint32_t h
 int placeholder_read(int fd, struct placeholder *p) __attribute__((warn_unused_result));
 /* Reads `length` bytes of the path of a placeholder, without a NUL. 0 or -EBADF. */
 int placeholder_path(int fd, char *out, uint32_t length) __attribute__((warn_unused_result));
+/*
+ * Puts down what flock the description has, for every process that shares it, and the one it had
+ * last: where the sComponent's monitor is started again, whoever comes first takes it again.
+ */
+void placeholder_note_flock(int fd, uint8_t kind);
+uint8_t placeholder_flock(int fd);
 /* O_APPEND and O_NONBLOCK as they are now. */
 uint32_t placeholder_host_flags(int fd);
 

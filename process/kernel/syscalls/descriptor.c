@@ -14,7 +14,7 @@
 static uint32_t let_go(struct files *f, int fd)
 {
     struct descriptor d;
-    if (f->locked && descriptor_get(f, fd, &d) == 0) {
+    if (descriptor_may_have_locks(f) && descriptor_get(f, fd, &d) == 0) {
         if (d.file)
             file_locks_closed(&d);
         descriptor_put(&d);

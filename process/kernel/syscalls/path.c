@@ -92,7 +92,7 @@ static long remove_name(struct thread *t, uint64_t dirfd, uint64_t path, bool di
     rc = LOCATION_CALL(t, &l, host_call(directory ? __NR_rmdir : __NR_unlink, l.path), PATH_UNLINK,
                        path_unlink, &request, &reply, );
     if (rc == 0 && !l.local && !directory)
-        releases_unlinked(t->process->files->releases);
+        holds_unlinked(t->process->files->holds);
     return rc;
 }
 
@@ -150,7 +150,7 @@ static long rename_file(struct thread *t, uint64_t from_dir, uint64_t from, uint
     rc = settle_two(RPC_CALL(&rpc, STORAGE, PATH_RENAME, path_rename, &request, &reply));
     rpc_end(&rpc);
     if (rc == 0)
-        releases_unlinked(t->process->files->releases);
+        holds_unlinked(t->process->files->holds);
     return rc;
 }
 
