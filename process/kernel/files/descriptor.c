@@ -89,6 +89,7 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
     if (rc < 0)
         return rc;
     enum entry_kind host = rc == 0 ? proc_kind(fd) : ENTRY_HOST;
+    files_table_grow(f, fd);
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
     bool current = e->changes == changes && e->kind == ENTRY_UNKNOWN;
@@ -188,6 +189,7 @@ int descriptor_install(struct files *f, int fd, const struct placeholder *p)
 {
     bool fresh;
 
+    files_table_grow(f, fd);
     descriptor_forget(f, fd); /* another thread may have looked at it already */
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
@@ -203,6 +205,7 @@ int descriptor_install(struct files *f, int fd, const struct placeholder *p)
 
 void descriptor_install_host(struct files *f, int fd, enum entry_kind kind)
 {
+    files_table_grow(f, fd);
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
     if (e)
@@ -212,6 +215,7 @@ void descriptor_install_host(struct files *f, int fd, enum entry_kind kind)
 
 void descriptor_install_copy(const struct descriptor *d, int fd)
 {
+    files_table_grow(d->files, fd);
     mutex_lock(&d->files->lock);
     struct entry *e = entry_of(d->files, fd);
     if (e) {

@@ -62,6 +62,7 @@ struct files {
     int floor;             /* never changes */
     uint32_t limit;        /* of new descriptors, at most floor; relaxed atomic */
     uint32_t umask;        /* relaxed atomic */
+    uint32_t table;        /* see files_table(); relaxed atomic, only grows */
     char cwd[PATH_LIMIT];  /* protected by lock, as all that follows; as it was when entered */
     struct file_id cwd_id; /* of the working directory; all zero: it is the pComponent's, or lost */
     bool cwd_held;         /* this process holds it */

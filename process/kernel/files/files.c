@@ -16,7 +16,10 @@
 #include "path_text.h"
 #include "remote.h"
 
-enum { KEEP_BATCH = 200 }; /* holds in one FILE_KEEP: within RPC_REQUEST_MAX */
+enum {
+    KEEP_BATCH = 200, /* holds in one FILE_KEEP: within RPC_REQUEST_MAX */
+    TABLE_LEAST = 64,
+};
 
 static bool id_is_zero(const struct file_id *id)
 {
@@ -38,6 +41,7 @@ struct files *files_new(const char *cwd, uint32_t umask, int floor)
     f->size = size;
     f->floor = floor;
     f->limit = (uint32_t)floor;
+    f->table = TABLE_LEAST;
     f->umask = umask & 0777;
     text_copy(f->cwd, sizeof f->cwd, cwd);
     return f;
@@ -319,6 +323,20 @@ bool files_closed(struct files *f, int fd)
 int files_floor(const struct files *f)
 {
     return f->floor;
+}
+
+uint32_t files_table(const struct files *f)
+{
+    return __atomic_load_n(&f->table, __ATOMIC_RELAXED);
+}
+
+void files_table_grow(struct files *f, int fd)
+{
+    uint32_t size = files_table(f);
+    while (size <= (uint32_t)fd)
+        size *= 2;
+    /* Of two threads one may win with the smaller size: a hint that the next use corrects. */
+    __atomic_store_n(&f->table, size, __ATOMIC_RELAXED);
 }
 
 bool files_beyond(const struct files *f, int fd)

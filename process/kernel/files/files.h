@@ -72,6 +72,12 @@ bool files_hidden(const struct files *f, int fd);
 bool files_closed(struct files *f, int fd);
 /* The lowest number of hidden descriptors: RLIMIT_NOFILE as the program sees it at first. */
 int files_floor(const struct files *f);
+/*
+ * The size that Linux's own table of descriptors would have, as select() tells: numbers beyond it,
+ * which are not open, are not looked at. It is as large as the highest number that was open asks.
+ */
+uint32_t files_table(const struct files *f);
+void files_table_grow(struct files *f, int fd);
 /* The program's own RLIMIT_NOFILE: new descriptors lie below it; and whether one would not. */
 void files_set_limit(struct files *f, uint64_t limit);
 bool files_beyond(const struct files *f, int fd);

@@ -3,6 +3,7 @@
 
 #include <linux/fcntl.h>
 #include <linux/memfd.h>
+#include <linux/mman.h>
 
 #include "../host/host.h"
 
@@ -26,7 +27,6 @@ int placeholder_fill(int fd, struct placeholder *p, const char *path, uint32_t h
     } parts[2] = {{p, sizeof *p}, {path, strlen(path)}};
     p->magic = PLACEHOLDER_MAGIC;
     p->path_length = (uint32_t)parts[1].size;
-    p->flock = LOCK_KIND_FLOCK_NONE;
     long rc = host_call(__NR_pwritev, fd, parts, 2, 0, 0);
     if (rc >= 0 && (size_t)rc != sizeof *p + p->path_length)
         rc = -ENOSPC;
@@ -54,17 +54,36 @@ int placeholder_path(int fd, char *out, uint32_t length)
     return rc == (long)length ? 0 : -EBADF;
 }
 
-void placeholder_note_flock(int fd, uint8_t kind)
+/*
+ * One byte is changed, so that another process's change of the other one stays; and not by a write,
+ * which O_APPEND would have at the end.
+ */
+static void note(int fd, uint8_t value, size_t field)
 {
-    uint32_t flock = kind;
-    host_call(__NR_pwrite64, fd, &flock, sizeof flock, offsetof(struct placeholder, flock));
+    const size_t size = sizeof(struct placeholder);
+    long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at < 0 && at > -4096)
+        return;
+    uint8_t *state = (uint8_t *)at + offsetof(struct placeholder, state);
+    __atomic_store_n(state + field, value, __ATOMIC_RELAXED);
+    host_call(__NR_munmap, at, size);
 }
 
-uint8_t placeholder_flock(int fd)
+void placeholder_note_flock(int fd, uint8_t kind)
 {
-    uint32_t flock = LOCK_KIND_FLOCK_NONE;
-    host_call(__NR_pread64, fd, &flock, sizeof flock, offsetof(struct placeholder, flock));
-    return (uint8_t)flock;
+    note(fd, kind, offsetof(struct placeholder_state, flock));
+}
+
+void placeholder_note_direct(int fd, bool direct)
+{
+    note(fd, direct, offsetof(struct placeholder_state, direct));
+}
+
+struct placeholder_state placeholder_state(int fd)
+{
+    struct placeholder_state state = {0};
+    host_call(__NR_pread64, fd, &state, sizeof state, offsetof(struct placeholder, state));
+    return state;
 }
 
 uint32_t placeholder_host_flags(int fd)

@@ -35,7 +35,7 @@ int remote_reopen(const struct descriptor *d)
     char path[PATH_LIMIT];
     int rc = descriptor_path(d, path);
     const struct held held = held_of(d->file);
-    return rc < 0 ? rc : reopen(&held, d->file->flags, placeholder_flock(d->fd), path);
+    return rc < 0 ? rc : reopen(&held, d->file->flags, placeholder_state(d->fd).flock, path);
 }
 
 int remote_stat(const struct descriptor *d, struct file_attr *out)

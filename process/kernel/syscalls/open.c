@@ -70,8 +70,9 @@ static long finish(struct opening *o, const struct file_attr *attr, const char *
     struct placeholder p = {
         .description = o->description,
         .file = attr->id,
-        .flags = (o->flags & ~OPEN_ONLY & ~PLACEHOLDER_HOST_FLAGS) | O_LARGEFILE,
+        .flags = (o->flags & ~OPEN_ONLY & ~PLACEHOLDER_HOST_FLAGS & ~O_DIRECT) | O_LARGEFILE,
         .type = attr->mode & S_IFMT,
+        .state.direct = (o->flags & O_DIRECT) != 0,
     };
     int rc = make(o);
     if (o->flags & O_PATH)
