@@ -100,6 +100,7 @@ struct client *client_new(const struct holding *with)
     client->bucket_count = FIRST_BUCKETS;
     client->buckets = calloc(FIRST_BUCKETS, sizeof(struct hold *));
     pthread_mutex_init(&client->lock, NULL);
+    answers_init(&client->answers);
     if (!client->buckets) {
         client_free(client);
         return NULL;
@@ -113,6 +114,7 @@ void client_free(struct client *client)
         return;
     if (client->buckets)
         client_release_all(client);
+    answers_free(&client->answers);
     pthread_mutex_destroy(&client->lock);
     free(client->buckets);
     free(client);

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+#include "answers.h"
 #include "description.h"
 #include "handles.h"
 #include "locks.h"
@@ -42,6 +43,7 @@ struct hold {
 
 struct client {
     const struct holding *with;
+    struct answers answers; /* has a lock of its own */
     uint64_t run_id;
     struct asid asid;      /* 0: a connection's own, found by nobody */
     bool component;        /* a monitor: it may read and hold, and change nothing */

@@ -311,52 +311,74 @@ static int path_real(struct request *r)
 
 /* ---- dispatch ---- */
 
+enum {
+    CHANGES = 1, /* not for a monitor's own connections */
+    ONCE = 2,    /* makes a difference when it is done twice: see answers.h */
+};
+
 static const struct {
     int (*handle)(struct request *);
-    bool changes; /* not for a monitor's own connections */
+    unsigned is;
 } table[] = {
-    [OP_FILE_OPEN & 0xff] = {serve_file_open},
+    [OP_FILE_OPEN & 0xff] = {serve_file_open, ONCE},
     [OP_FILE_HOLD & 0xff] = {serve_file_hold},
     [OP_FILE_RELEASE & 0xff] = {serve_file_release},
     [OP_FILE_REOPEN & 0xff] = {serve_file_reopen},
     [OP_FILE_READ & 0xff] = {file_read},
-    [OP_FILE_WRITE & 0xff] = {file_write, true},
+    [OP_FILE_WRITE & 0xff] = {file_write, CHANGES | ONCE},
     [OP_FILE_STAT & 0xff] = {file_stat},
-    [OP_FILE_TRUNCATE & 0xff] = {file_truncate, true},
-    [OP_FILE_ALLOCATE & 0xff] = {file_allocate, true},
+    [OP_FILE_TRUNCATE & 0xff] = {file_truncate, CHANGES},
+    [OP_FILE_ALLOCATE & 0xff] = {file_allocate, CHANGES | ONCE},
     [OP_FILE_SYNC & 0xff] = {file_sync},
-    [OP_FILE_SETATTR & 0xff] = {file_setattr, true},
+    [OP_FILE_SETATTR & 0xff] = {file_setattr, CHANGES},
     [OP_FILE_SEEK & 0xff] = {file_seek},
-    [OP_FILE_LOCK & 0xff] = {serve_file_lock, true},
+    [OP_FILE_LOCK & 0xff] = {serve_file_lock, CHANGES},
     [OP_DIR_READ & 0xff] = {dir_read},
     [OP_PATH_STAT & 0xff] = {path_stat},
     [OP_PATH_ACCESS & 0xff] = {path_access},
     [OP_PATH_READLINK & 0xff] = {path_readlink},
-    [OP_PATH_UNLINK & 0xff] = {path_unlink, true},
-    [OP_PATH_RENAME & 0xff] = {path_rename, true},
-    [OP_PATH_LINK & 0xff] = {path_link, true},
-    [OP_PATH_SYMLINK & 0xff] = {path_symlink, true},
-    [OP_PATH_MAKE & 0xff] = {path_make, true},
+    [OP_PATH_UNLINK & 0xff] = {path_unlink, CHANGES | ONCE},
+    [OP_PATH_RENAME & 0xff] = {path_rename, CHANGES | ONCE},
+    [OP_PATH_LINK & 0xff] = {path_link, CHANGES | ONCE},
+    [OP_PATH_SYMLINK & 0xff] = {path_symlink, CHANGES | ONCE},
+    [OP_PATH_MAKE & 0xff] = {path_make, CHANGES | ONCE},
     [OP_PATH_STATFS & 0xff] = {path_statfs},
     [OP_PATH_REAL & 0xff] = {path_real},
-    [OP_FILE_XATTR & 0xff] = {file_xattr},
-    [OP_FILE_KEEP & 0xff] = {serve_file_keep, true},
-    [OP_FILE_SEND & 0xff] = {serve_file_send, true},
-    [OP_FILE_END & 0xff] = {serve_file_end, true},
+    [OP_FILE_XATTR & 0xff] = {file_xattr, ONCE},
+    [OP_FILE_KEEP & 0xff] = {serve_file_keep, CHANGES},
+    [OP_FILE_SEND & 0xff] = {serve_file_send, CHANGES | ONCE},
+    [OP_FILE_END & 0xff] = {serve_file_end, CHANGES},
 };
 
-static int dispatch(struct request *r, uint16_t op)
+static int handle(struct request *r, size_t index, const struct wire_header *header)
 {
-    size_t index = op & 0xff;
+    struct answers *answers = &r->session->client->answers;
+    int status;
 
-    if (op >> 8 != OP_FILE_OPEN >> 8 || index >= sizeof table / sizeof table[0] ||
+    if (!(table[index].is & ONCE) || r->session->client->component)
+        return table[index].handle(r);
+    if (answers_begin(answers, header->request_id, header->flags & WIRE_AGAIN, &status, r->body,
+                      sizeof r->body, &r->size))
+        return status;
+    status = table[index].handle(r);
+    /* What reads, or leads elsewhere, has changed nothing. */
+    bool keep = !r->bulk.iov_len && status != ASH_ELSEWHERE;
+    answers_end(answers, header->request_id, keep, status, r->body, status < 0 ? 0 : r->size);
+    return status;
+}
+
+static int dispatch(struct request *r, const struct wire_header *header)
+{
+    size_t index = header->op & 0xff;
+
+    if (header->op >> 8 != OP_FILE_OPEN >> 8 || index >= sizeof table / sizeof table[0] ||
         !table[index].handle)
         return ASH_UNKNOWN_OP;
     if (!r->session)
         return -ENOMEM;
-    if (table[index].changes && r->session->client->component)
+    if (table[index].is & CHANGES && r->session->client->component)
         return ASH_FORBIDDEN;
-    return table[index].handle(r);
+    return handle(r, index, header);
 }
 
 static int serve_request(void *self, struct net_conn *conn, const struct net_frame *frame)
@@ -369,7 +391,7 @@ static int serve_request(void *self, struct net_conn *conn, const struct net_fra
     r.size = 0;
     r.bulk = (struct iovec){0};
 
-    int status = dispatch(&r, frame->header.op);
+    int status = dispatch(&r, &frame->header);
     if (status == ASH_ELSEWHERE) {
         struct msg_elsewhere_reply reply = {.path = r.session->caller.elsewhere};
         int size = msg_elsewhere_reply_encode(&reply, r.body, sizeof r.body);

@@ -129,7 +129,7 @@ struct net_server_ops {
        net_reply*. Returns 0, or a negative error that closes the connection. Requests outside the
        peer's scope and malformed ones are the handler's to refuse: net_refuse(). */
     int (*request)(void *self, struct net_conn *conn, const struct net_frame *frame);
-    void (*opened)(void *self, struct net_conn *conn); /* after BIND; may be NULL */
+    void (*opened)(void *self, struct net_conn *conn); /* at BIND, before its answer; may be NULL */
     void (*closed)(void *self, struct net_conn *conn); /* after opened; may be NULL */
     bool descriptors; /* requests may bring descriptors: net_conn_take_fd() */
 };
