@@ -293,6 +293,7 @@ int launch_start(struct launch *launch, const sigset_t *mask)
         .lifeline_fd = fds[LIFELINE],
         .memory_fd = -1,
         .storage_fd = -1,
+        .segments_fd = -1,
         .sigmask = mask_bits(mask),
         .umask = current_umask(),
         .memory = launch->place.memory,

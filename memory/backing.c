@@ -187,7 +187,8 @@ static void give_holder(struct storage *st)
 
 static int send_release(struct net_conn *conn, const struct file *file, uint64_t deadline_ms)
 {
-    struct msg_file_release request = {.files = &file->id, .files_count = 1};
+    struct held held = {.file = file->id};
+    struct msg_file_release request = {.files = &held, .files_count = 1};
     struct msg_file_release_reply reply;
     return NET_CALL(conn, FILE_RELEASE, file_release, &request, &reply, left_ms(deadline_ms));
 }

@@ -50,6 +50,16 @@
 /* Requests. */
 #define MEMORY_TIMEOUT_MS  1500u /* a memory monitor that has not answered by then is lost */
 #define STORAGE_TIMEOUT_MS 5000u /* file calls wait and retry this long, then EIO */
+/*
+ * A process's connections to an sComponent at a time, each of which has a number, its lane. The two
+ * top bits of a request's id are its lane.
+ */
+#define LANES      4u
+#define LANE_SHIFT 62
+/* What a process held is kept this long when all its connections to an sComponent broke. */
+#define LINGER_MS 5000u
+/* A description that was sent to another process is held this long until that holds it. */
+#define TRANSIT_MS 5000u
 /* A memory monitor waits this long for an sComponent: less than MEMORY_TIMEOUT_MS, or its clients
    would take it for lost. */
 #define BACKING_TIMEOUT_MS 1000u

@@ -48,8 +48,8 @@ enum vm_op_kind {
     VM_OP_MAP = 1, /* anonymous, private; replaces what was there */
     VM_OP_UNMAP = 2,
     VM_OP_PROTECT = 3,
-    VM_OP_REMAP = 4,   /* moves [first, first + count) to `to`, replacing what was there */
-    VM_OP_DISCARD = 5, /* MADV_DONTNEED: lines go back to zero or to the file's content */
+    VM_OP_REMAP = 4,    /* moves [first, first + count) to `to`, replacing what was there */
+    VM_OP_DISCARD = 5,  /* MADV_DONTNEED: lines go back to zero or to the file's content */
     VM_OP_MAP_FILE = 6, /* a private view of a file; replaces what was there */
 };
 
@@ -76,6 +76,12 @@ enum lock_kind {
     LOCK_KIND_FLOCK_NONE = 5,
 };
 
+enum lock_wait {
+    LOCK_WAIT_NO = 0,
+    LOCK_WAIT_BEGIN = 1, /* will be asked for again and again: -EDEADLK where that has no end */
+    LOCK_WAIT_END = 2,   /* no longer: nothing is taken */
+};
+
 enum segment_kind {
     SEGMENT_ANONYMOUS = 1, /* a new one: zero at first, gone with its last mapping */
     SEGMENT_FILE = 2,      /* a file of an sComponent */
@@ -84,7 +90,7 @@ enum segment_kind {
 };
 
 enum segment_change {
-    SEGMENT_READ = 1,    /* about to be read from the sComponent: what mappings changed goes there */
+    SEGMENT_READ = 1, /* about to be read from the sComponent: what mappings changed goes there */
     SEGMENT_WRITTEN = 2, /* was written there: mappings are to show it */
     SEGMENT_RESIZED = 3, /* has another size there: from offset on */
 };

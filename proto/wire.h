@@ -23,6 +23,7 @@ enum {
     WIRE_HEADER_SIZE = 32,
     WIRE_MAGIC = 0x4c485341, /* "ASHL" */
     WIRE_REPLY = 1,
+    WIRE_AGAIN = 2, /* a request that was sent before, over a connection that broke */
 };
 
 struct wire_header {

@@ -1,165 +1,347 @@
-/*
- * One connection: what it may change and which files it holds.
- *
- * The holds are a hash table with linear probing, at most half full, deletion by shifting back
- * (Knuth 6.4, algorithm R), so a look-up by the file's id is a probe or two and no lock.
- */
+/* See client.h. Holds are ended, which may close files, without the client's lock. */
 #include "client.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 enum {
-    FIRST_SLOTS = 32,
+    FIRST_BUCKETS = 16,
 };
 
-static size_t slot_of(const struct client *client, const struct file_id *id)
+/* ---- holds by themselves ---- */
+
+static int count_in(const struct holding *with, struct hold *hold, unsigned flags)
 {
-    uint64_t h = (id->inode ^ (id->device << 40)) * 0x9e3779b97f4a7c15ull;
-    return (h >> 20) & (client->slot_count - 1);
+    int rc = 0;
+    if (flags & ~hold->flags & HOLD_WRITES)
+        rc = handles_writer_came(with->handles, hold->file);
+    if (rc == 0 && flags & ~hold->flags & HOLD_EXECUTES)
+        rc = handles_executor_came(with->handles, hold->file);
+    if (rc == 0)
+        hold->flags |= (uint8_t)flags;
+    return rc;
 }
 
-struct client *client_new(struct handles *handles)
+int hold_new(const struct holding *with, struct volume_file *file, const struct description_id *id,
+             unsigned flags, struct hold **out)
+{
+    struct hold *hold = calloc(1, sizeof *hold);
+    int rc = hold ? 0 : -ENOMEM;
+
+    if (rc == 0 && !description_id_is_zero(id))
+        rc = description_hold(with->descriptions, id, &file->id, &hold->description);
+    if (rc < 0) {
+        free(hold);
+        handles_put(with->handles, file);
+        return rc;
+    }
+    hold->file = file;
+    hold->count = 1;
+    /* Who is handed a description may do with it what its opener might. */
+    if (hold->description && flags & HOLD_WRITES)
+        atomic_store_explicit(&hold->description->writes, true, memory_order_relaxed);
+    else if (hold->description &&
+             atomic_load_explicit(&hold->description->writes, memory_order_relaxed))
+        flags |= HOLD_WRITES | HOLD_WRITABLE;
+    rc = count_in(with, hold, flags);
+    if (rc < 0) {
+        hold_end(with, hold);
+        return rc;
+    }
+    *out = hold;
+    return 0;
+}
+
+void description_done(const struct holding *with, struct description *d)
+{
+    if (!description_let_go(with->descriptions, d))
+        return;
+    if (atomic_load_explicit(&d->locks, memory_order_relaxed))
+        locks_forget(with->locks, &d->file, d);
+    free(d);
+}
+
+void hold_end(const struct holding *with, struct hold *hold)
+{
+    struct description *d = hold->description;
+
+    if (hold->flags & HOLD_WRITES)
+        handles_writer_goes(with->handles, hold->file);
+    if (hold->flags & HOLD_EXECUTES)
+        handles_executor_goes(with->handles, hold->file);
+    if (d)
+        description_done(with, d);
+    handles_put(with->handles, hold->file);
+    free(hold);
+}
+
+static void end_list(const struct holding *with, struct hold *list)
+{
+    for (struct hold *hold = list, *next; hold; hold = next) {
+        next = hold->next;
+        hold_end(with, hold);
+    }
+}
+
+/* ---- a client's holds ---- */
+
+static struct hold **bucket_of(const struct client *client, const struct file_id *id)
+{
+    uint64_t h = (id->inode ^ id->device << 40) * 0x9e3779b97f4a7c15ull;
+    return &client->buckets[(h >> 20) & (client->bucket_count - 1)];
+}
+
+struct client *client_new(const struct holding *with)
 {
     struct client *client = calloc(1, sizeof *client);
     if (!client)
         return NULL;
-    client->handles = handles;
-    client->slot_count = FIRST_SLOTS;
-    client->holds = calloc(FIRST_SLOTS, sizeof *client->holds);
-    client->buffer = malloc(FILE_IO_MAX);
-    if (!client->holds || !client->buffer) {
+    client->with = with;
+    client->bucket_count = FIRST_BUCKETS;
+    client->buckets = calloc(FIRST_BUCKETS, sizeof(struct hold *));
+    pthread_mutex_init(&client->lock, NULL);
+    answers_init(&client->answers);
+    if (!client->buckets) {
         client_free(client);
         return NULL;
     }
     return client;
 }
 
-static void let_go(struct client *client, struct client_hold *hold)
-{
-    if (hold->writes)
-        handles_writer_goes(client->handles, hold->file);
-    handles_put(client->handles, hold->file);
-}
-
 void client_free(struct client *client)
 {
     if (!client)
         return;
-    for (size_t i = 0; client->holds && i < client->slot_count; i++)
-        if (client->holds[i].file)
-            let_go(client, &client->holds[i]);
-    if (client->watcher)
-        client->watcher->ops->close(client->watcher);
-    rights_free(&client->caller.rights);
-    free(client->holds);
-    free(client->buffer);
+    if (client->buckets)
+        client_release_all(client);
+    answers_free(&client->answers);
+    pthread_mutex_destroy(&client->lock);
+    free(client->buckets);
     free(client);
 }
 
-/* The slot that holds the id, or the free one where it would go. */
-static struct client_hold *probe(struct client *client, const struct file_id *id)
+/* Longer chains are only slower: without memory for more buckets it goes on with what it has. */
+static void grow(struct client *client)
 {
-    size_t i = slot_of(client, id);
-    while (client->holds[i].file && !file_id_equal(&client->holds[i].file->id, id))
-        i = (i + 1) & (client->slot_count - 1);
-    return &client->holds[i];
-}
-
-struct client_hold *client_find(struct client *client, const struct file_id *id)
-{
-    struct client_hold *hold = probe(client, id);
-    return hold->file ? hold : NULL;
-}
-
-static bool grow(struct client *client)
-{
-    struct client bigger = {.slot_count = client->slot_count * 2};
-    bigger.holds = calloc(bigger.slot_count, sizeof *bigger.holds);
-    if (!bigger.holds)
-        return false;
-    for (size_t i = 0; i < client->slot_count; i++)
-        if (client->holds[i].file)
-            *probe(&bigger, &client->holds[i].file->id) = client->holds[i];
-    free(client->holds);
-    client->holds = bigger.holds;
-    client->slot_count = bigger.slot_count;
-    return true;
-}
-
-struct client_hold *client_hold(struct client *client, struct volume_file *file)
-{
-    struct client_hold *hold = client_find(client, &file->id);
-
-    if (hold) {
-        hold->count++;
-        handles_put(client->handles, file);
-        return hold;
-    }
-    if (client->hold_count * 2 >= client->slot_count && !grow(client)) {
-        handles_put(client->handles, file);
-        return NULL;
-    }
-    hold = probe(client, &file->id);
-    *hold = (struct client_hold){.file = file, .count = 1};
-    client->hold_count++;
-    return hold;
-}
-
-void client_hold_writes(struct client *client, struct client_hold *hold)
-{
-    if (hold->writes)
+    struct client bigger = {.bucket_count = client->bucket_count * 2};
+    bigger.buckets = calloc(bigger.bucket_count, sizeof(struct hold *));
+    if (!bigger.buckets)
         return;
-    hold->writes = true;
-    handles_writer_came(client->handles, hold->file);
-}
-
-/* Frees slot i and moves back what had to probe past it. */
-static void remove_slot(struct client *client, size_t i)
-{
-    size_t mask = client->slot_count - 1;
-
-    for (size_t j = (i + 1) & mask; client->holds[j].file; j = (j + 1) & mask) {
-        size_t home = slot_of(client, &client->holds[j].file->id);
-        if (((j - home) & mask) >= ((j - i) & mask)) {
-            client->holds[i] = client->holds[j];
-            i = j;
+    for (size_t i = 0; i < client->bucket_count; i++) {
+        for (struct hold *hold = client->buckets[i], *next; hold; hold = next) {
+            struct hold **to = bucket_of(&bigger, &hold->file->id);
+            next = hold->next;
+            hold->next = *to;
+            *to = hold;
         }
     }
-    client->holds[i] = (struct client_hold){0};
-    client->hold_count--;
+    free(client->buckets);
+    client->buckets = bigger.buckets;
+    client->bucket_count = bigger.bucket_count;
 }
 
-void client_release(struct client *client, const struct file_id *id)
+static bool is_of(const struct hold *hold, const struct description_id *id)
 {
-    struct client_hold *hold = client_find(client, id);
-
-    if (!hold || --hold->count > 0)
-        return;
-    struct client_hold gone = *hold;
-    remove_slot(client, (size_t)(hold - client->holds));
-    let_go(client, &gone);
+    return hold->description ? description_id_equal(&hold->description->id, id)
+                             : description_id_is_zero(id);
 }
 
-struct volume_file *client_file(struct client *client, const struct file_id *id, bool *held)
+/* Where the hold is linked, or the end of its chain. The lock is held, here and in insert(). */
+static struct hold **find(const struct client *client, const struct file_id *file,
+                          const struct description_id *id)
 {
-    struct client_hold *hold = client_find(client, id);
-    struct volume_file *file = hold ? hold->file : handles_get(client->handles, id);
-
-    *held = hold != NULL;
-    if (file)
-        atomic_store_explicit(&file->recent, true, memory_order_relaxed);
-    return file;
+    struct hold **at = bucket_of(client, file);
+    while (*at && !(file_id_equal(&(*at)->file->id, file) && is_of(*at, id)))
+        at = &(*at)->next;
+    return at;
 }
 
-void client_done(struct client *client, struct volume_file *file, bool held)
+static void insert(struct client *client, struct hold *hold)
 {
-    if (!held)
-        handles_put(client->handles, file);
+    if (client->hold_count++ >= client->bucket_count)
+        grow(client);
+    struct hold **bucket = bucket_of(client, &hold->file->id);
+    hold->next = *bucket;
+    *bucket = hold;
 }
 
-bool client_may_write(struct client *client, struct volume_file *file)
+int client_hold(struct client *client, struct volume_file *file, const struct description_id *id,
+                unsigned flags)
 {
-    struct client_hold *hold = client_find(client, &file->id);
+    struct hold *fresh;
+    int rc;
 
-    return (hold && hold->writable) || file->ops->writable(file, &client->caller.rights);
+    pthread_mutex_lock(&client->lock);
+    struct hold *hold = *find(client, &file->id, id);
+    if (hold) {
+        rc = count_in(client->with, hold, flags);
+        hold->count += rc == 0 && !hold->description;
+        /* Not the last reference: the hold has one. */
+        handles_put(client->with->handles, file);
+    } else {
+        rc = hold_new(client->with, file, id, flags, &fresh);
+        if (rc == 0)
+            insert(client, fresh);
+    }
+    pthread_mutex_unlock(&client->lock);
+    return rc;
+}
+
+void client_release(struct client *client, const struct held *held)
+{
+    pthread_mutex_lock(&client->lock);
+    struct hold **at = find(client, &held->file, &held->description), *hold = *at;
+    if (hold && --hold->count == 0) {
+        *at = hold->next;
+        client->hold_count--;
+    } else {
+        hold = NULL;
+    }
+    pthread_mutex_unlock(&client->lock);
+    if (hold)
+        hold_end(client->with, hold);
+}
+
+/* Takes out all holds, or all that were not named to be kept. */
+static struct hold *take(struct client *client, bool all)
+{
+    struct hold *taken = NULL;
+
+    pthread_mutex_lock(&client->lock);
+    for (size_t i = 0; i < client->bucket_count; i++) {
+        for (struct hold **at = &client->buckets[i]; *at;) {
+            struct hold *hold = *at;
+            bool kept = hold->kept;
+            hold->kept = false;
+            if (kept && !all) {
+                at = &hold->next;
+                continue;
+            }
+            *at = hold->next;
+            client->hold_count--;
+            hold->next = taken;
+            taken = hold;
+        }
+    }
+    pthread_mutex_unlock(&client->lock);
+    return taken;
+}
+
+void client_release_all(struct client *client)
+{
+    end_list(client->with, take(client, true));
+    if (atomic_load_explicit(&client->has_locks, memory_order_relaxed))
+        locks_forget_all(client->with->locks, client);
+}
+
+int client_inherit(struct client *child, struct client *parent)
+{
+    struct hold *copies = NULL;
+    int rc = 0;
+
+    pthread_mutex_lock(&parent->lock);
+    for (size_t i = 0; i < parent->bucket_count && rc == 0; i++) {
+        for (struct hold *hold = parent->buckets[i]; hold && rc == 0; hold = hold->next) {
+            struct hold *copy;
+            if (!hold->description)
+                continue;
+            struct volume_file *file = handles_get(parent->with->handles, &hold->file->id);
+            rc = hold_new(parent->with, file, &hold->description->id, hold->flags, &copy);
+            if (rc < 0)
+                break;
+            copy->next = copies;
+            copies = copy;
+        }
+    }
+    pthread_mutex_unlock(&parent->lock);
+    if (rc < 0) {
+        end_list(parent->with, copies);
+        return rc;
+    }
+    pthread_mutex_lock(&child->lock);
+    for (struct hold *hold = copies, *next; hold; hold = next) {
+        next = hold->next;
+        insert(child, hold);
+    }
+    pthread_mutex_unlock(&child->lock);
+    return 0;
+}
+
+int client_keep(struct client *client, const struct held *held)
+{
+    struct hold *fresh;
+    int rc = 0;
+
+    pthread_mutex_lock(&client->lock);
+    struct hold *hold = *find(client, &held->file, &held->description);
+    if (!hold) {
+        struct volume_file *file = handles_get(client->with->handles, &held->file);
+        rc = file ? hold_new(client->with, file, &held->description, 0, &fresh) : ASH_STALE_FILE;
+        if (rc == 0) {
+            hold = fresh;
+            insert(client, hold);
+        }
+    }
+    if (hold)
+        hold->kept = true;
+    pthread_mutex_unlock(&client->lock);
+    return rc;
+}
+
+void client_keep_only(struct client *client)
+{
+    end_list(client->with, take(client, false));
+}
+
+int client_execute(struct client *client, const struct held *held)
+{
+    pthread_mutex_lock(&client->lock);
+    struct hold *hold = *find(client, &held->file, &held->description);
+    int rc = hold ? count_in(client->with, hold, HOLD_EXECUTES) : ASH_STALE_FILE;
+    pthread_mutex_unlock(&client->lock);
+    return rc;
+}
+
+/* ---- questions ---- */
+
+/* The flags of all holds of a file together; *any: there is one. */
+static unsigned flags_of(struct client *client, const struct file_id *id, bool *any)
+{
+    unsigned flags = 0;
+
+    *any = false;
+    pthread_mutex_lock(&client->lock);
+    for (const struct hold *hold = *bucket_of(client, id); hold; hold = hold->next) {
+        if (!file_id_equal(&hold->file->id, id))
+            continue;
+        flags |= hold->flags;
+        *any = true;
+    }
+    pthread_mutex_unlock(&client->lock);
+    return flags;
+}
+
+bool client_holds(struct client *client, const struct file_id *id)
+{
+    bool any;
+    (void)flags_of(client, id, &any);
+    return any;
+}
+
+bool client_may_write(struct client *client, struct volume_file *file, const struct rights *rights)
+{
+    bool any;
+    return flags_of(client, &file->id, &any) & HOLD_WRITABLE || file->ops->writable(file, rights);
+}
+
+struct description *client_description(struct client *client, const struct held *held)
+{
+    pthread_mutex_lock(&client->lock);
+    struct hold *hold = *find(client, &held->file, &held->description);
+    struct description *d = NULL;
+    if (hold && hold->description &&
+        description_hold(client->with->descriptions, &held->description, &held->file, &d) < 0)
+        d = NULL;
+    pthread_mutex_unlock(&client->lock);
+    return d;
 }

@@ -1,58 +1,103 @@
 /*
- * One connection: what it may change and which files it holds.
+ * A client: a process, or a connection of a monitor. Which files it holds.
  *
- * Owned by the connection's thread: nothing here is locked. A hold is a reference on a file in the
- * handle table, counted, so that every open and every inherited descriptor of the program has its
- * own release. When the connection ends, all its holds and locks end with it.
+ * All connections of a process are one client, found by its address space (clients_enter), so it
+ * does not matter over which of them a file was opened and over which it is let go. A hold is a
+ * reference on a file in the handle table and on a description; a process has a description or has
+ * it not, however many numbers it has for it. Monitors hold files without descriptions, counted.
+ *
+ * A client ends with its last connection, and its holds and locks with it; where that connection
+ * broke, and was not closed, LINGER_MS later, for the process may live on and come again.
  */
 #ifndef ASHLAR_STORAGE_CLIENT_H
 #define ASHLAR_STORAGE_CLIENT_H
 
-#include "handles.h"
+#include <pthread.h>
 
-struct client_hold {
-    struct volume_file *file; /* NULL: a free slot */
+#include "answers.h"
+#include "description.h"
+#include "handles.h"
+#include "locks.h"
+
+/* What holds are made of; never changes while there are any. */
+struct holding {
+    struct handles *handles;
+    struct descriptions *descriptions;
+    struct locks *locks;
+};
+
+enum hold_flags {
+    HOLD_WRITABLE = 1, /* opened through a place that its client may change */
+    HOLD_WRITES = 2,   /* counted among the file's writers */
+    HOLD_EXECUTES = 4, /* and among those who execute it */
+};
+
+struct hold {
+    struct hold *next; /* of its chain; protected by the client's lock, as the rest */
+    struct volume_file *file;
+    struct description *description; /* NULL: of none, and counted */
     uint32_t count;
-    bool writable; /* opened through a place that this connection may change */
-    bool writes;   /* counted among the file's writers */
+    uint8_t flags; /* enum hold_flags */
+    bool kept;     /* see client_keep() */
 };
 
 struct client {
-    struct caller caller;
-    struct handles *handles;
+    const struct holding *with;
+    struct answers answers; /* has a lock of its own */
     uint64_t run_id;
-    bool component;                 /* a monitor: it may read and hold, and change nothing */
-    bool has_locks;                 /* has ever locked: its end must look through the lock table */
-    uint8_t *buffer;                /* FILE_IO_MAX bytes for what a reply carries */
-    struct volume_watcher *watcher; /* what it watches; NULL: nothing ever */
-    struct client_hold *holds;      /* open addressing; a power of two of slots */
-    size_t slot_count, hold_count;
+    struct asid asid;      /* 0: a connection's own, found by nobody */
+    bool component;        /* a monitor: it may read and hold, and change nothing */
+    atomic_bool has_locks; /* it has had POSIX locks; relaxed, only ever set */
+
+    /* Of clients.c, protected by its lock: */
+    struct client *next;
+    unsigned connections;
+    uint64_t ends_ms; /* without connections: when it is over */
+
+    pthread_mutex_t lock;  /* of what follows, and of every hold */
+    struct hold **buckets; /* chains, by file; a power of two of them */
+    size_t bucket_count, hold_count;
 };
 
 /* NULL: out of memory. */
-struct client *client_new(struct handles *handles);
-/* Lets go of everything. NULL is fine. */
+struct client *client_new(const struct holding *with);
+/* Ends it, with all that it holds and has locked. NULL is fine. */
 void client_free(struct client *client);
 
-/* The connection's hold, or NULL. Valid until the next hold or release. */
-struct client_hold *client_find(struct client *client, const struct file_id *id);
 /*
- * Adds one to the connection's hold of a file, consuming the caller's reference on it. NULL: out of
- * memory (the reference is given back all the same).
+ * Holds a file, of which the caller's reference is consumed in any case. `id` all zero: of no
+ * description. 0, -ENOMEM, ASH_FORBIDDEN (another file's description), -ETXTBSY (HOLD_WRITES of a
+ * file that is executed).
  */
-struct client_hold *client_hold(struct client *client, struct volume_file *file);
-/* From now on the hold counts as a writer's. */
-void client_hold_writes(struct client *client, struct client_hold *hold);
-/* Takes one off; one that is not held is no error: the monitor may have been restarted. */
-void client_release(struct client *client, const struct file_id *id);
+int client_hold(struct client *client, struct volume_file *file, const struct description_id *id,
+                unsigned flags) CHECKED;
+/* Lets go; what is not held is no error: the monitor may have been restarted. */
+void client_release(struct client *client, const struct held *held);
+/* Lets go of everything, with its locks. */
+void client_release_all(struct client *client);
+/* A new process has what the one that forked it has. */
+int client_inherit(struct client *child, struct client *parent) CHECKED;
 
-/*
- * The file for one operation: held by this connection (free of locks), or by another one. NULL:
- * not known here. client_done() after the operation.
+/* What it names is held, and stays at client_keep_only(), which lets go of the rest. */
+int client_keep(struct client *client, const struct held *held) CHECKED;
+void client_keep_only(struct client *client);
+/* What it holds there is what it executes: 0, ASH_STALE_FILE, -ETXTBSY. */
+int client_execute(struct client *client, const struct held *held) CHECKED;
+
+/* Whether it holds the file, and may change it for that. */
+bool client_holds(struct client *client, const struct file_id *id);
+bool client_may_write(struct client *client, struct volume_file *file, const struct rights *rights);
+/* The description that it holds, with one holder more, for description_done(); NULL: it does not.
  */
-struct volume_file *client_file(struct client *client, const struct file_id *id, bool *held);
-void client_done(struct client *client, struct volume_file *file, bool held);
-/* Whether this connection may change the file. */
-bool client_may_write(struct client *client, struct volume_file *file);
+struct description *client_description(struct client *client, const struct held *held);
+
+/* ---- holds by themselves ---- */
+
+/* As client_hold(), of no client. */
+int hold_new(const struct holding *with, struct volume_file *file, const struct description_id *id,
+             unsigned flags, struct hold **out) CHECKED;
+void hold_end(const struct holding *with, struct hold *hold);
+/* One holder less of a description; the last one's end is that of its locks. */
+void description_done(const struct holding *with, struct description *d);
 
 #endif

@@ -48,8 +48,7 @@ static int finish(struct dir_file *file, const struct place *place, struct volum
 {
     struct statx st = place->stat;
     int rc = 0;
-    /* Opening for writing may have copied the file up (overlayfs), and truncated it: its id and
-       size are what they are now. */
+    /* Opening for writing may have copied the file up (overlayfs): its id is what it is now. */
     if (file->fds[DIR_FD_WRITE] >= 0)
         rc = dir_statx(file->fds[DIR_FD_WRITE], &st);
     if (rc < 0) {
@@ -92,8 +91,6 @@ static int open_regular(struct dir_volume *v, struct place *place, uint32_t flag
         rc = dir_file_need(file, DIR_FD_READ);
     if (rc == 0 && changes)
         rc = dir_file_need(file, DIR_FD_WRITE);
-    if (rc == 0 && flags & O_TRUNC)
-        rc = ftruncate(file->fds[DIR_FD_WRITE], 0) < 0 ? -errno : 0;
     if (rc < 0) {
         dir_file_close(&file->file);
         return rc;

@@ -12,6 +12,7 @@
  */
 #include "handles.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,13 +206,46 @@ void handles_put(struct handles *handles, struct volume_file *file)
         file->ops->close(file);
 }
 
-void handles_writer_came(struct handles *handles, struct volume_file *file)
+int handles_writer_came(struct handles *handles, struct volume_file *file)
 {
     struct shard *shard = shard_of(handles, &file->id);
 
     pthread_mutex_lock(&shard->lock);
-    file->writers++;
+    int rc = file->executors ? -ETXTBSY : 0;
+    file->writers += rc == 0;
     pthread_mutex_unlock(&shard->lock);
+    return rc;
+}
+
+int handles_executor_came(struct handles *handles, struct volume_file *file)
+{
+    struct shard *shard = shard_of(handles, &file->id);
+
+    pthread_mutex_lock(&shard->lock);
+    int rc = file->writers ? -ETXTBSY : 0;
+    file->executors += rc == 0;
+    pthread_mutex_unlock(&shard->lock);
+    return rc;
+}
+
+void handles_executor_goes(struct handles *handles, struct volume_file *file)
+{
+    struct shard *shard = shard_of(handles, &file->id);
+
+    pthread_mutex_lock(&shard->lock);
+    file->executors--;
+    pthread_mutex_unlock(&shard->lock);
+}
+
+bool handles_written(struct handles *handles, const struct file_id *id)
+{
+    struct shard *shard = shard_of(handles, id);
+
+    pthread_mutex_lock(&shard->lock);
+    struct volume_file *file = find(shard, id);
+    bool written = file && file->writers;
+    pthread_mutex_unlock(&shard->lock);
+    return written;
 }
 
 void handles_writer_goes(struct handles *handles, struct volume_file *file)

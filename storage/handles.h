@@ -26,9 +26,16 @@ struct volume_file *handles_add(struct handles *handles, struct volume_file *fre
 struct volume_file *handles_get(struct handles *handles, const struct file_id *id);
 /* Gives one reference back. */
 void handles_put(struct handles *handles, struct volume_file *file);
-/* A holder that opened it for writing came (with its reference held), or goes. */
-void handles_writer_came(struct handles *handles, struct volume_file *file);
+/*
+ * A holder that opened it for writing comes (with its reference held), or goes; and one that
+ * executes it. The two keep each other out, as on Linux: -ETXTBSY.
+ */
+int handles_writer_came(struct handles *handles, struct volume_file *file) CHECKED;
 void handles_writer_goes(struct handles *handles, struct volume_file *file);
+int handles_executor_came(struct handles *handles, struct volume_file *file) CHECKED;
+void handles_executor_goes(struct handles *handles, struct volume_file *file);
+/* Whether somebody has it open for writing. */
+bool handles_written(struct handles *handles, const struct file_id *id);
 
 size_t handles_count(struct handles *handles);
 bool file_id_equal(const struct file_id *a, const struct file_id *b);

@@ -1,11 +1,17 @@
 /*
- * Advisory locks on files: POSIX record locks and flock.
+ * Advisory locks on files: POSIX record locks, OFD locks and flock.
  *
- * A hash table of the files that have locks, in SHARDS parts with a lock each; a file has one list
- * of record locks and one of flocks. Invariant of a list: the intervals of one owner do not
- * overlap. Setting an interval cuts it out of the owner's others first (fcntl's rule: the last call
- * decides, byte by byte), then puts it in, joined with neighbours of its own kind. A flock is one
- * interval over everything. Lists are short, so each operation is a scan.
+ * A hash table of the files that have locks; a file has one list of record locks and one of flocks.
+ * Invariant of a list: the intervals of one owner do not overlap. Setting an interval cuts it out
+ * of the owner's others first (fcntl's rule: the last call decides, byte by byte), then puts it in,
+ * joined with neighbours of its own kind. A flock is one interval over everything. Lists are short,
+ * so each operation is a scan, and one mutex over them all is held for less time than the request
+ * takes to be received.
+ *
+ * Deadlocks: who will ask again and again for a POSIX lock is put down as waiting, with what it
+ * wants. A wait that would lead back to its own owner, from each lock in the way to what its owner
+ * waits for, is refused. What is in the way is looked up anew each time, so a wait that could end
+ * by now leads nowhere.
  */
 #include "locks.h"
 
@@ -16,16 +22,18 @@
 #include "handles.h"
 
 enum {
-    SHARDS = 64,
+    BUCKETS = 256,
     LOCKS_PER_FILE_MAX = 65536,
+    WAITING_MAX = 4096,
+    DEADLOCK_DEPTH = 10,    /* owners on the way round, as Linux */
+    DEADLOCK_STEPS = 65536, /* locks looked at, then it counts as none */
 };
 
 #define LOCK_END ((uint64_t)INT64_MAX)
 
 struct lock {
     struct lock *next;
-    const void *client;
-    uint64_t run_id, owner;
+    struct lock_owner owner;
     uint64_t first, last; /* bytes, both within */
     bool exclusive;
 };
@@ -41,11 +49,20 @@ struct locked_file {
     struct lock_list records, flocks;
 };
 
+/* Somebody who will ask again for a POSIX lock. */
+struct waiting {
+    struct waiting *next;
+    struct file_id id;
+    struct lock wanted;
+    uint64_t search; /* the last one that came by */
+};
+
 struct locks {
-    struct {
-        pthread_mutex_t lock;
-        struct locked_file *files; /* protected by lock, with all that hangs on it */
-    } shards[SHARDS];
+    pthread_mutex_t lock; /* of all that follows */
+    struct locked_file *buckets[BUCKETS];
+    struct waiting *waiting;
+    size_t waiting_count;
+    uint64_t searches;
 };
 
 /* A request, checked and put as an interval. */
@@ -56,10 +73,7 @@ struct wish {
 
 static int wish_make(struct wish *wish, const struct lock_request *request)
 {
-    *wish = (struct wish){.lock = {.client = request->client,
-                                   .run_id = request->run_id,
-                                   .owner = request->owner,
-                                   .first = request->start}};
+    *wish = (struct wish){.lock = {.owner = request->owner, .first = request->start}};
     switch (request->kind) {
     case LOCK_KIND_NONE:
         wish->unlock = true;
@@ -96,16 +110,21 @@ static int wish_make(struct wish *wish, const struct lock_request *request)
 
 static bool same_owner(const struct lock *a, const struct lock *b)
 {
-    return a->owner == b->owner && a->run_id == b->run_id;
+    return a->owner.of == b->owner.of && a->owner.pid == b->owner.pid;
+}
+
+static bool in_the_way(const struct lock *l, const struct lock *wanted)
+{
+    return l->first <= wanted->last && wanted->first <= l->last &&
+           (l->exclusive || wanted->exclusive) && !same_owner(l, wanted);
 }
 
 static const struct lock *conflict(const struct lock_list *list, const struct lock *wanted)
 {
-    for (const struct lock *l = list->first; l; l = l->next)
-        if (l->first <= wanted->last && wanted->first <= l->last &&
-            (l->exclusive || wanted->exclusive) && !same_owner(l, wanted))
-            return l;
-    return NULL;
+    const struct lock *l = list->first;
+    while (l && !in_the_way(l, wanted))
+        l = l->next;
+    return l;
 }
 
 static void remove_at(struct lock_list *list, struct lock **at)
@@ -152,8 +171,7 @@ static void join(struct lock_list *list, struct lock *l)
 {
     for (struct lock **at = &list->first; *at;) {
         struct lock *other = *at;
-        if (same_owner(other, l) && other->client == l->client &&
-            other->exclusive == l->exclusive &&
+        if (same_owner(other, l) && other->exclusive == l->exclusive &&
             (other->last + 1 == l->first || l->last + 1 == other->first)) {
             if (other->first < l->first)
                 l->first = other->first;
@@ -166,18 +184,19 @@ static void join(struct lock_list *list, struct lock *l)
     }
 }
 
-static size_t shard_of(const struct file_id *id)
+static struct locked_file **bucket_of(struct locks *locks, const struct file_id *id)
 {
-    return ((id->inode ^ id->device) * 0x9e3779b97f4a7c15ull) >> 58;
+    uint64_t hash = (id->inode ^ id->device << 40) * 0x9e3779b97f4a7c15ull;
+    return &locks->buckets[hash >> 56];
 }
-_Static_assert(SHARDS == 64, "shard_of() takes the six top bits");
+_Static_assert(BUCKETS == 256, "bucket_of() takes the eight top bits");
 
-/* The file's lists; with `make`, new ones where it has none. Shard locked. */
+/* The file's lists; with `make`, new ones where it has none. */
 static struct locked_file *file_find(struct locks *locks, const struct file_id *id, bool make)
 {
-    struct locked_file **files = &locks->shards[shard_of(id)].files;
+    struct locked_file **bucket = bucket_of(locks, id);
 
-    for (struct locked_file *file = *files; file; file = file->next)
+    for (struct locked_file *file = *bucket; file; file = file->next)
         if (file_id_equal(&file->id, id))
             return file;
     if (!make)
@@ -185,15 +204,15 @@ static struct locked_file *file_find(struct locks *locks, const struct file_id *
     struct locked_file *file = calloc(1, sizeof *file);
     if (file) {
         file->id = *id;
-        file->next = *files;
-        *files = file;
+        file->next = *bucket;
+        *bucket = file;
     }
     return file;
 }
 
-static void drop_empty(struct locked_file **files)
+static void drop_empty(struct locked_file **bucket)
 {
-    for (struct locked_file **at = files; *at;) {
+    for (struct locked_file **at = bucket; *at;) {
         struct locked_file *file = *at;
         if (file->records.count + file->flocks.count == 0) {
             *at = file->next;
@@ -202,6 +221,66 @@ static void drop_empty(struct locked_file **files)
             at = &file->next;
         }
     }
+}
+
+/* ---- who waits for whom ---- */
+
+/* Whether what `from` waits for is, on some way, what `to` has. No waiter is passed twice. */
+static bool leads_to(struct locks *locks, const struct lock *from, const struct lock *to,
+                     unsigned depth, unsigned *steps)
+{
+    for (struct waiting *w = locks->waiting; w; w = w->next) {
+        if (w->search == locks->searches || !same_owner(&w->wanted, from))
+            continue;
+        w->search = locks->searches;
+        struct locked_file *file = file_find(locks, &w->id, false);
+        for (const struct lock *l = file ? file->records.first : NULL; l && *steps; l = l->next) {
+            --*steps;
+            if (!in_the_way(l, &w->wanted))
+                continue;
+            if (same_owner(l, to) || (depth && leads_to(locks, l, to, depth - 1, steps)))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool deadlock(struct locks *locks, const struct lock *wanted)
+{
+    unsigned steps = DEADLOCK_STEPS;
+    locks->searches++;
+    return leads_to(locks, wanted, wanted, DEADLOCK_DEPTH, &steps);
+}
+
+static void no_longer_waits(struct locks *locks, const struct file_id *id,
+                            const struct lock *wanted)
+{
+    for (struct waiting **at = &locks->waiting; *at; at = &(*at)->next) {
+        struct waiting *w = *at;
+        if (!file_id_equal(&w->id, id) || !same_owner(&w->wanted, wanted) ||
+            w->wanted.first != wanted->first || w->wanted.last != wanted->last)
+            continue;
+        *at = w->next;
+        free(w);
+        locks->waiting_count--;
+        return;
+    }
+}
+
+/* -EAGAIN where it may wait, -EDEADLK where that would never end. */
+static int waits(struct locks *locks, const struct file_id *id, const struct lock *wanted)
+{
+    no_longer_waits(locks, id, wanted);
+    struct waiting *w = locks->waiting_count < WAITING_MAX ? calloc(1, sizeof *w) : NULL;
+    if (!w)
+        return -ENOLCK;
+    *w = (struct waiting){.next = locks->waiting, .id = *id, .wanted = *wanted};
+    locks->waiting = w;
+    locks->waiting_count++;
+    if (!deadlock(locks, wanted))
+        return -EAGAIN;
+    no_longer_waits(locks, id, wanted);
+    return -EDEADLK;
 }
 
 /* The change itself. fresh and spare are blank; what is used of them becomes NULL. */
@@ -246,15 +325,21 @@ int locks_set(struct locks *locks, const struct file_id *file, const struct lock
         rc = -ENOMEM;
         goto out;
     }
-    size_t shard = shard_of(file);
-    pthread_mutex_lock(&locks->shards[shard].lock);
-    struct locked_file *at = file_find(locks, file, !wish.unlock);
-    if (at)
+    bool posix = !wish.flock && request->owner.pid != LOCK_NO_PID;
+    pthread_mutex_lock(&locks->lock);
+    if (posix)
+        no_longer_waits(locks, file, &wish.lock);
+    struct locked_file *at = NULL;
+    if (request->wait == LOCK_WAIT_END)
+        rc = 0;
+    else if ((at = file_find(locks, file, !wish.unlock)))
         rc = apply(wish.flock ? &at->flocks : &at->records, &wish, &fresh, &spare);
     else
         rc = wish.unlock ? 0 : -ENOMEM;
-    drop_empty(&locks->shards[shard].files);
-    pthread_mutex_unlock(&locks->shards[shard].lock);
+    if (rc == -EAGAIN && posix && request->wait == LOCK_WAIT_BEGIN)
+        rc = waits(locks, file, &wish.lock);
+    drop_empty(bucket_of(locks, file));
+    pthread_mutex_unlock(&locks->lock);
 out:
     free(fresh);
     free(spare);
@@ -271,8 +356,7 @@ int locks_probe(struct locks *locks, const struct file_id *file, const struct lo
     *reply = (struct msg_file_lock_reply){.kind = LOCK_KIND_NONE};
     if (rc < 0 || wish.unlock)
         return rc < 0 ? rc : -EINVAL;
-    size_t shard = shard_of(file);
-    pthread_mutex_lock(&locks->shards[shard].lock);
+    pthread_mutex_lock(&locks->lock);
     struct locked_file *at = file_find(locks, file, false);
     if (at)
         found = conflict(wish.flock ? &at->flocks : &at->records, &wish.lock);
@@ -283,67 +367,97 @@ int locks_probe(struct locks *locks, const struct file_id *file, const struct lo
             reply->kind = found->exclusive ? LOCK_KIND_WRITE : LOCK_KIND_READ;
         reply->start = found->first;
         reply->length = found->last == LOCK_END ? 0 : found->last - found->first + 1;
-        reply->pid = (uint32_t)found->owner;
+        reply->pid = found->owner.pid;
     }
-    pthread_mutex_unlock(&locks->shards[shard].lock);
+    pthread_mutex_unlock(&locks->lock);
     return 0;
 }
 
-static void forget_in(struct lock_list *list, const void *client)
+static void forget_in(struct lock_list *list, const void *of)
 {
     for (struct lock **at = &list->first; *at;) {
-        if ((*at)->client == client)
+        if ((*at)->owner.of == of)
             remove_at(list, at);
         else
             at = &(*at)->next;
     }
 }
 
-void locks_forget(struct locks *locks, const void *client)
+void locks_forget(struct locks *locks, const struct file_id *file, const void *of)
 {
-    for (size_t i = 0; i < SHARDS; i++) {
-        pthread_mutex_lock(&locks->shards[i].lock);
-        for (struct locked_file *file = locks->shards[i].files; file; file = file->next) {
-            forget_in(&file->records, client);
-            forget_in(&file->flocks, client);
-        }
-        drop_empty(&locks->shards[i].files);
-        pthread_mutex_unlock(&locks->shards[i].lock);
+    pthread_mutex_lock(&locks->lock);
+    struct locked_file *at = file_find(locks, file, false);
+    if (at) {
+        forget_in(&at->records, of);
+        forget_in(&at->flocks, of);
     }
+    drop_empty(bucket_of(locks, file));
+    pthread_mutex_unlock(&locks->lock);
+}
+
+void locks_forget_all(struct locks *locks, const void *of)
+{
+    pthread_mutex_lock(&locks->lock);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct locked_file *file = locks->buckets[i]; file; file = file->next) {
+            forget_in(&file->records, of);
+            forget_in(&file->flocks, of);
+        }
+        drop_empty(&locks->buckets[i]);
+    }
+    for (struct waiting **at = &locks->waiting; *at;) {
+        struct waiting *w = *at;
+        if (w->wanted.owner.of == of) {
+            *at = w->next;
+            free(w);
+            locks->waiting_count--;
+        } else {
+            at = &w->next;
+        }
+    }
+    pthread_mutex_unlock(&locks->lock);
 }
 
 size_t locks_count(struct locks *locks)
 {
     size_t count = 0;
-    for (size_t i = 0; i < SHARDS; i++) {
-        pthread_mutex_lock(&locks->shards[i].lock);
-        for (struct locked_file *file = locks->shards[i].files; file; file = file->next)
+    pthread_mutex_lock(&locks->lock);
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct locked_file *file = locks->buckets[i]; file; file = file->next)
             count += file->records.count + file->flocks.count;
-        pthread_mutex_unlock(&locks->shards[i].lock);
-    }
+    pthread_mutex_unlock(&locks->lock);
     return count;
 }
 
 struct locks *locks_new(void)
 {
     struct locks *locks = calloc(1, sizeof *locks);
-    for (size_t i = 0; locks && i < SHARDS; i++)
-        pthread_mutex_init(&locks->shards[i].lock, NULL);
+    if (locks)
+        pthread_mutex_init(&locks->lock, NULL);
     return locks;
+}
+
+static void empty(struct lock_list *list)
+{
+    while (list->first)
+        remove_at(list, &list->first);
 }
 
 void locks_free(struct locks *locks)
 {
-    for (size_t i = 0; locks && i < SHARDS; i++) {
-        for (struct locked_file *file = locks->shards[i].files, *next; file; file = next) {
+    for (size_t i = 0; locks && i < BUCKETS; i++) {
+        for (struct locked_file *file = locks->buckets[i], *next; file; file = next) {
             next = file->next;
-            while (file->records.first)
-                remove_at(&file->records, &file->records.first);
-            while (file->flocks.first)
-                remove_at(&file->flocks, &file->flocks.first);
+            empty(&file->records);
+            empty(&file->flocks);
             free(file);
         }
-        pthread_mutex_destroy(&locks->shards[i].lock);
     }
+    for (struct waiting *w = locks ? locks->waiting : NULL, *next; w; w = next) {
+        next = w->next;
+        free(w);
+    }
+    if (locks)
+        pthread_mutex_destroy(&locks->lock);
     free(locks);
 }

@@ -4,14 +4,15 @@
 #ifndef ASHLAR_STORAGE_SERVE_H
 #define ASHLAR_STORAGE_SERVE_H
 
-#include "handles.h"
-#include "locks.h"
+#include "clients.h"
 #include "net.h"
+#include "transit.h"
 
 struct storage {
     struct volume *volume;
-    struct handles *handles;
-    struct locks *locks;
+    struct holding holding;
+    struct clients *clients;
+    struct transit *transit;
     atomic_uint watching; /* connections that watch; relaxed, a hint to those that close files */
 };
 

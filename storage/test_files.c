@@ -395,11 +395,12 @@ static void test_locks(void **state)
     assert_int_equal(ask_lock(other, &attr.id, 2, LOCK_KIND_READ, 5, 1), -EAGAIN);
     assert_int_equal(ask_lock(other, &attr.id, 2, LOCK_KIND_WRITE, 10, 0), 0);
     assert_int_equal(ask_lock(conn, &attr.id, 1, LOCK_KIND_WRITE, 5, 0), -EAGAIN);
-    assert_int_equal(ask_lock(conn, &attr.id, 7, LOCK_KIND_FLOCK_EXCLUSIVE, 0, 0), 0);
-    assert_int_equal(ask_lock(other, &attr.id, 8, LOCK_KIND_FLOCK_SHARED, 0, 0), -EAGAIN);
+    /* An flock is a description's, and a POSIX lock has a process. */
+    assert_int_equal(ask_lock(conn, &attr.id, 7, LOCK_KIND_FLOCK_EXCLUSIVE, 0, 0), ASH_MALFORMED);
+    assert_int_equal(ask_lock(conn, &attr.id, UINT32_MAX, LOCK_KIND_WRITE, 0, 0), ASH_MALFORMED);
 
     struct msg_file_lock probe = {
-        .file = attr.id, .owner = 1, .kind = LOCK_KIND_READ, .probe = 1, .start = 20, .length = 1};
+        .file = attr.id, .pid = 1, .kind = LOCK_KIND_READ, .probe = 1, .start = 20, .length = 1};
     struct msg_file_lock_reply reply;
     assert_int_equal(NET_CALL(conn, FILE_LOCK, file_lock, &probe, &reply, RIG_TIMEOUT_MS), 0);
     assert_int_equal(reply.kind, LOCK_KIND_WRITE);

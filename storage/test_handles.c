@@ -1,5 +1,5 @@
 /*
- * The table of open files and the holds of a connection, with a file that only counts what is done
+ * The table of open files and the holds of clients, with a file that only counts what is done
  * to it.
  */
 #include <setjmp.h>
@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -82,69 +83,161 @@ static void test_references(void **state)
     handles_free(handles);
 }
 
+static struct holding with;
+
+static void start(void)
+{
+    with = (struct holding){handles_new(), descriptions_new(), locks_new()};
+}
+
+static void stop(void)
+{
+    assert_int_equal(handles_count(with.handles), 0);
+    assert_int_equal(descriptions_count(with.descriptions), 0);
+    assert_int_equal(locks_count(with.locks), 0);
+    assert_int_equal(alive, 0);
+    handles_free(with.handles);
+    descriptions_free(with.descriptions);
+    locks_free(with.locks);
+}
+
+static struct held held_of(uint64_t inode, uint64_t description)
+{
+    return (struct held){{.device = 7, .inode = inode, .generation = inode * 3},
+                         {.high = description, .low = description * 77}};
+}
+
+static int hold(struct client *client, uint64_t inode, uint64_t description, unsigned flags)
+{
+    struct held held = held_of(inode, description);
+    return client_hold(client, handles_add(with.handles, fresh(inode)), &held.description, flags);
+}
+
+static void release(struct client *client, uint64_t inode, uint64_t description)
+{
+    struct held held = held_of(inode, description);
+    client_release(client, &held);
+}
+
+static bool holds(struct client *client, uint64_t inode)
+{
+    struct held held = held_of(inode, 0);
+    return client_holds(client, &held.file);
+}
+
+/* Without descriptions: counted. */
 static void test_holds(void **state)
 {
     enum { FILES = 5000 };
-    struct handles *handles = handles_new();
-    struct client *client = client_new(handles);
-    struct file_id ids[FILES];
+    start();
+    struct client *client = client_new(&with);
 
-    for (unsigned i = 0; i < FILES; i++) {
-        struct volume_file *file = handles_add(handles, fresh(i));
-        ids[i] = file->id;
-        assert_non_null(client_hold(client, file));
-    }
+    for (unsigned i = 0; i < FILES; i++)
+        assert_int_equal(hold(client, i, 0, 0), 0);
     /* Every third is held twice; every second is let go: in another order than they came. */
     for (unsigned i = 0; i < FILES; i += 3)
-        assert_int_equal(client_hold(client, handles_get(handles, &ids[i]))->count, 2);
+        assert_int_equal(hold(client, i, 0, 0), 0);
     for (unsigned i = FILES; i-- > 0;)
         if (i % 2)
-            client_release(client, &ids[i]);
-    for (unsigned i = 0; i < FILES; i++) {
-        struct client_hold *hold = client_find(client, &ids[i]);
-        assert_int_equal(hold ? hold->count : 0, (i % 3 == 0) + (i % 2 == 0));
-    }
-    assert_int_equal(handles_count(handles), alive);
-    client_release(client, &(struct file_id){.inode = 99999});
+            release(client, i, 0);
+    for (unsigned i = 0; i < FILES; i++)
+        assert_int_equal(holds(client, i), i % 3 == 0 || i % 2 == 0);
+    assert_int_equal(handles_count(with.handles), alive);
+    release(client, 99999, 0);
     client_free(client);
-    assert_int_equal(alive, 0);
-    assert_int_equal(handles_count(handles), 0);
-    handles_free(handles);
+    stop();
+}
+
+/* Of a description: held or not, and its locks are there until the last client lets go. */
+static void test_descriptions(void **state)
+{
+    start();
+    struct client *parent = client_new(&with), *child = client_new(&with);
+    struct held one = held_of(1, 1), two = held_of(1, 2), three = held_of(3, 3);
+    struct client *stranger = client_new(&with);
+
+    assert_int_equal(hold(parent, 1, 1, 0), 0);
+    assert_int_equal(hold(parent, 1, 1, 0), 0);
+    assert_int_equal(hold(parent, 1, 2, HOLD_WRITES), 0);
+    assert_int_equal(hold(parent, 2, 1, 0), ASH_FORBIDDEN); /* another file's */
+    assert_int_equal(client_inherit(child, parent), 0);
+    struct description *d = client_description(parent, &one);
+    struct lock_request lock = {.owner = {d, LOCK_NO_PID}, .kind = LOCK_KIND_FLOCK_EXCLUSIVE};
+    assert_int_equal(locks_set(with.locks, &one.file, &lock), 0);
+    atomic_store(&d->locks, true);
+    description_done(&with, d);
+
+    client_release(parent, &one);
+    assert_int_equal(locks_count(with.locks), 1);
+    assert_null(client_description(parent, &one));
+    client_release(child, &one);
+    client_release(child, &one);
+    assert_int_equal(locks_count(with.locks), 0);
+    assert_true(holds(child, 1)); /* by the other one */
+
+    /* What is named stays, what is not goes, and what is not known cannot be had. */
+    assert_int_equal(hold(child, 3, 3, 0), 0);
+    assert_int_equal(client_keep(child, &three), 0);
+    client_keep_only(child);
+    assert_false(holds(child, 1));
+    assert_true(holds(child, 3));
+    assert_int_equal(client_keep(child, &two), 0);
+    client_keep_only(child);
+    assert_true(holds(child, 1));
+    assert_false(holds(child, 3));
+    assert_int_equal(client_keep(child, &three), ASH_STALE_FILE);
+
+    /* A description that was handed on is as good as it was; another one of the file is not. */
+    struct volume_file *file = handles_get(with.handles, &two.file);
+    assert_int_equal(hold(stranger, 1, 7, 0), 0);
+    assert_false(client_may_write(stranger, file, &(struct rights){0}));
+    assert_int_equal(hold(stranger, 1, 2, 0), 0);
+    assert_true(client_may_write(stranger, file, &(struct rights){0}));
+    handles_put(with.handles, file);
+    client_free(stranger);
+    client_free(child);
+    client_free(parent);
+    stop();
 }
 
 static void test_writers(void **state)
 {
-    struct handles *handles = handles_new();
-    struct client *a = client_new(handles), *b = client_new(handles);
-    struct volume_file *file = handles_add(handles, fresh(1));
-    struct file_id id = file->id;
+    start();
+    struct client *a = client_new(&with), *b = client_new(&with);
+    struct held program = held_of(1, 9);
 
     rested = 0;
-    struct client_hold *hold = client_hold(a, file);
-    client_hold_writes(a, hold);
-    client_hold_writes(a, hold);
-    hold = client_hold(b, handles_get(handles, &id));
-    client_hold_writes(b, hold);
-    client_release(a, &id);
+    assert_int_equal(hold(a, 1, 1, HOLD_WRITES), 0);
+    assert_int_equal(hold(a, 1, 1, HOLD_WRITES), 0);
+    assert_int_equal(hold(b, 1, 2, HOLD_WRITES), 0);
+    release(a, 1, 1);
     assert_int_equal(rested, 0);
-    assert_non_null(client_hold(a, handles_get(handles, &id)));
-    client_release(b, &id);
+    /* Who writes and who executes keep each other out. */
+    assert_int_equal(hold(a, 1, 9, 0), 0);
+    assert_true(handles_written(with.handles, &program.file));
+    assert_int_equal(client_execute(a, &program), -ETXTBSY);
+    release(b, 1, 2);
     assert_int_equal(rested, 1);
+    assert_false(handles_written(with.handles, &program.file));
+    assert_int_equal(client_execute(a, &program), 0);
+    assert_int_equal(client_execute(a, &program), 0);
+    assert_int_equal(hold(b, 1, 2, HOLD_WRITES), -ETXTBSY);
+    assert_false(holds(b, 1));
+    release(a, 1, 9);
+    assert_int_equal(hold(b, 1, 2, HOLD_WRITES), 0);
     client_free(a);
     client_free(b);
-    assert_int_equal(alive, 0);
-    handles_free(handles);
+    stop();
 }
 
 static void test_sweep(void **state)
 {
-    struct handles *handles = handles_new();
-    struct client *client = client_new(handles);
+    start();
+    struct client *client = client_new(&with);
     unsigned budget = descriptors_start(), taken = 0;
-    bool held;
 
     for (unsigned i = 0; i < 100; i++)
-        assert_non_null(client_hold(client, handles_add(handles, fresh(i))));
+        assert_int_equal(hold(client, i, 0, 0), 0);
     relaxed = 0;
     while (taken < budget) {
         assert_true(descriptors_take(1));
@@ -155,9 +248,10 @@ static void test_sweep(void **state)
     assert_true(relaxed > 0 && relaxed < 100);
     /* What has just been used is passed over for as long as there is something else. */
     for (unsigned i = 0; i < 99; i++) {
-        struct file_id id = {.device = 7, .inode = i, .generation = i * 3};
-        assert_non_null(client_file(client, &id, &held));
-        assert_true(held);
+        struct held held = held_of(i, 0);
+        struct volume_file *file = handles_get(with.handles, &held.file);
+        atomic_store(&file->recent, true);
+        handles_put(with.handles, file);
     }
     relaxed = 0;
     assert_false(descriptors_take(1));
@@ -165,26 +259,27 @@ static void test_sweep(void **state)
     while (taken-- > 0)
         descriptors_give();
     client_free(client);
-    handles_free(handles);
+    stop();
 }
 
-static struct handles *shared;
+static struct client *shared;
 
+/* The odd ones are connections of one client. */
 static void *hammer(void *argument)
 {
     uint64_t random = (uintptr_t)argument;
-    struct client *client = client_new(shared);
+    struct client *client = random % 2 ? shared : client_new(&with);
 
     for (unsigned i = 0; i < 20000; i++) {
         random = random * 6364136223846793005ull + 1442695040888963407ull;
-        struct file_id id = {.device = 7, .inode = (random >> 40) % 20};
-        id.generation = id.inode * 3;
+        uint64_t inode = (random >> 40) % 20;
         if (random >> 63)
-            assert_non_null(client_hold(client, handles_add(shared, fresh(id.inode))));
+            assert_int_equal(hold(client, inode, inode + 1, 0), 0);
         else
-            client_release(client, &id);
+            release(client, inode, inode + 1);
     }
-    client_free(client);
+    if (client != shared)
+        client_free(client);
     return NULL;
 }
 
@@ -192,22 +287,22 @@ static void test_threads(void **state)
 {
     pthread_t threads[4];
 
-    shared = handles_new();
+    start();
+    shared = client_new(&with);
     for (uintptr_t i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, hammer, (void *)(i + 1));
     for (unsigned i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    assert_int_equal(handles_count(shared), 0);
-    assert_int_equal(alive, 0);
-    handles_free(shared);
+    client_free(shared);
+    stop();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_references), cmocka_unit_test(test_holds),
-        cmocka_unit_test(test_writers),    cmocka_unit_test(test_sweep),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_references),   cmocka_unit_test(test_holds),
+        cmocka_unit_test(test_descriptions), cmocka_unit_test(test_writers),
+        cmocka_unit_test(test_sweep),        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,12 +223,14 @@ int ask_reopen(struct net_conn *conn, const struct file_id *id, const char *path
 
 int ask_hold(struct net_conn *conn, const struct file_id *id)
 {
-    return ASK_NOTHING(conn, FILE_HOLD, file_hold, {.files = id, .files_count = 1});
+    struct held held = {.file = *id};
+    return ASK_NOTHING(conn, FILE_HOLD, file_hold, {.files = &held, .files_count = 1});
 }
 
 int ask_release(struct net_conn *conn, const struct file_id *id)
 {
-    return ASK_NOTHING(conn, FILE_RELEASE, file_release, {.files = id, .files_count = 1});
+    struct held held = {.file = *id};
+    return ASK_NOTHING(conn, FILE_RELEASE, file_release, {.files = &held, .files_count = 1});
 }
 
 int64_t ask_read(struct net_conn *conn, const struct file_id *id, uint64_t offset, void *to,
@@ -327,12 +329,11 @@ int ask_chmod(struct net_conn *conn, const struct file_id *id, const char *path,
     return ask_setattr(conn, &request);
 }
 
-int ask_lock(struct net_conn *conn, const struct file_id *id, uint64_t owner, uint8_t kind,
+int ask_lock(struct net_conn *conn, const struct file_id *id, uint32_t pid, uint8_t kind,
              uint64_t start, uint64_t length)
 {
-    return ASK_NOTHING(
-        conn, FILE_LOCK, file_lock,
-        {.file = *id, .owner = owner, .kind = kind, .start = start, .length = length});
+    return ASK_NOTHING(conn, FILE_LOCK, file_lock,
+                       {.file = *id, .pid = pid, .kind = kind, .start = start, .length = length});
 }
 
 int64_t ask_list(struct net_conn *conn, const struct file_id *id, uint64_t cookie, uint32_t size,

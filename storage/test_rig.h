@@ -79,7 +79,7 @@ int ask_seek(struct net_conn *conn, const struct file_id *id, uint64_t offset, b
 int ask_sync(struct net_conn *conn, const struct file_id *id);
 int ask_chmod(struct net_conn *conn, const struct file_id *id, const char *path, uint32_t mode);
 int ask_setattr(struct net_conn *conn, const struct msg_file_setattr *request);
-int ask_lock(struct net_conn *conn, const struct file_id *id, uint64_t owner, uint8_t kind,
+int ask_lock(struct net_conn *conn, const struct file_id *id, uint32_t pid, uint8_t kind,
              uint64_t start, uint64_t length);
 /* Returns bytes of entries in out (DIR_REPLY_MAX bytes). */
 int64_t ask_list(struct net_conn *conn, const struct file_id *id, uint64_t cookie, uint32_t size,

@@ -55,6 +55,7 @@ struct volume_file {
     struct volume_file *next; /* protected by its shard's lock */
     unsigned references;      /* protected by its shard's lock */
     unsigned writers;         /* holds that opened it for writing; protected by its shard's lock */
+    unsigned executors;       /* holds of who executes it; the same */
     atomic_bool recent;       /* used since the sweep last came by; relaxed, a hint */
 };
 
@@ -105,7 +106,10 @@ struct volume_ops {
     void (*stop)(struct volume *);
     int (*usage)(struct volume *, uint64_t *size_bytes, uint64_t *used_bytes) CHECKED;
 
-    /* flags are Linux's O_*; what they ask for is checked before it has any effect. */
+    /*
+     * flags are Linux's O_*; what they ask for is checked before it has any effect. O_TRUNC opens
+     * a file that is to be truncated: that is left to the caller.
+     */
     int (*open)(struct volume *, struct caller *, const struct volume_path *path, uint32_t flags,
                 uint32_t mode, struct volume_opened *out) CHECKED;
     /* The same without making or truncating; ASH_STALE_FILE where path names another file. */

@@ -130,7 +130,8 @@ class Peer:
 
     def bind(self, scope=SCOPE_COMPONENT, asid=0, run=0, writable=b""):
         text = writable + b"\0"
-        return self.request(OPS["BIND"], struct.pack("<BQQH", scope, asid, run, len(text)) + text)
+        return self.request(OPS["BIND"],
+                            struct.pack("<BQQQH", scope, asid, run, 0, len(text)) + text)
 
     def ping(self):
         """{requests, refused, used_bytes, cached_bytes, size_bytes} of an authenticated peer."""

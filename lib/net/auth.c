@@ -132,7 +132,7 @@ static int give_up(struct net_conn *conn, const struct net_frame *frame, int rc)
 }
 
 int auth_server(struct net_conn *conn, const struct net_key *key, struct component self,
-                void (*authenticated)(struct net_conn *conn))
+                void (*authenticated)(struct net_conn *conn), void (*opened)(struct net_conn *conn))
 {
     uint64_t began_ms = clock_ms();
     struct net_frame frame;
@@ -184,6 +184,7 @@ int auth_server(struct net_conn *conn, const struct net_key *key, struct compone
     rc = conn_set_scope(conn, &bind);
     if (rc < 0)
         return give_up(conn, &frame, rc);
+    opened(conn);
     struct msg_bind_reply bound = {.server = self};
     return NET_REPLY(conn, &frame, bind, &bound);
 }

@@ -14,6 +14,11 @@ int net_conn_fd(const struct net_conn *conn)
     return conn->fd;
 }
 
+bool net_conn_closed(const struct net_conn *conn)
+{
+    return conn->closed;
+}
+
 const struct msg_bind *net_conn_scope(const struct net_conn *conn)
 {
     return &conn->bind;

@@ -264,8 +264,10 @@ static int receive_more(struct net_conn *conn, size_t missing, const struct conn
         conn->end += (size_t)n;
         return 0;
     }
-    if (n == 0)
+    if (n == 0) {
+        conn->closed = true;
         return ASH_LOST;
+    }
     if (n == -EINTR)
         return 0;
     if (n != -EAGAIN)

@@ -51,6 +51,10 @@ struct net_conn {
     /* The server's: under its lock. */
     struct net_conn *previous, *next;
     bool authenticated;
+
+    /* Owner thread only. */
+    bool opened; /* the server's user was told of it, and will be of its end */
+    bool closed; /* the peer closed it */
 };
 
 /* Wraps fd, which it owns from then on; on failure (-ENOMEM) it does not. */
@@ -118,6 +122,7 @@ void address_tune(int fd);
 int auth_client(struct net_conn *conn, const struct net_key *key, unsigned timeout_ms) NET_CHECKED;
 /* Fills conn's scope. Negative: the peer is to be dropped (it has been told, where it helps). */
 int auth_server(struct net_conn *conn, const struct net_key *key, struct component self,
-                void (*authenticated)(struct net_conn *conn)) NET_CHECKED;
+                void (*authenticated)(struct net_conn *conn),
+                void (*opened)(struct net_conn *conn)) NET_CHECKED;
 
 #endif

@@ -49,6 +49,9 @@ const struct msg_bind *net_conn_scope(const struct net_conn *conn);
 /* A slot for the server's own state of this connection; it frees it in `closed`. */
 void **net_conn_state(struct net_conn *conn);
 
+/* Whether it ended because the peer closed it, and did not break. */
+bool net_conn_closed(const struct net_conn *conn);
+
 /*
  * The next descriptor (close-on-exec) that came with the request being handled, now the caller's;
  * -1: no more. Those that the handler does not take are closed after it.
@@ -133,7 +136,7 @@ struct net_server_ops {
        net_reply*. Returns 0, or a negative error that closes the connection. Requests outside the
        peer's scope and malformed ones are the handler's to refuse: net_refuse(). */
     int (*request)(void *self, struct net_conn *conn, const struct net_frame *frame);
-    void (*opened)(void *self, struct net_conn *conn); /* after BIND; may be NULL */
+    void (*opened)(void *self, struct net_conn *conn); /* at BIND, before its answer; may be NULL */
     void (*closed)(void *self, struct net_conn *conn); /* after opened; may be NULL */
     /* What net_conn_listen() asked for came, on the connection's own thread, between requests.
        Negative closes the connection. */

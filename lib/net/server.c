@@ -197,8 +197,8 @@ static void serve_requests(struct net_server *server, struct net_conn *conn)
             rc = conn_receive(conn, &wait, &frame);
         conn->fd_count = descriptors.count;
         reverse(conn->fds, conn->fd_count);
-        if (rc == 0 && frame.header.flags)
-            rc = ASH_MALFORMED; /* a reply to nothing */
+        if (rc == 0 && frame.header.flags & ~WIRE_AGAIN)
+            rc = ASH_MALFORMED; /* a reply to nothing, or who knows what */
         if (rc == ASH_VERSION || rc == ASH_TOO_BIG || rc == ASH_CORRUPT)
             (void)!net_refuse(conn, &frame, rc);
         else if (rc == ASH_MALFORMED)
@@ -218,6 +218,14 @@ static void mark_authenticated(struct net_conn *conn)
     conn->authenticated = true;
     server->unauthenticated--;
     pthread_mutex_unlock(&server->lock);
+}
+
+static void open_conn(struct net_conn *conn)
+{
+    struct net_server *server = conn->server;
+    if (server->ops->opened)
+        server->ops->opened(server->ops_self, conn);
+    conn->opened = true;
 }
 
 /* Takes it out of the list; lock held. */
@@ -240,15 +248,14 @@ static void *serve(void *argument)
     pthread_mutex_unlock(&server->lock);
 
     conn_set_timeout(conn, CONN_STALL_MS);
-    if (!authenticated && auth_server(conn, &server->key, self, mark_authenticated) < 0) {
+    if (authenticated)
+        open_conn(conn);
+    if (!authenticated && auth_server(conn, &server->key, self, mark_authenticated, open_conn) < 0)
         count_refused(server);
-    } else {
-        if (server->ops->opened)
-            server->ops->opened(server->ops_self, conn);
+    else
         serve_requests(server, conn);
-        if (server->ops->closed)
-            server->ops->closed(server->ops_self, conn);
-    }
+    if (conn->opened && server->ops->closed)
+        server->ops->closed(server->ops_self, conn);
 
     pthread_mutex_lock(&server->lock);
     unlink_conn(server, conn);

@@ -16,12 +16,12 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x37746f6f42687341ull /* "AshBoot7" */
+#define BOOT_MAGIC 0x38746f6f42687341ull /* "AshBoot8" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
-    BOOT_TRACE = 1,   /* --trace: calls and unserved calls on trace_fd */
-    BOOT_NO_MOVE = 2, /* never use UFFDIO_MOVE, as on kernels before 6.8 */
+    BOOT_TRACE = 1,      /* --trace: calls and unserved calls on trace_fd */
+    BOOT_NO_MOVE = 2,    /* never use UFFDIO_MOVE, as on kernels before 6.8 */
     BOOT_NO_REWRITE = 4, /* leave call sites as they are: every call is dispatched */
 };
 
@@ -46,8 +46,8 @@ struct limit {
 struct boot {
     uint64_t magic;
     uint64_t size_bytes; /* of the whole memfd, all included */
-    /* After the strings, at an execve: what ashlar-exec found when it looked at the program, for its
-       next image (struct program of its loader); 0: that has to look. */
+    /* After the strings, at an execve: what ashlar-exec found when it looked at the program, for
+       its next image (struct program of its loader); 0: that has to look. */
     uint64_t examined_bytes;
     uint64_t excache_bytes;
     uint64_t run_id;
@@ -60,6 +60,7 @@ struct boot {
     int32_t trace_fd;  /* where --trace prints */
     int32_t memory_fd; /* -1 at a run's start: ask the node */
     int32_t storage_fd;
+    int32_t segments_fd; /* with memory_fd, of an address space that is new; -1: it was used */
     uint32_t argc, envc;
     uint64_t sigmask; /* of the program; bit n-1 is signal n */
     uint64_t ignored; /* those of the synchronous signals (SIGSEGV...) that are ignored */
@@ -68,8 +69,10 @@ struct boot {
     /* Filled when memory_fd is: */
     struct asid asid;
     uint64_t memory_bytes;
-    int32_t fd_floor; /* the first descriptor number hidden from the program; 0: to be chosen */
-    struct file_id cwd_id; /* of the working directory; all zero: not known */
+    int32_t fd_floor;    /* the first descriptor number hidden from the program; 0: to be chosen */
+    struct held cwd;     /* the hold of the working directory; all zero: not known */
+    uint8_t files;       /* 1: there may be descriptors of an sComponent's files */
+    uint8_t posix_locks; /* 1: and POSIX locks on them */
     uint32_t limits_known; /* 1: limits[] is filled; 0: they are the host's */
     struct limit limits[KEPT_LIMITS];
     struct component_info memory, storage;

@@ -63,6 +63,7 @@ struct process {
     pid_t speaker;          /* who wrote the seat's first byte, by the host's word */
     uint64_t serial;        /* never changes */
     struct asid asid;       /* lock; 0 until it joined, or forked from one that had */
+    struct asid parent;     /* lock; of the process that forked it; 0: none */
     struct home *home;      /* lock; where asid is, a counted reference */
     uint64_t excache_bytes; /* lock: its budget */
     uint64_t started_ms;    /* lock: since the Unix epoch */

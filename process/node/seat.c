@@ -170,12 +170,13 @@ static void note_reach(struct node *node, struct run *run, const struct componen
  * Connects on the process's behalf, bound to one space and the run. Returns the descriptor, with
  * no state of this side left in it.
  */
-static int connect_as(struct node *node, struct process *p, struct asid asid,
+static int connect_as(struct node *node, struct process *p, struct asid asid, struct asid parent,
                       const struct component_info *to)
 {
     struct msg_bind bind = {
         .scope = SCOPE_PROCESS,
         .asid = asid,
+        .parent = parent,
         .run_id = p->run->id,
         .writable = p->run->writable,
     };
@@ -197,13 +198,18 @@ static int connect_as(struct node *node, struct process *p, struct asid asid,
     return net_release(conn);
 }
 
-/* Connects to the home and to the sComponent; both or none. */
-static int connect_both(struct node *node, struct process *p, struct asid asid, int out[2])
+/*
+ * The first connections of a process, to the home and to the sComponent, where it begins with what
+ * its parent has open; both or none.
+ */
+static int connect_both(struct node *node, struct process *p, struct asid asid, struct asid parent,
+                        int out[2])
 {
-    out[0] = connect_as(node, p, asid, &p->run->memory);
+    const struct asid none = {0};
+    out[0] = connect_as(node, p, asid, none, &p->run->memory);
     if (out[0] < 0)
         return out[0];
-    out[1] = connect_as(node, p, asid, &p->run->storage);
+    out[1] = connect_as(node, p, asid, parent, &p->run->storage);
     if (out[1] < 0)
         close(out[0]);
     return out[1] < 0 ? out[1] : 0;
@@ -262,7 +268,7 @@ static int process_join(struct node *node, struct process *p, const struct net_f
         return net_refuse(p->conn, frame, rc);
     }
     int fds[3];
-    rc = connect_both(node, p, space.asid, fds);
+    rc = connect_both(node, p, space.asid, p->parent, fds);
     if (rc < 0) {
         home_destroy_space(home, space.asid);
         home_put(node, home);
@@ -310,11 +316,14 @@ static int open_child(struct node *node, struct process *p, struct asid asid,
         rc = seat_open_locked(node, p->run, *budget, ends);
     if (rc < 0) {
         budget_return(&node->budget, *budget);
-    } else if (asid.n != 0) {
+    } else {
         struct process *child = ends->process;
-        child->asid = asid;
-        child->home = home_hold(node, p->home);
-        *out = child; /* stays while the caller has its seat */
+        child->parent = p->asid;
+        if (asid.n != 0) {
+            child->asid = asid;
+            child->home = home_hold(node, p->home);
+            *out = child; /* stays while the caller has its seat */
+        }
     }
     pthread_mutex_unlock(&node->lock);
     return rc;
@@ -330,7 +339,7 @@ static int process_fork(struct node *node, struct process *p, const struct net_f
     /* The mComponent serves a connection for a space of this very run alone: what it serves is the
        process's to give away. */
     int fds[4];
-    int rc = m.child.n ? connect_both(node, p, m.child, &fds[2]) : 0;
+    int rc = m.child.n ? connect_both(node, p, m.child, p->asid, &fds[2]) : 0;
     if (rc < 0)
         return net_refuse(p->conn, frame, rc);
     struct seat_ends ends;
@@ -383,7 +392,8 @@ static int process_connect(struct node *node, struct process *p, const struct ne
                                                                        : NULL;
     if (!to || !p->home)
         return net_refuse(p->conn, frame, ASH_FORBIDDEN);
-    int fd = connect_as(node, p, p->asid, to);
+    const struct asid none = {0};
+    int fd = connect_as(node, p, p->asid, none, to);
     if (fd < 0)
         return net_refuse(p->conn, frame, fd);
     uint8_t body[16];

@@ -246,7 +246,8 @@ static int reach_storage(struct store *store)
 
 int store_hold_file(struct store *store, const struct file_id *file, const char *path)
 {
-    struct msg_file_hold request = {.files = file, .files_count = 1};
+    struct held held = {.file = *file};
+    struct msg_file_hold request = {.files = &held, .files_count = 1};
     struct msg_file_hold_reply reply;
     int rc = STORAGE_CALL(store, FILE_HOLD, file_hold, &request, &reply);
     if (rc != ASH_STALE_FILE)
@@ -258,7 +259,8 @@ int store_hold_file(struct store *store, const struct file_id *file, const char 
 
 void store_release_file(struct store *store, const struct file_id *file)
 {
-    struct msg_file_release request = {.files = file, .files_count = 1};
+    struct held held = {.file = *file};
+    struct msg_file_release request = {.files = &held, .files_count = 1};
     struct msg_file_release_reply reply;
     if (store->storage) /* a hold ends with the connection too */
         (void)!STORAGE_CALL(store, FILE_RELEASE, file_release, &request, &reply);

@@ -4,6 +4,19 @@
 
 #include "conformance.h"
 
+/* A fork that is there: what is done to a child of no number would be done to every process. */
+static inline pid_t must_fork(void)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid < 0) {
+        SHOW("fork: %s", strerrorname_np(errno));
+        fflush(stdout);
+        _exit(119);
+    }
+    return pid;
+}
+
 static inline int code_of(pid_t pid)
 {
     int status = -1;

@@ -9,8 +9,8 @@
  * for it and the connections, and has its own descriptors, handlers and seat; its parent's thread
  * sleeps until it execs or ends.
  *
- * Messages: thread none; fork SPACE_CLONE, PROCESS_FORK, PROCESS_STARTED (and FILE_HOLD where files
- * are open); vfork PROCESS_FORK.
+ * Messages: thread none; fork SPACE_CLONE, PROCESS_FORK, PROCESS_STARTED, FILE_KEEP; vfork
+ * PROCESS_FORK.
  */
 #include <linux/fcntl.h>
 #include <linux/futex.h>
@@ -162,7 +162,7 @@ static void fork_child(struct thread *t, const struct clone_request *r,
     shared_init(p, segments_fd);
     shared_fork_child();
     STAT_ADD(processes, 1);
-    files_hold_all(p->files);
+    files_fork_child(p->files, &p->text);
     proc_fork_child();
     t->clear_child_tid = r->flags & CLONE_CHILD_CLEARTID ? r->child_tid : 0;
     t->robust_list = 0;
@@ -403,7 +403,7 @@ long sys_exit(struct thread *t, const uint64_t a[6])
     mutex_unlock(&p->threads_lock);
     robust_end(t);
     if (last)
-        files_exit(p->files, p->pid);
+        files_exit(p->files, p->pid, p->vforked);
     if (last && !t->clear_child_tid)
         host_call(__NR_exit_group, a[0]);
     if (t->clear_child_tid) {
@@ -432,7 +432,7 @@ long sys_exit(struct thread *t, const uint64_t a[6])
 long sys_exit_group(struct thread *t, const uint64_t a[6])
 {
     robust_end_all(t);
-    files_exit(t->process->files, t->process->pid);
+    files_exit(t->process->files, t->process->pid, t->process->vforked);
     host_call(__NR_exit_group, a[0]);
     return 0;
 }

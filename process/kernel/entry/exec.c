@@ -2,7 +2,8 @@
  * execve: everything that can fail is looked at here, in the old image; then the host executes
  * ashlar-exec again, with what it has to know in a boot description (process/contract/boot.h) and
  * the seat, the connections and the address space of this process inherited. A vfork child has none
- * of its own but its seat: its new image joins the node like a run's first process.
+ * of its own but its seat: it joins the node here, like a run's first process, so that the
+ * sComponent knows what it has open before its parent goes on and may close it.
  */
 #include <linux/fcntl.h>
 #include <linux/resource.h>
@@ -40,14 +41,24 @@ struct texts {
     char path[PATH_LIMIT], named[PATH_LIMIT];
 };
 
+/* A vfork child's, from node_join(). */
+struct joined {
+    struct asid asid;
+    uint64_t memory_bytes;
+    int memory_fd, storage_fd, segments_fd;
+};
+
 static void texts_free(struct texts *x)
 {
     if (x->bytes)
         host_free(x->bytes, TEXTS_BYTES);
     if (x->table)
         host_free(x->table, (TEXTS_COUNT + PREFIX_MAX) * sizeof *x->table);
-    if (x->program)
+    if (x->program) {
+        files_close_exec(&x->program->file);
+        files_close_exec(&x->program->interpreter);
         host_free(x->program, sizeof *x->program);
+    }
     if (x->prefix_text)
         host_free(x->prefix_text, 8 * PATH_LIMIT);
     host_free(x, sizeof *x);
@@ -140,19 +151,29 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
                         .lifeline_fd = p->lifeline_fd,
                         .memory_fd = -1,
                         .storage_fd = -1,
+                        .segments_fd = -1,
                         .sigmask = t->sigmask,
                         .ignored = signals_ignored(p->actions),
                         .umask = files_umask(p->files),
                         .fd_floor = fd_floor,
                         .asid = mm.asid,
                         .memory_bytes = mm.memory_bytes,
-                        .cwd_id = files_cwd_id(p->files),
+                        .cwd = files_cwd_held(p->files),
+                        .files = files_any(p->files),
+                        .posix_locks = files_posix_locks(p->files),
                         .limits_known = 1,
                         .memory = p->memory,
                         .storage = p->storage};
     memcpy(head.limits, p->limits, sizeof head.limits);
-    if (!p->vforked)
+    if (p->joined) {
+        head.asid = p->joined->asid;
+        head.memory_bytes = p->joined->memory_bytes;
+        head.memory_fd = p->joined->memory_fd;
+        head.storage_fd = p->joined->storage_fd;
+        head.segments_fd = p->joined->segments_fd;
+    } else {
         rpc_descriptors(&head.memory_fd, &head.storage_fd);
+    }
     if (head.storage_fd < 0)
         head.memory_fd = -1;
     uint64_t texts_size = boot_size(&strings), size = texts_size;
@@ -183,11 +204,16 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
 /* What the next image inherits: close-on-exec off, or on again where the host's execve failed. */
 static void hand_on(const struct process *p, int boot_fd, bool on)
 {
-    int fds[8] = {boot_fd, p->node_fd, p->lifeline_fd, p->stats_fd, p->exec_fd, p->trace_fd,
+    int fds[9] = {boot_fd, p->node_fd, p->lifeline_fd, p->stats_fd, p->exec_fd, p->trace_fd, -1,
                   -1,      -1};
-    if (!p->vforked)
+    if (p->joined) {
+        fds[6] = p->joined->memory_fd;
+        fds[7] = p->joined->storage_fd;
+        fds[8] = p->joined->segments_fd;
+    } else {
         rpc_descriptors(&fds[6], &fds[7]);
-    for (int i = 0; i < 8; i++)
+    }
+    for (int i = 0; i < 9; i++)
         if (fds[i] >= 0)
             host_call(__NR_fcntl, fds[i], F_SETFD, on ? 0 : FD_CLOEXEC);
 }
@@ -196,6 +222,8 @@ void exec_leftovers_free(struct process *p)
 {
     if (p->exec_texts)
         texts_free(p->exec_texts);
+    if (p->joined)
+        host_free(p->joined, sizeof *p->joined);
 }
 
 /* No request of another thread may be under way on the connections that the next image gets. */
@@ -214,6 +242,26 @@ static void go_on(struct process *p)
     rwlock_write_end(&mm.lock);
 }
 
+/* A vfork child's place at the node, which stays its own if the host's execve fails. */
+static int join(struct process *p, const char *path)
+{
+    if (p->joined)
+        return 0;
+    struct joined *j = host_alloc(sizeof *j);
+    if (!j)
+        return -ENOMEM;
+    const char *slash = strrchr(path, '/');
+    text_copy(p->name, sizeof p->name, slash ? slash + 1 : path);
+    int rc =
+        node_join(p, &j->asid, &j->memory_bytes, &j->memory_fd, &j->storage_fd, &j->segments_fd);
+    if (rc < 0) {
+        host_free(j, sizeof *j);
+        return rc < -4095 ? -EAGAIN : rc;
+    }
+    p->joined = j;
+    return 0;
+}
+
 static long execute(struct thread *t, struct texts *x)
 {
     struct process *p = t->process;
@@ -221,11 +269,13 @@ static long execute(struct thread *t, struct texts *x)
     const char *environment[] = {variable, NULL};
     static const char *const nameless[] = {"", NULL};
 
-    int fd = write_boot(p, t, x);
+    int fd = p->vforked ? join(p, x->path) : 0;
+    if (fd == 0)
+        fd = write_boot(p, t, x);
     if (fd < 0)
         return fd;
     text_format(variable, sizeof variable, BOOT_ENV "=%d", fd);
-    files_exec(p->files);
+    files_exec(p->files, p->pid);
     if (!p->vforked)
         robust_end_all(t);
     signals_thread_end(t);

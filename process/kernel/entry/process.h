@@ -38,9 +38,11 @@ struct process {
     uint64_t excache_bytes;
     uint32_t boot_flags, policy;
     struct component_info memory, storage;
+    struct joined *joined; /* vforked: what its execve has got from the node already; exec.c */
 
     struct limit limits[KEPT_LIMITS]; /* values are relaxed atomics; host_limits.c */
 
+    struct held text;          /* the file that it executes, as the sComponent knows it */
     char program[PATH_LIMIT];  /* absolute path of the ELF file that runs; see /proc/self/exe */
     char name[16];             /* comm */
     char writable[PATH_LIMIT]; /* of the run; handed on at exec */

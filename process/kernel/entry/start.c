@@ -73,7 +73,8 @@ static void usage(void)
 /* Splits the strings after the head; every one ends within the description. */
 static bool split_strings(const struct boot *b)
 {
-    const char *at = (const char *)(b + 1), *end = (const char *)b + b->size_bytes - b->examined_bytes;
+    const char *at = (const char *)(b + 1),
+               *end = (const char *)b + b->size_bytes - b->examined_bytes;
     uint64_t total = 4ull + b->argc + b->envc;
     const char **table = host_alloc((total + 2) * sizeof *table);
     uint64_t n = 0, out = 0;
@@ -105,7 +106,8 @@ static bool read_boot(int fd)
 {
     struct boot head;
     if (host_call(__NR_pread64, fd, &head, sizeof head, 0) != sizeof head ||
-        head.magic != BOOT_MAGIC || head.size_bytes <= sizeof head || head.size_bytes > 1ull << 26 ||
+        head.magic != BOOT_MAGIC || head.size_bytes <= sizeof head ||
+        head.size_bytes > 1ull << 26 ||
         (head.examined_bytes && (head.examined_bytes != sizeof(struct program) ||
                                  head.examined_bytes >= head.size_bytes - sizeof head)))
         return false;
@@ -210,22 +212,22 @@ static void attach(struct process *p, const struct boot *b)
     uint64_t memory_bytes = b->memory_bytes;
     int memory_fd = hidden(b->memory_fd), storage_fd = hidden(b->storage_fd);
     bool joined = memory_fd >= 0;
-    int segments_fd = -1;
+    int segments_fd = hidden(b->segments_fd);
 
     node_watch(p->lifeline_fd);
     if (!joined) {
-        int rc = node_join(p, &asid, &memory_bytes, &memory_fd, &storage_fd,
-                           &segments_fd);
+        int rc = node_join(p, &asid, &memory_bytes, &memory_fd, &storage_fd, &segments_fd);
         if (rc < 0)
             host_die("the node (ashlar-process) did not admit this program (error %d)", -rc);
-        STAT_ADD(processes, 1);
     }
+    if (segments_fd >= 0)
+        STAT_ADD(processes, 1);
     host_call(__NR_fcntl, memory_fd, F_SETFD, FD_CLOEXEC);
     host_call(__NR_fcntl, storage_fd, F_SETFD, FD_CLOEXEC);
     rpc_init(p, memory_fd, storage_fd);
     mm_init(asid, memory_bytes, p->excache_bytes, (int)p->policy, p->boot_flags & BOOT_NO_MOVE);
     mm.uffd = fd_hide(mm.uffd);
-    if (joined) {
+    if (segments_fd < 0) {
         struct rpc rpc;
         struct msg_space_reset request = {.asid = asid};
         struct msg_space_reset_reply reply;
@@ -273,10 +275,9 @@ static void start_program(struct thread *t)
         host_die("out of memory");
     limits_apply(p);
     signals_init(p);
-    files_set_cwd(p->files, given.cwd, &b->cwd_id, b->memory_fd >= 0 && b->cwd_id.inode);
-    if (b->memory_fd < 0)
-        files_hold_all(p->files);
-    if (!b->cwd_id.inode)
+    files_set_cwd(p->files, given.cwd, &b->cwd);
+    files_after_exec(p->files, b->memory_fd < 0 || b->files, b->posix_locks);
+    if (!b->cwd.file.inode)
         files_find_cwd(p->files);
     int rc = 0;
     if (b->examined_bytes)
@@ -287,6 +288,8 @@ static void start_program(struct thread *t)
         host_message("%s: %s", given.program, reason(rc));
         host_call(__NR_exit_group, rc == -ENOENT ? 127 : 126);
     }
+    p->text = program->file.held;
+    files_adopt(p->files, &p->text, &program->interpreter.held);
     const char **argv = given.argv;
     if (arguments.prefix_count) { /* a script: argv[0] gives way */
         uint32_t rest = b->argc ? b->argc - 1 : 0;
@@ -296,6 +299,7 @@ static void start_program(struct thread *t)
         memcpy(argv + arguments.prefix_count, given.argv + 1, rest * sizeof *argv);
     }
     program_load(t, program, given.named, argv, given.envp);
+    files_close_exec(&program->interpreter); /* the home has it open when that is sent */
     host_free(arguments.text, arguments.text_size);
     host_free(program, sizeof *program);
     t->sigmask = b->sigmask;

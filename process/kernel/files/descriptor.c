@@ -2,7 +2,6 @@
 #include "descriptor.h"
 
 #include <linux/fcntl.h>
-#include <linux/wait.h>
 
 #include "../host/host.h"
 #include "../proc/proc.h"
@@ -36,50 +35,15 @@ static bool drop(struct files *f, struct open_file *file, struct open_file *gone
     return true;
 }
 
-static void unlock(const struct file_id *id, uint64_t owner, uint8_t kind)
-{
-    struct msg_file_lock request = {.file = *id, .owner = owner, .kind = kind};
-    struct msg_file_lock_reply reply;
-    struct rpc rpc;
-    (void)!RPC_CALL(&rpc, STORAGE, FILE_LOCK, file_lock, &request, &reply);
-    rpc_end(&rpc);
-}
-
-/* The locks that this process took for a description. */
-static void unlock_description(const struct open_file *file)
-{
-    if (file->flocked)
-        unlock(&file->id, description_owner(file), LOCK_KIND_FLOCK_NONE);
-    if (file->locked)
-        unlock(&file->id, description_owner(file), LOCK_KIND_NONE);
-}
-
-static bool has_children(void)
-{
-    uint8_t info[128];
-    return host_call(__NR_waitid, P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0;
-}
-
 /*
- * Whether another process may be about to hold it. Where closing is told, it is worth asking
- * whether there is any: who has no children has none that starts.
- */
-static bool may_be_taken(struct files *f, const struct open_file *gone)
-{
-    if (!gone->shared || !releases_are_watched(f->releases) || has_children())
-        return gone->shared;
-    return !releases_are_due(f->releases);
-}
-
-/*
- * A description that this process no longer has. Its locks end with it: whether another process
- * still has the description cannot be known, and who took the locks is taken for who gives them
- * back.
+ * A description that this process no longer has. Where others may have it, or it has locks, they
+ * are to see at once that it has gone; and a file that was written can be executed now.
  */
 static void end(struct files *f, const struct open_file *gone)
 {
-    unlock_description(gone);
-    releases_put(f->releases, &gone->id, may_be_taken(f, gone));
+    const struct held held = held_of(gone);
+    bool writes = !(gone->flags & O_PATH) && (gone->flags & O_ACCMODE) != O_RDONLY;
+    holds_put(f->holds, &held, gone->shared || gone->locked || writes);
 }
 
 static void set(struct files *f, struct entry *e, enum entry_kind kind, struct open_file *file)
@@ -96,7 +60,7 @@ static struct open_file *find_or_make(struct files *f, const struct placeholder 
 {
     *fresh = false;
     for (struct open_file *file = f->open; file; file = file->next) {
-        if (file->description == p->description) {
+        if (same_description(&file->description, &p->description)) {
             file->users++;
             return file;
         }
@@ -113,17 +77,8 @@ static struct open_file *find_or_make(struct files *f, const struct placeholder 
     file->users = 1;
     file->next = f->open;
     f->open = file;
+    f->any = true;
     return file;
-}
-
-void descriptor_hold(struct files *f, const struct file_id *id)
-{
-    struct msg_file_hold request = {.files = id, .files_count = 1};
-    struct msg_file_hold_reply reply;
-    struct rpc rpc;
-    (void)!RPC_CALL(&rpc, STORAGE, FILE_HOLD, file_hold, &request, &reply);
-    rpc_end(&rpc);
-    releases_held(f->releases);
 }
 
 /* Looks at a descriptor that nothing is known of, and puts down what it is. */
@@ -136,6 +91,7 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
     if (rc < 0)
         return rc;
     enum entry_kind host = rc == 0 ? proc_kind(fd) : ENTRY_HOST;
+    files_table_grow(f, fd);
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
     bool current = e->changes == changes && e->kind == ENTRY_UNKNOWN;
@@ -156,8 +112,9 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
         rc = d->file ? 0 : -ENOMEM;
     }
     mutex_unlock(&f->lock);
-    if (fresh)
-        descriptor_hold(f, &p.file);
+    const struct held held = {p.file, p.description};
+    if (fresh && holds_take(f->holds, &held) && !f->adopting)
+        holds_ask(&held);
     return rc;
 }
 
@@ -183,19 +140,22 @@ int descriptor_get(struct files *f, int fd, struct descriptor *d)
     return d->kind == ENTRY_UNKNOWN || d->kind == ENTRY_CLOSING ? look(f, fd, changes, d) : 0;
 }
 
-void descriptor_put(struct descriptor *d)
+void descriptor_drop(struct files *f, struct open_file *file)
 {
-    struct files *f = d->files;
     struct open_file gone;
 
-    if (!d->file)
-        return;
     mutex_lock(&f->lock);
-    bool last = drop(f, d->file, &gone);
+    bool last = drop(f, file, &gone);
     mutex_unlock(&f->lock);
-    d->file = NULL;
     if (last)
         end(f, &gone);
+}
+
+void descriptor_put(struct descriptor *d)
+{
+    if (d->file)
+        descriptor_drop(d->files, d->file);
+    d->file = NULL;
 }
 
 bool descriptor_current(const struct descriptor *d)
@@ -214,22 +174,24 @@ int descriptor_path(const struct descriptor *d, char out[PATH_LIMIT])
     return rc;
 }
 
-uint64_t descriptor_new_description(struct files *f)
+void descriptor_received(struct files *f, int fd)
 {
-    mutex_lock(&f->lock);
-    if (!f->last_description) {
-        host_call(__NR_getrandom, &f->last_description, sizeof f->last_description, 0);
-        f->last_description &= ~0xffffffffull; /* the rest is counted */
+    struct descriptor d;
+    if (descriptor_get(f, fd, &d) < 0)
+        return;
+    if (d.file) {
+        const struct held held = held_of(d.file);
+        d.file->shared = true;
+        holds_ask(&held); /* also where it is held already: it is no longer on its way */
     }
-    uint64_t n = ++f->last_description;
-    mutex_unlock(&f->lock);
-    return n;
+    descriptor_put(&d);
 }
 
 int descriptor_install(struct files *f, int fd, const struct placeholder *p)
 {
     bool fresh;
 
+    files_table_grow(f, fd);
     descriptor_forget(f, fd); /* another thread may have looked at it already */
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
@@ -237,13 +199,15 @@ int descriptor_install(struct files *f, int fd, const struct placeholder *p)
     if (file)
         set(f, e, ENTRY_PLACEHOLDER, file);
     mutex_unlock(&f->lock);
+    const struct held held = {p->file, p->description};
     if (file)
-        releases_held(f->releases);
+        (void)holds_take(f->holds, &held);
     return file ? 0 : -ENOMEM;
 }
 
 void descriptor_install_host(struct files *f, int fd, enum entry_kind kind)
 {
+    files_table_grow(f, fd);
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);
     if (e)
@@ -253,6 +217,7 @@ void descriptor_install_host(struct files *f, int fd, enum entry_kind kind)
 
 void descriptor_install_copy(const struct descriptor *d, int fd)
 {
+    files_table_grow(d->files, fd);
     mutex_lock(&d->files->lock);
     struct entry *e = entry_of(d->files, fd);
     if (e) {
@@ -320,7 +285,7 @@ bool descriptor_note_lock(struct files *f, const struct file_id *id)
 
 bool descriptor_take_lock_note(struct files *f, const struct file_id *id)
 {
-    bool found = false;
+    bool found = f->locked_before;
     mutex_lock(&f->lock);
     for (struct locked_file **at = &f->locked; *at; at = &(*at)->next) {
         if (same_file(&(*at)->id, id)) {
@@ -335,7 +300,12 @@ bool descriptor_take_lock_note(struct files *f, const struct file_id *id)
     return found;
 }
 
-static bool take_locked_file(struct files *f, struct file_id *id)
+bool descriptor_may_have_locks(const struct files *f)
+{
+    return f->locked || f->locked_before;
+}
+
+bool descriptor_next_lock_note(struct files *f, struct file_id *id)
 {
     mutex_lock(&f->lock);
     struct locked_file *l = f->locked;
@@ -346,28 +316,4 @@ static bool take_locked_file(struct files *f, struct file_id *id)
     }
     mutex_unlock(&f->lock);
     return l != NULL;
-}
-
-static bool take_locked_description(struct files *f, struct open_file *out)
-{
-    mutex_lock(&f->lock);
-    struct open_file *file = f->open;
-    while (file && !file->flocked && !file->locked)
-        file = file->next;
-    if (file) {
-        *out = *file;
-        file->flocked = file->locked = false;
-    }
-    mutex_unlock(&f->lock);
-    return file != NULL;
-}
-
-void descriptor_end_locks(struct files *f, int pid)
-{
-    struct open_file file;
-    struct file_id id;
-    while (take_locked_file(f, &id))
-        unlock(&id, (uint32_t)pid, LOCK_KIND_NONE);
-    while (take_locked_description(f, &file))
-        unlock_description(&file);
 }

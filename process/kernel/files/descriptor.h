@@ -18,18 +18,18 @@
 #include "files.h"
 #include "placeholder.h"
 #include "pool.h"
-#include "release.h"
+#include "holds.h"
 
 /* An open file description of an sComponent's file, as this process knows it: one hold. */
 struct open_file {
-    uint64_t description; /* never changes, as the next three */
+    struct description_id description; /* never changes, as the next three */
     struct file_id id;
     uint32_t flags; /* see struct placeholder */
     uint32_t type;
     uint32_t path_length;   /* never changes */
     uint32_t users;         /* entries and calls that use it; protected by files->lock */
     bool shared;            /* other processes may have the description; only ever set */
-    bool flocked, locked;   /* this process took flock, or OFD, locks; only ever set */
+    bool locked;            /* this process took locks for the description; only ever set */
     struct mutex offset;    /* held while the offset is read, used and set */
     struct open_file *next; /* in files->open; protected by files->lock */
 };
@@ -63,26 +63,26 @@ struct files {
     int floor;             /* never changes */
     uint32_t limit;        /* of new descriptors, at most floor; relaxed atomic */
     uint32_t umask;        /* relaxed atomic */
+    uint32_t table;        /* see files_table(); relaxed atomic, only grows */
     char cwd[PATH_LIMIT];  /* protected by lock, as all that follows; as it was when entered */
     struct file_id cwd_id; /* of the working directory; all zero: it is the pComponent's, or lost */
     bool cwd_held;         /* this process holds it */
     bool watching;         /* it has had an inotify; only ever set; relaxed atomic */
     struct open_file *open;
+    struct description_id cwd_description; /* of the hold of the working directory */
     struct pool open_pool, locked_pool;
     struct locked_file *locked;
-    uint64_t last_description;
-    struct releases *releases; /* the pointer never changes but in files_hold_all */
-    size_t size;               /* of this structure with its chunk pointers; never changes */
-    struct entry *chunks[];    /* floor / ENTRIES_PER_CHUNK, made on first use */
+    bool locked_before;     /* never changes: the program before an exec had POSIX locks */
+    bool adopting;          /* never changes but in files_adopt(): what is found is held already */
+    bool any;               /* ever had an open file of an sComponent; relaxed, only ever set */
+    struct holds *holds;    /* the pointer never changes but in files_adopt() */
+    size_t size;            /* of this structure with its chunk pointers; never changes */
+    struct entry *chunks[]; /* floor / ENTRIES_PER_CHUNK, made on first use */
 };
 
-/*
- * The owner of a description's own locks. Its low half is what F_GETLK reports as the process that
- * has the lock, and for these there is none.
- */
-static inline uint64_t description_owner(const struct open_file *file)
+static inline struct held held_of(const struct open_file *file)
 {
-    return (file->description ^ file->description << 32) | 0xffffffff;
+    return (struct held){file->id, file->description};
 }
 
 /* A descriptor in use by a call: its description stays until descriptor_put(). */
@@ -104,8 +104,6 @@ bool descriptor_current(const struct descriptor *d);
 int descriptor_path(const struct descriptor *d, char out[PATH_LIMIT])
     __attribute__((warn_unused_result));
 
-/* A fresh number for a description. */
-uint64_t descriptor_new_description(struct files *f);
 /* fd, filled with p and held by the process once, is a placeholder from now on. 0 or -ENOMEM. */
 int descriptor_install(struct files *f, int fd, const struct placeholder *p)
     __attribute__((warn_unused_result));
@@ -113,8 +111,10 @@ int descriptor_install(struct files *f, int fd, const struct placeholder *p)
 void descriptor_install_host(struct files *f, int fd, enum entry_kind kind);
 /* fd is now a duplicate of d (dup2 onto fd: after descriptor_close_end()). */
 void descriptor_install_copy(const struct descriptor *d, int fd);
-/* One more hold of a file; one that the monitor does not know any more is opened again on use. */
-void descriptor_hold(struct files *f, const struct file_id *id);
+/* One user less of an open file. */
+void descriptor_drop(struct files *f, struct open_file *file);
+/* fd was received from another process, or has come in another way: looked at and held. */
+void descriptor_received(struct files *f, int fd);
 /* Whatever fd was, it is no longer. */
 void descriptor_forget(struct files *f, int fd);
 /*
@@ -125,10 +125,14 @@ void descriptor_forget(struct files *f, int fd);
 uint32_t descriptor_close_begin(struct files *f, int fd);
 void descriptor_close_end(struct files *f, int fd, uint32_t changes);
 
-/* POSIX locks end when any descriptor of their file is closed. */
+/*
+ * POSIX locks end when any descriptor of their file is closed. Which files this process may have
+ * them on is noted; after an exec, when that is no longer known, it may be any.
+ */
 bool descriptor_note_lock(struct files *f, const struct file_id *id);
 bool descriptor_take_lock_note(struct files *f, const struct file_id *id);
-/* Gives back every lock that this process took. */
-void descriptor_end_locks(struct files *f, int pid);
+bool descriptor_may_have_locks(const struct files *f);
+/* Takes any one of the notes. */
+bool descriptor_next_lock_note(struct files *f, struct file_id *id);
 
 #endif

@@ -50,6 +50,8 @@ int files_open_exec(const char *path, struct vnode_file *out, struct file_head *
         return -ENAMETOOLONG;
     head->size = 0;
     head->real[0] = 0;
+    out->held = (struct held){0};
+    request.description = description_new();
     int rc = locate_text(t, 0, &l);
     if (rc == 0)
         rc = (int)LOCATION_CALL(t, &l, 0, FILE_OPEN, file_open, &request, &reply,
@@ -58,12 +60,23 @@ int files_open_exec(const char *path, struct vnode_file *out, struct file_head *
         return rc;
     if (l.local)
         return open_host_exec(&l, out);
+    if (S_ISREG(reply.attr.mode) || S_ISDIR(reply.attr.mode)) { /* else it was not opened */
+        out->held = (struct held){reply.attr.id, request.description};
+        (void)holds_take(t->process->files->holds, &out->held);
+    }
     if (!S_ISREG(reply.attr.mode))
         return -EACCES;
     out->attr = reply.attr;
     out->host = false;
     text_copy(out->path, sizeof out->path, l.path);
     return 0;
+}
+
+void files_close_exec(struct vnode_file *file)
+{
+    if (file->held.file.inode)
+        holds_put(current()->process->files->holds, &file->held, false);
+    file->held = (struct held){0};
 }
 
 /* One request of files_read_at(); the file's path serves where the monitor was started again. */
@@ -80,10 +93,9 @@ static long read_some(const struct msg_file_read *request, void *to)
     return rc;
 }
 
-long files_read_at(const struct file_id *id, const char *path, uint64_t offset, void *to,
-                   uint32_t size)
+long files_read_at(const struct vnode_file *file, uint64_t offset, void *to, uint32_t size)
 {
-    struct msg_file_read request = {.file = *id};
+    struct msg_file_read request = {.file = file->attr.id};
     uint32_t done = 0;
 
     while (done < size) {
@@ -91,7 +103,7 @@ long files_read_at(const struct file_id *id, const char *path, uint64_t offset, 
         request.offset = offset + done;
         long got = read_some(&request, (uint8_t *)to + done);
         if (got == ASH_STALE_FILE) {
-            got = remote_reopen_path(id, O_RDONLY, path);
+            got = remote_reopen_path(&file->held, O_RDONLY, file->path);
             if (got == 0)
                 got = read_some(&request, (uint8_t *)to + done);
         }
@@ -111,7 +123,7 @@ long files_read_head(const struct vnode_file *file, const struct file_head *head
     if (end > file->attr.size_bytes)
         end = file->attr.size_bytes;
     if (!head->size || end < offset || end > head->size)
-        return files_read_at(&file->attr.id, file->path, offset, to, size);
+        return files_read_at(file, offset, to, size);
     memcpy(to, head->bytes + offset, end - offset);
     return (long)(end - offset);
 }

@@ -2,7 +2,9 @@
  * A process's files state: made, copied, ended. See files.h.
  *
  * What a fork or exec child needs is only the working directory and the umask: descriptors are the
- * host's, and are looked at again (descriptor.h).
+ * host's, and are looked at again (descriptor.h). What it holds at the sComponent it has from the
+ * first: a forked process begins with its parent's holds, and an exec leaves them. FILE_KEEP then
+ * says which of them its descriptors really stand for.
  */
 #include "files.h"
 
@@ -12,6 +14,12 @@
 #include "../rpc/rpc.h"
 #include "descriptor.h"
 #include "path_text.h"
+#include "remote.h"
+
+enum {
+    KEEP_BATCH = 200, /* holds in one FILE_KEEP: within RPC_REQUEST_MAX */
+    TABLE_LEAST = 64,
+};
 
 static bool id_is_zero(const struct file_id *id)
 {
@@ -25,14 +33,15 @@ struct files *files_new(const char *cwd, uint32_t umask, int floor)
     struct files *f = host_alloc(size);
     if (!f)
         return NULL;
-    f->releases = releases_new();
-    if (!f->releases) {
+    f->holds = holds_new();
+    if (!f->holds) {
         host_free(f, size);
         return NULL;
     }
     f->size = size;
     f->floor = floor;
     f->limit = (uint32_t)floor;
+    f->table = TABLE_LEAST;
     f->umask = umask & 0777;
     text_copy(f->cwd, sizeof f->cwd, cwd);
     return f;
@@ -47,10 +56,12 @@ struct files *files_copy(struct files *from)
     mutex_unlock(&from->lock);
     if (f) {
         f->limit = from->limit;
-        f->cwd_id = from->cwd_id; /* whose hold is the parent's, until files_hold_all() */
-        releases_free(f->releases);
-        f->releases = from->releases;
-        releases_share(f->releases);
+        f->cwd_id = from->cwd_id; /* whose hold is the parent's, until files_adopt() */
+        f->cwd_description = from->cwd_description;
+        f->any = from->any;
+        holds_free(f->holds);
+        f->holds = from->holds;
+        holds_share(f->holds);
     }
     return f;
 }
@@ -69,14 +80,20 @@ static void forget_all(struct files *f)
     f->locked = NULL;
 }
 
+static struct held held_cwd(const struct files *f)
+{
+    return (struct held){f->cwd_id, f->cwd_description};
+}
+
 void files_free(struct files *f)
 {
-    for (struct open_file *file = f->open; file; file = file->next)
-        releases_put(f->releases, &file->id, true);
+    const struct held cwd = held_cwd(f);
+    while (f->open)
+        descriptor_drop(f, f->open);
     if (f->cwd_held)
-        releases_put(f->releases, &f->cwd_id, false);
+        holds_put(f->holds, &cwd, false);
     forget_all(f);
-    releases_free(f->releases);
+    holds_free(f->holds);
     host_free(f, f->size);
 }
 
@@ -109,7 +126,34 @@ static void each_descriptor(struct files *f, void (*each)(struct files *, int fd
     host_call(__NR_close, list);
 }
 
-/* Looking at a descriptor holds what it refers to. */
+/* What FILE_KEEP is to say, a message at a time. */
+struct keeping {
+    struct msg_file_keep request;
+    struct held held[KEEP_BATCH];
+};
+
+static void send_kept(struct keeping *k, bool last)
+{
+    struct msg_file_keep_reply reply;
+    struct rpc rpc;
+    k->request.last = last;
+    k->request.files = k->held;
+    /* What the sComponent does not know any more is opened again when it is used. */
+    (void)!RPC_CALL(&rpc, STORAGE, FILE_KEEP, file_keep, &k->request, &reply);
+    rpc_end(&rpc);
+    k->request.files_count = 0;
+}
+
+static void keep(struct keeping *k, const struct held *held)
+{
+    if (!held->file.inode)
+        return;
+    if (k->request.files_count == KEEP_BATCH)
+        send_kept(k, false);
+    k->held[k->request.files_count++] = *held;
+}
+
+/* Looking at a descriptor puts down what it refers to. */
 static void look_at(struct files *f, int fd, void *arg)
 {
     struct descriptor d;
@@ -117,77 +161,135 @@ static void look_at(struct files *f, int fd, void *arg)
         descriptor_put(&d);
 }
 
-void files_hold_all(struct files *f)
+void files_adopt(struct files *f, const struct held *program, const struct held *interpreter)
 {
-    struct releases *own = releases_new();
+    struct keeping k = {.request.program = *program};
+    const struct held cwd = held_cwd(f);
+
+    f->adopting = true;
+    if (f->any)
+        each_descriptor(f, look_at, NULL);
+    f->adopting = false;
+    if (!f->cwd_held && !id_is_zero(&f->cwd_id)) {
+        f->cwd_held = true;
+        (void)holds_take(f->holds, &cwd);
+    }
+    keep(&k, &cwd);
+    keep(&k, interpreter);
+    for (struct open_file *file = f->open; file; file = file->next) {
+        const struct held held = held_of(file);
+        keep(&k, &held);
+    }
+    send_kept(&k, true);
+}
+
+void files_fork_child(struct files *f, const struct held *program)
+{
+    const struct held none = {0};
+    struct holds *own = holds_new();
     if (!own)
         host_die("out of memory for the files of a new process");
     /* What was inherited belongs to the parent, and its locks may be in any state. */
     memset(&f->lock, 0, sizeof f->lock);
     forget_all(f);
-    f->last_description = 0;
-    f->releases = own;
-    f->cwd_held = !id_is_zero(&f->cwd_id);
-    if (f->cwd_held)
-        descriptor_hold(f, &f->cwd_id);
-    each_descriptor(f, look_at, NULL);
+    f->holds = own;
+    files_adopt(f, program, &none);
 }
 
-static void let_go_at_exec(struct files *f, int fd, void *arg)
+static void unlock_posix(const struct file_id *id, int pid)
 {
+    struct msg_file_lock request = {.file = *id, .pid = (uint32_t)pid, .kind = LOCK_KIND_NONE};
+    struct msg_file_lock_reply reply;
+    struct rpc rpc;
+    (void)!RPC_CALL(&rpc, STORAGE, FILE_LOCK, file_lock, &request, &reply);
+    rpc_end(&rpc);
+}
+
+/* What close-on-exec closes, takes the POSIX locks of its file along. */
+static void unlock_at_exec(struct files *f, int fd, void *arg)
+{
+    struct descriptor d;
     long flags = host_call(__NR_fcntl, fd, F_GETFD);
-    if (flags >= 0 && flags & FD_CLOEXEC)
-        descriptor_forget(f, fd);
+    if (flags < 0 || !(flags & FD_CLOEXEC) || descriptor_get(f, fd, &d) < 0)
+        return;
+    if (d.file && descriptor_take_lock_note(f, &d.file->id))
+        unlock_posix(&d.file->id, *(int *)arg);
+    descriptor_put(&d);
 }
 
-void files_exec(struct files *f)
+void files_exec(struct files *f, int pid)
+{
+    if (descriptor_may_have_locks(f))
+        each_descriptor(f, unlock_at_exec, &pid);
+}
+
+bool files_any(const struct files *f)
+{
+    return f->any;
+}
+
+bool files_posix_locks(const struct files *f)
+{
+    return descriptor_may_have_locks(f);
+}
+
+void files_after_exec(struct files *f, bool any, bool posix_locks)
+{
+    f->any = any;
+    f->locked_before = posix_locks;
+}
+
+void files_exit(struct files *f, int pid, bool vforked)
+{
+    struct msg_file_end request = {};
+    struct msg_file_end_reply reply;
+    struct file_id id;
+    struct rpc rpc;
+    if (vforked) { /* the holds are its parent's as well, who does files_free() */
+        while (descriptor_next_lock_note(f, &id))
+            unlock_posix(&id, pid);
+        return;
+    }
+    (void)!RPC_CALL(&rpc, STORAGE, FILE_END, file_end, &request, &reply);
+    rpc_end(&rpc);
+}
+
+void files_set_cwd(struct files *f, const char *path, const struct held *held)
 {
     mutex_lock(&f->lock);
-    bool any = f->open;
-    mutex_unlock(&f->lock);
-    if (any)
-        each_descriptor(f, let_go_at_exec, NULL);
-    releases_send(f->releases);
-}
-
-void files_exit(struct files *f, int pid)
-{
-    descriptor_end_locks(f, pid);
-}
-
-void files_set_cwd(struct files *f, const char *path, const struct file_id *id, bool held)
-{
-    mutex_lock(&f->lock);
-    struct file_id old = f->cwd_id;
+    const struct held old = held_cwd(f);
     bool old_held = f->cwd_held;
     text_copy(f->cwd, sizeof f->cwd, path);
-    f->cwd_id = *id;
-    f->cwd_held = held;
+    f->cwd_id = held->file;
+    f->cwd_description = held->description;
+    f->cwd_held = !id_is_zero(&held->file);
     mutex_unlock(&f->lock);
-    if (held)
-        releases_held(f->releases);
+    if (!id_is_zero(&held->file))
+        (void)holds_take(f->holds, held);
     if (old_held)
-        releases_put(f->releases, &old, false);
+        holds_put(f->holds, &old, false);
 }
 
-struct file_id files_cwd_id(struct files *f)
+struct held files_cwd_held(struct files *f)
 {
     mutex_lock(&f->lock);
-    struct file_id id = f->cwd_id;
+    struct held held = held_cwd(f);
     mutex_unlock(&f->lock);
-    return id;
+    return held;
 }
 
 void files_find_cwd(struct files *f)
 {
-    struct msg_file_open request = {.flags = O_PATH | O_DIRECTORY, .path = f->cwd};
+    struct msg_file_open request = {
+        .flags = O_PATH | O_DIRECTORY, .description = description_new(), .path = f->cwd};
     struct msg_file_open_reply reply;
     struct rpc rpc;
     int rc = path_is_local(f->cwd)
                  ? -ENOENT
                  : RPC_CALL(&rpc, STORAGE, FILE_OPEN, file_open, &request, &reply);
+    const struct held held = {reply.attr.id, request.description};
     if (rc == 0)
-        files_set_cwd(f, reply.path[0] ? reply.path : f->cwd, &reply.attr.id, true);
+        files_set_cwd(f, reply.path[0] ? reply.path : f->cwd, &held);
     rpc_end(&rpc);
 }
 
@@ -223,6 +325,20 @@ int files_floor(const struct files *f)
     return f->floor;
 }
 
+uint32_t files_table(const struct files *f)
+{
+    return __atomic_load_n(&f->table, __ATOMIC_RELAXED);
+}
+
+void files_table_grow(struct files *f, int fd)
+{
+    uint32_t size = files_table(f);
+    while (size <= (uint32_t)fd)
+        size *= 2;
+    /* Of two threads one may win with the smaller size: a hint that the next use corrects. */
+    __atomic_store_n(&f->table, size, __ATOMIC_RELAXED);
+}
+
 bool files_beyond(const struct files *f, int fd)
 {
     return (uint32_t)fd >= __atomic_load_n(&f->limit, __ATOMIC_RELAXED);
@@ -252,8 +368,12 @@ void files_sent(struct files *f, int fd)
     if (descriptor_get(f, fd, &d) < 0)
         return;
     if (d.file) {
+        struct msg_file_send request = {.file = held_of(d.file)};
+        struct msg_file_send_reply reply;
+        struct rpc rpc;
         d.file->shared = true;
-        releases_sent(f->releases);
+        (void)REMOTE_CALL(&d, &rpc, FILE_SEND, file_send, &request, &reply);
+        rpc_end(&rpc);
     }
     descriptor_put(&d);
 }

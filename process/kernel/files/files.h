@@ -33,29 +33,35 @@ struct files *files_new(const char *cwd, uint32_t umask, int floor);
 struct files *files_copy(struct files *from);
 void files_free(struct files *f);
 /*
- * On new storage connections: holds every file that is open, see FILE_HOLD. In a fork child, and at
- * the start of a program that has not inherited its connections.
+ * At the start of a program: what the process has inherited in descriptors, the working directory,
+ * and the files that it executes, is what it holds from now on, and nothing else.
  */
-void files_hold_all(struct files *f);
+void files_adopt(struct files *f, const struct held *program, const struct held *interpreter);
+/* The same in a fork child, with the parent's copy. */
+void files_fork_child(struct files *f, const struct held *program);
+/* At exec, just before the host's. */
+void files_exec(struct files *f, int pid);
 /*
- * At exec, just before the host's: lets go of what close-on-exec descriptors refer to; the host
- * closes the descriptors themselves. A vfork child then does files_free() where it can.
+ * What the next image is to know: whether there may be open files of an sComponent, and POSIX locks
+ * (see descriptor_note_lock()); files_after_exec() tells it, before files_adopt().
  */
-void files_exec(struct files *f);
+bool files_any(const struct files *f);
+bool files_posix_locks(const struct files *f);
+void files_after_exec(struct files *f, bool any, bool posix_locks);
 
 /*
- * When a process ends of its own accord: gives its locks back before anyone can see that it ended.
- * (They end with its connections in any case, a moment later.)
+ * When a process ends of its own accord: lets go of everything before anyone can see that it ended.
+ * (That ends with its connections in any case, a moment later.)
  */
-void files_exit(struct files *f, int pid);
+void files_exit(struct files *f, int pid, bool vforked);
 
 const char *files_cwd(const struct files *f);
 /*
- * The working directory: its path, and what it is, all zero where that is not known; `held`: for
- * this process already. The one before is let go.
+ * The working directory: its path, and what this process holds for it; all zero: nothing, it is the
+ * pComponent's or not known. The one before is let go.
  */
-void files_set_cwd(struct files *f, const char *path, const struct file_id *id, bool held);
-struct file_id files_cwd_id(struct files *f);
+void files_set_cwd(struct files *f, const char *path, const struct held *held);
+struct held files_cwd_held(struct files *f);
 /* At the start of a program whose working directory is known by its path alone. */
 void files_find_cwd(struct files *f);
 uint32_t files_umask(const struct files *f);
@@ -66,6 +72,12 @@ bool files_hidden(const struct files *f, int fd);
 bool files_closed(struct files *f, int fd);
 /* The lowest number of hidden descriptors: RLIMIT_NOFILE as the program sees it at first. */
 int files_floor(const struct files *f);
+/*
+ * The size that Linux's own table of descriptors would have, as select() tells: numbers beyond it,
+ * which are not open, are not looked at. It is as large as the highest number that was open asks.
+ */
+uint32_t files_table(const struct files *f);
+void files_table_grow(struct files *f, int fd);
 /* The program's own RLIMIT_NOFILE: new descriptors lie below it; and whether one would not. */
 void files_set_limit(struct files *f, uint64_t limit);
 bool files_beyond(const struct files *f, int fd);
@@ -76,15 +88,16 @@ bool files_beyond(const struct files *f, int fd);
  * found out about on first use; only one that may be hidden needs this.
  */
 long files_new_host(struct files *f, long fd);
-/* A descriptor is being sent to another process: its offset is shared from now on. */
+/* A descriptor is being sent to another process: its description is shared from now on. */
 void files_sent(struct files *f, int fd);
 
 /*
  * For the loader: opens an absolute path of the vNode for execution. Fills what MAP_FILE needs.
- * Returns 0 or a negative errno (-EACCES: not a regular file or no execute permission).
+ * Returns 0 or a negative errno (-EACCES: not a regular file or no execute permission; -ETXTBSY).
  */
 struct vnode_file {
     struct file_attr attr;
+    struct held held;      /* files_open_exec: what the process holds for it; all zero: nothing */
     bool host;             /* a file of the pComponent itself (under /proc, /dev, /sys) */
     bool read_write;       /* files_mappable: the descriptor is open for both */
     char path[PATH_LIMIT]; /* absolute, as opened */
@@ -97,12 +110,14 @@ struct file_head {
 };
 int files_open_exec(const char *path, struct vnode_file *out, struct file_head *head)
     __attribute__((warn_unused_result));
+/* Lets go of what files_open_exec opened. */
+void files_close_exec(struct vnode_file *file);
 /* files_read_at, answered from its head where that has what is asked for. */
 long files_read_head(const struct vnode_file *file, const struct file_head *head, uint64_t offset,
                      void *to, uint32_t size) __attribute__((warn_unused_result));
 /* Reads at an offset; returns bytes (short at the end) or a negative errno. */
-long files_read_at(const struct file_id *id, const char *path, uint64_t offset, void *to,
-                   uint32_t size) __attribute__((warn_unused_result));
+long files_read_at(const struct vnode_file *file, uint64_t offset, void *to, uint32_t size)
+    __attribute__((warn_unused_result));
 /* The canonical path (PATH_REAL) of an absolute path. */
 int files_real_path(const char *path, char out[PATH_LIMIT]) __attribute__((warn_unused_result));
 

@@ -41,13 +41,13 @@ void opened_bring(struct thread *t, const struct msg_file_open_reply *reply)
     memcpy(t->opened->bytes, reply->first, t->opened->size);
 }
 
-void opened_keep(struct thread *t, int fd, uint64_t description)
+void opened_keep(struct thread *t, int fd, const struct description_id *description)
 {
     struct opened *o = t->opened;
     if (!o || !S_ISREG(o->attr.mode) || shared_file(&o->attr.id))
         return;
     o->fd = fd;
-    o->description = description;
+    o->description = *description;
     o->valid = true;
 }
 
@@ -90,7 +90,7 @@ const struct opened *opened_of(const struct descriptor *d)
     const struct thread *t = current();
     const struct opened *o = t->opened;
     if (!o || !o->valid || d->files != t->process->files || d->fd != o->fd ||
-        d->file->description != o->description || shared_file(&o->attr.id) ||
+        !same_description(&d->file->description, &o->description) || shared_file(&o->attr.id) ||
         host_ticks_ns() - o->since_ns > OPENED_NS)
         return NULL;
     return o;

@@ -23,7 +23,8 @@ enum { OPENED_BYTES = LINE_SIZE, OPENED_NS = 2000000 };
 struct opened {
     bool valid;
     int fd;
-    uint64_t description, since_ns;
+    struct description_id description;
+    uint64_t since_ns;
     struct file_attr attr;
     uint32_t size; /* of bytes[]: as far as the file goes */
     uint8_t bytes[OPENED_BYTES];
@@ -34,7 +35,7 @@ uint32_t opened_wanted(struct thread *t, uint32_t flags);
 /* The answer to an open of this thread... */
 void opened_bring(struct thread *t, const struct msg_file_open_reply *reply);
 /* ... and the descriptor and description that it has become. */
-void opened_keep(struct thread *t, int fd, uint64_t description);
+void opened_keep(struct thread *t, int fd, const struct description_id *description);
 /* A call is made: what it does may be what ends it. */
 void opened_look(struct thread *t, uint64_t nr, const uint64_t a[6]);
 /* A handler of the program is about to run. */

@@ -3,10 +3,11 @@
 
 #include <linux/fcntl.h>
 #include <linux/memfd.h>
+#include <linux/mman.h>
 
 #include "../host/host.h"
 
-#define PLACEHOLDER_MAGIC 0x3144466c68734121ull /* "!AshlFD1" */
+#define PLACEHOLDER_MAGIC 0x3244466c68734121ull /* "!AshlFD2" */
 
 enum { MEMFD_NAME_MAX = 249 }; /* bytes of a memfd's name, without its NUL */
 
@@ -26,7 +27,6 @@ int placeholder_fill(int fd, struct placeholder *p, const char *path, uint32_t h
     } parts[2] = {{p, sizeof *p}, {path, strlen(path)}};
     p->magic = PLACEHOLDER_MAGIC;
     p->path_length = (uint32_t)parts[1].size;
-    p->zero = 0;
     long rc = host_call(__NR_pwritev, fd, parts, 2, 0, 0);
     if (rc >= 0 && (size_t)rc != sizeof *p + p->path_length)
         rc = -ENOSPC;
@@ -52,6 +52,38 @@ int placeholder_path(int fd, char *out, uint32_t length)
 {
     long rc = host_call(__NR_pread64, fd, out, length, sizeof(struct placeholder));
     return rc == (long)length ? 0 : -EBADF;
+}
+
+/*
+ * One byte is changed, so that another process's change of the other one stays; and not by a write,
+ * which O_APPEND would have at the end.
+ */
+static void note(int fd, uint8_t value, size_t field)
+{
+    const size_t size = sizeof(struct placeholder);
+    long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at < 0 && at > -4096)
+        return;
+    uint8_t *state = (uint8_t *)at + offsetof(struct placeholder, state);
+    __atomic_store_n(state + field, value, __ATOMIC_RELAXED);
+    host_call(__NR_munmap, at, size);
+}
+
+void placeholder_note_flock(int fd, uint8_t kind)
+{
+    note(fd, kind, offsetof(struct placeholder_state, flock));
+}
+
+void placeholder_note_direct(int fd, bool direct)
+{
+    note(fd, direct, offsetof(struct placeholder_state, direct));
+}
+
+struct placeholder_state placeholder_state(int fd)
+{
+    struct placeholder_state state = {0};
+    host_call(__NR_pread64, fd, &state, sizeof state, offsetof(struct placeholder, state));
+    return state;
 }
 
 uint32_t placeholder_host_flags(int fd)

@@ -8,22 +8,34 @@
 #include "opened.h"
 #include "../mm/shared.h"
 
-int remote_reopen_path(const struct file_id *id, uint32_t flags, const char *path)
+static int reopen(const struct held *held, uint32_t flags, uint8_t flock, const char *path)
 {
-    struct msg_file_reopen request = {.file = *id, .flags = flags, .path = path};
+    struct msg_file_reopen request = {.file = held->file,
+                                      .description = held->description,
+                                      .flags = flags,
+                                      .flock = flock,
+                                      .path = path};
     struct msg_file_reopen_reply reply;
     struct rpc rpc;
     int rc = RPC_CALL(&rpc, STORAGE, FILE_REOPEN, file_reopen, &request, &reply);
     rpc_end(&rpc);
+    if (rc == -EAGAIN) /* somebody else has its flock now */
+        return -EIO;
     return rc == ASH_STALE_FILE || rc == ASH_ELSEWHERE || rc == -ENOENT ? -ESTALE
                                                                         : (int)rpc_errno(rc);
+}
+
+int remote_reopen_path(const struct held *held, uint32_t flags, const char *path)
+{
+    return reopen(held, flags, LOCK_KIND_FLOCK_NONE, path);
 }
 
 int remote_reopen(const struct descriptor *d)
 {
     char path[PATH_LIMIT];
     int rc = descriptor_path(d, path);
-    return rc < 0 ? rc : remote_reopen_path(&d->file->id, d->file->flags, path);
+    const struct held held = held_of(d->file);
+    return rc < 0 ? rc : reopen(&held, d->file->flags, placeholder_state(d->fd).flock, path);
 }
 
 int remote_stat(const struct descriptor *d, struct file_attr *out)
@@ -79,7 +91,7 @@ long remote_write(const struct descriptor *d, uint64_t offset, bool append, bool
     if (rc < 0)
         return rpc_errno(rc);
     *end = reply.end;
-    releases_watched(d->files->releases, reply.watched);
+    holds_watched(d->files->holds, reply.watched);
     rc = shared_change(&d->file->id, SEGMENT_WRITTEN, reply.end - reply.written, reply.written);
     return rc < 0 ? rc : (long)reply.written;
 }

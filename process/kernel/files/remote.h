@@ -3,7 +3,8 @@
  *
  * An sComponent's monitor that was started again does not know the handles that it gave out:
  * ASH_STALE_FILE. Then the file is opened again by its path (FILE_REOPEN) and the request sent once
- * more; a file that its path no longer names is lost: -ESTALE.
+ * more; a file that its path no longer names is lost: -ESTALE. A description that had an flock has
+ * it again with that, or the request fails with -EIO for as long as another one has it.
  */
 #ifndef ASHLAR_KERNEL_REMOTE_H
 #define ASHLAR_KERNEL_REMOTE_H
@@ -13,7 +14,7 @@
 
 /* After ASH_STALE_FILE: 0 where the request can be tried again. */
 int remote_reopen(const struct descriptor *d) __attribute__((warn_unused_result));
-int remote_reopen_path(const struct file_id *id, uint32_t flags, const char *path)
+int remote_reopen_path(const struct held *held, uint32_t flags, const char *path)
     __attribute__((warn_unused_result));
 
 /*
@@ -42,7 +43,8 @@ long remote_write(const struct descriptor *d, uint64_t offset, bool append, bool
 /* Reads into monitor memory; fewer than size only at the end of the file. */
 long remote_read(const struct descriptor *d, uint64_t offset, void *to, uint32_t size)
     __attribute__((warn_unused_result));
-int remote_sync(const struct descriptor *d, enum sync_kind kind) __attribute__((warn_unused_result));
+int remote_sync(const struct descriptor *d, enum sync_kind kind)
+    __attribute__((warn_unused_result));
 
 /*
  * The offset of a description, for one call: no other thread or process changes it in between.

@@ -45,7 +45,7 @@ static int read_headers(const struct vnode_file *file, const struct file_head *h
         memcpy(h->phdrs, first + e->e_phoff, size);
         return 0;
     }
-    n = files_read_at(&file->attr.id, file->path, e->e_phoff, h->phdrs, size);
+    n = files_read_at(file, e->e_phoff, h->phdrs, size);
     return n < 0 ? (int)n : n == size ? 0 : -ENOEXEC;
 }
 
@@ -87,6 +87,7 @@ static int find_interpreter(struct program *program, const struct elf_headers *h
             return -ENOEXEC;
         struct elf_headers inner;
         uint64_t low, high;
+        files_close_exec(&program->interpreter);
         int rc = files_open_exec(path, &program->interpreter, &program->interpreter_head);
         if (rc == 0)
             rc = read_headers(&program->interpreter, &program->interpreter_head, &inner);

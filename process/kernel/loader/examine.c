@@ -78,6 +78,8 @@ int program_examine(const char *path, const char *named, struct program *program
     const char *shown = named;
 
     for (int depth = 0; depth <= SCRIPT_DEPTH; depth++) {
+        files_close_exec(
+            &program->file); /* the script's, of which another file is the interpreter */
         int rc = files_open_exec(path, &program->file, &program->head);
         if (rc < 0)
             return rc;

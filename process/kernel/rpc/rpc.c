@@ -23,7 +23,7 @@
 #define SO_SNDTIMEO  21
 
 enum {
-    CONNECTIONS = 4,
+    CONNECTIONS = LANES,
     PIECES_MAX = WRITE_MAX_LINES + 1,
     RETRY_MS = 20,
     REPLY_AT = WIRE_HEADER_SIZE + RPC_REQUEST_MAX,
@@ -82,6 +82,11 @@ void rpc_init(struct process *p, int memory_fd, int storage_fd)
         memory[i].lock = storage[i].lock = (struct mutex){0};
         memory[i].kind = COMPONENT_MEMORY;
         storage[i].kind = COMPONENT_STORAGE;
+        /* What the program before an exec, or a forked process's parent, asked for is another
+           request: ids begin anywhere. */
+        uint64_t first = 0;
+        host_call(__NR_getrandom, &first, sizeof first, 0);
+        storage[i].request_id = (first >> (64 - LANE_SHIFT + 1)) | (uint64_t)i << LANE_SHIFT;
         memory[i].fd = i == 0 ? memory_fd : -1;
         storage[i].fd = i == 0 ? storage_fd : -1;
     }
@@ -119,8 +124,8 @@ void rpc_release_first(void)
 }
 
 /*
- * The node notices too, and ends every process that had memory there. That is waited for, as long as
- * it takes: else a parent that needs no line just now would see this child end and go on.
+ * The node notices too, and ends every process that had memory there. That is waited for, as long
+ * as it takes: else a parent that needs no line just now would see this child end and go on.
  */
 static void await_the_end(void)
 {
@@ -293,13 +298,18 @@ static int send_pieces(struct rpc_connection *c, struct io_vector *v, int count)
     return 0;
 }
 
-static int send_request(struct rpc_connection *c, const struct rpc_piece *bulk, int bulk_count)
+/* `again`: what was sent over a connection that broke, with its id. */
+static int send_request(struct rpc_connection *c, const struct rpc_piece *bulk, int bulk_count,
+                        bool again)
 {
     struct io_vector v[PIECES_MAX];
+    if (!again)
+        c->request_id++;
     struct wire_header h = {.version = PROTOCOL_VERSION,
+                            .flags = again ? WIRE_AGAIN : 0,
                             .op = c->op,
                             .length = c->sent_size,
-                            .request_id = ++c->request_id};
+                            .request_id = c->request_id};
 
     if (bulk_count > PIECES_MAX - 1)
         return ASH_TOO_BIG;
@@ -420,7 +430,8 @@ static int receive_reply(struct rpc_connection *c, struct rpc *rpc)
     return h.status;
 }
 
-int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
+static int post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count,
+                bool again)
 {
     struct rpc_connection *c = rpc->connection;
     int index = wire_op_index(op);
@@ -433,10 +444,15 @@ int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bul
         lost(c, ASH_LOST);
     if (c->fd < 0)
         return ASH_LOST;
-    int rc = send_request(c, bulk, count);
+    int rc = send_request(c, bulk, count, again);
     if (rc == ASH_LOST || rc == ASH_TIMEOUT)
         lost(c, rc);
     return rc;
+}
+
+int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
+{
+    return post(rpc, op, size, bulk, count, false);
 }
 
 bool rpc_answered(const struct rpc *rpc)
@@ -465,8 +481,9 @@ static void pause_before_retry(void)
 int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
 {
     uint64_t deadline = 0;
-    for (;;) {
-        int rc = rpc_post(rpc, op, size, bulk, count);
+    bool again = false;
+    for (;; again = true) {
+        int rc = post(rpc, op, size, bulk, count, again);
         if (rc == 0)
             rc = rpc_wait(rpc);
         if (rc != ASH_LOST && rc != ASH_TIMEOUT)

@@ -3,6 +3,7 @@
 
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
+#include <linux/stat.h>
 
 #include "../files/remote.h"
 #include "../files/watch.h"
@@ -15,7 +16,7 @@
 static uint32_t let_go(struct files *f, int fd)
 {
     struct descriptor d;
-    if (f->locked && descriptor_get(f, fd, &d) == 0) {
+    if (descriptor_may_have_locks(f) && descriptor_get(f, fd, &d) == 0) {
         if (d.file)
             file_locks_closed(&d);
         descriptor_put(&d);
@@ -144,8 +145,19 @@ static long duplicate_from(struct files *f, struct descriptor *d, uint32_t comma
     return duplicate(f, d, host_call(__NR_fcntl, d->fd, command, lowest));
 }
 
+static long get_flags(struct descriptor *d)
+{
+    if (d->file->flags & O_PATH)
+        return d->file->flags;
+    return d->file->flags | placeholder_host_flags(d->fd) |
+           (placeholder_state(d->fd).direct ? O_DIRECT : 0);
+}
+
 static long set_flags(struct descriptor *d, uint32_t flags)
 {
+    if (flags & O_DIRECT && !S_ISREG(d->file->type))
+        return -EINVAL;
+    placeholder_note_direct(d->fd, flags & O_DIRECT);
     /* The host keeps them; the access mode and the rest of it stay as they are. */
     return host_call(__NR_fcntl, d->fd, F_SETFL, flags & PLACEHOLDER_HOST_FLAGS);
 }
@@ -180,8 +192,7 @@ static long control_placeholder(struct thread *t, struct descriptor *d, uint32_t
         return -EBADF;
     switch (command) {
     case F_GETFL:
-        return d->file->flags & O_PATH ? d->file->flags
-                                       : d->file->flags | placeholder_host_flags(d->fd);
+        return get_flags(d);
     case F_SETFL:
         return set_flags(d, (uint32_t)argument);
     case F_GETLK:

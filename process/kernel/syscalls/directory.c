@@ -152,29 +152,30 @@ static long enter_local(struct location *l)
 static long enter(struct thread *t, struct location *l)
 {
     struct files *f = t->process->files;
-    struct msg_file_open request = {.flags = O_PATH | O_DIRECTORY, .path = l->path};
+    struct msg_file_open request = {
+        .flags = O_PATH | O_DIRECTORY, .description = description_new(), .path = l->path};
     struct msg_file_open_reply reply;
     struct msg_path_access search = {.mode = 1 /* X_OK */, .path = l->path};
     struct msg_path_access_reply allowed;
-    struct file_id id = {0};
+    struct held held = {.description = request.description};
 
     long rc = LOCATION_CALL(t, l, enter_local(l), FILE_OPEN, file_open, &request, &reply,
                             if (reply.path[0]) text_copy(l->path, PATH_LIMIT, reply.path);
-                            id = reply.attr.id);
+                            held.file = reply.attr.id);
     if (rc < 0)
         return rc;
     if (!l->local) {
-        l->base = (struct path_base){id, (uint32_t)strlen(l->path)};
+        l->base = (struct path_base){held.file, (uint32_t)strlen(l->path)};
         rc = LOCATION_CALL(t, l, 0, PATH_ACCESS, path_access, &search, &allowed, );
         if (rc < 0) {
-            releases_held(f->releases);
-            releases_put(f->releases, &id, false);
+            (void)holds_take(f->holds, &held);
+            holds_put(f->holds, &held, false);
             return rc;
         }
     }
     /* The host's follows where it can, for it is what /proc/PID/cwd shows to others. */
     host_call(__NR_chdir, l->path);
-    files_set_cwd(f, l->path, &id, !l->local);
+    files_set_cwd(f, l->path, &held);
     return 0;
 }
 

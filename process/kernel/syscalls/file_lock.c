@@ -3,7 +3,7 @@
  *
  * The sComponent keeps them, by owner: the process for POSIX locks, the description for the others.
  * It never lets anyone wait: who wants to wait asks again, with pauses that grow to WAIT_MAX_MS and
- * that a signal ends.
+ * that a signal ends. It is told who waits for a POSIX lock, and finds deadlocks.
  */
 #include "file_lock.h"
 
@@ -31,17 +31,21 @@ static long request_lock(const struct descriptor *d, const struct msg_file_lock 
     return rc;
 }
 
-static long lock_waiting(const struct descriptor *d, const struct msg_file_lock *request)
+static long lock_waiting(const struct descriptor *d, struct msg_file_lock *request)
 {
     struct msg_file_lock_reply reply;
     int pause_ms = WAIT_FIRST_MS;
     for (;;) {
+        request->wait = LOCK_WAIT_BEGIN;
         long rc = request_lock(d, request, &reply);
         if (rc != -EAGAIN)
             return rc;
         struct __kernel_timespec ts = {.tv_nsec = pause_ms * 1000000};
-        if (host_call_intr(__NR_nanosleep, &ts, NULL) == -EINTR)
+        if (host_call_intr(__NR_nanosleep, &ts, NULL) == -EINTR) {
+            request->wait = LOCK_WAIT_END;
+            (void)!request_lock(d, request, &reply);
             return -ERESTARTSYS;
+        }
         if (pause_ms < WAIT_MAX_MS)
             pause_ms *= 2;
     }
@@ -118,7 +122,7 @@ static long lock_remote(struct thread *t, struct descriptor *d, uint32_t command
     uint32_t access = d->file->flags & O_ACCMODE;
     struct msg_file_lock request = {
         .file = d->file->id,
-        .owner = description ? description_owner(d->file) : (uint32_t)t->process->pid,
+        .pid = (uint32_t)t->process->pid,
         .kind = lock->l_type == F_RDLCK   ? LOCK_KIND_READ
                 : lock->l_type == F_WRLCK ? LOCK_KIND_WRITE
                                           : LOCK_KIND_NONE,
@@ -126,6 +130,8 @@ static long lock_remote(struct thread *t, struct descriptor *d, uint32_t command
     };
     struct msg_file_lock_reply reply;
 
+    if (description)
+        request.description = d->file->description;
     if (lock->l_type < F_RDLCK || lock->l_type > F_UNLCK || (probe && lock->l_type == F_UNLCK) ||
         (description && lock->l_pid))
         return -EINVAL;
@@ -169,7 +175,7 @@ void file_locks_closed(const struct descriptor *d)
 {
     struct msg_file_lock request = {
         .file = d->file->id,
-        .owner = (uint32_t)current()->process->pid,
+        .pid = (uint32_t)current()->process->pid,
         .kind = LOCK_KIND_NONE,
     };
     struct msg_file_lock_reply reply;
@@ -179,7 +185,7 @@ void file_locks_closed(const struct descriptor *d)
 
 static long lock_description(struct descriptor *d, uint32_t operation)
 {
-    struct msg_file_lock request = {.file = d->file->id, .owner = description_owner(d->file)};
+    struct msg_file_lock request = {.file = d->file->id, .description = d->file->description};
     struct msg_file_lock_reply reply;
 
     if (d->file->flags & O_PATH)
@@ -197,10 +203,14 @@ static long lock_description(struct descriptor *d, uint32_t operation)
     default:
         return -EINVAL;
     }
-    d->file->flocked = true;
-    if (operation & (LOCK_NB | LOCK_UN))
-        return request_lock(d, &request, &reply);
-    return lock_waiting(d, &request);
+    d->file->locked = true;
+    bool waits = !(operation & LOCK_NB) && request.kind != LOCK_KIND_FLOCK_NONE;
+    /* A conversion gives up what there was, and what comes of it is put down below. */
+    placeholder_note_flock(d->fd, LOCK_KIND_FLOCK_NONE);
+    long rc = waits ? lock_waiting(d, &request) : request_lock(d, &request, &reply);
+    if (rc == 0)
+        placeholder_note_flock(d->fd, request.kind);
+    return rc;
 }
 
 long sys_flock(struct thread *t, const uint64_t a[6])

@@ -9,7 +9,7 @@
 #include <asm/socket.h>
 #include <linux/time_types.h>
 
-#include "../files/files.h"
+#include "../files/descriptor.h"
 #include "../mm/mm.h"
 #include "../signals/signals.h"
 #include "host_calls.h"
@@ -166,14 +166,17 @@ static int check_sent(struct thread *t, uint8_t *control, uint64_t size)
     return 0;
 }
 
-/* Descriptors that came in where the program has no number left: cut off, as Linux does. */
+/* Descriptors that came in are held; where the program has no number left: cut off, as Linux does.
+ */
 static void check_received(struct thread *t, struct message *m)
 {
     struct control_walk w = {.control = (uint8_t *)m->control, .size = m->control_size};
     int fd;
     while (control_next_fd(&w, &fd)) {
-        if (!files_beyond(t->process->files, fd))
+        if (!files_beyond(t->process->files, fd)) {
+            descriptor_received(t->process->files, fd);
             continue;
+        }
         host_call(__NR_close, fd);
         uint64_t size, cut = w.fd - w.head;
         memcpy(&size, w.control + w.head, sizeof size);

@@ -136,6 +136,24 @@ struct select_sets {
     int count;
 };
 
+/* What lies beyond the table that Linux would have, and is not open, is not looked at. */
+static void select_narrow(struct files *files, struct select_sets *s)
+{
+    for (int fd = (int)files_table(files); fd < s->count; fd++) {
+        uint64_t wanted = 0;
+        for (int i = 0; i < 3; i++)
+            if (s->at[i])
+                wanted |= s->host[i][fd / 64];
+        if (!wanted)
+            fd |= 63;
+        else if (wanted >> fd % 64 & 1 && host_call(__NR_fcntl, fd, F_GETFD) >= 0)
+            files_table_grow(files, fd);
+    }
+    if (s->count > (int)files_table(files))
+        s->count = (int)files_table(files);
+    s->words = ((size_t)s->count + 63) / 64;
+}
+
 static long select_read(struct thread *t, struct select_sets *s, const uint64_t a[6])
 {
     struct files *files = t->process->files;
@@ -158,6 +176,7 @@ static long select_read(struct thread *t, struct select_sets *s, const uint64_t 
         if (s->at[i] && user_read(s->host[i], s->at[i], s->words * sizeof(uint64_t)) < 0)
             return -EFAULT;
     }
+    select_narrow(files, s);
     return 0;
 }
 

@@ -7,7 +7,7 @@
 #include <linux/poll.h>
 
 #include "../files/location.h"
-#include "../files/release.h"
+#include "../files/holds.h"
 #include "../files/watch.h"
 #include "../rpc/node.h"
 #include "file_calls.h"
@@ -128,14 +128,14 @@ static long add_opened(struct thread *t, int fd, int opened, uint32_t mask)
 /* A file of the sComponent: open there while it is asked for, so that it stays what it is. */
 static long add_path(struct thread *t, int fd, struct location *l, uint32_t mask)
 {
-    struct releases *releases = t->process->files->releases;
+    struct holds *holds = t->process->files->holds;
     char path[PATH_LIMIT];
-    struct msg_file_open open = {.flags = open_flags(mask), .path = l->path};
+    struct msg_file_open open = {
+        .flags = open_flags(mask), .description = description_new(), .path = l->path};
     struct msg_file_open_reply opened;
     struct msg_inotify_add request = {.mask = mask};
     /* What was closed before is closed before it is watched. */
-    releases_watched(releases, true);
-    releases_send(releases);
+    holds_watched(holds, true);
     long rc = LOCATION_CALL(t, l, LOCATION_MOVED, FILE_OPEN, file_open, &open, &opened,
                             text_copy(path, sizeof path, opened.path));
     if (rc == LOCATION_MOVED)
@@ -145,8 +145,9 @@ static long add_path(struct thread *t, int fd, struct location *l, uint32_t mask
     request.file = opened.attr.id;
     request.path = path[0] ? path : l->path;
     rc = ask(t, fd, -1, &request);
-    releases_held(releases);
-    releases_put(releases, &request.file, false);
+    const struct held held = {request.file, open.description};
+    (void)holds_take(holds, &held);
+    holds_put(holds, &held, true);
     return rc;
 }
 

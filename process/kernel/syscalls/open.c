@@ -34,6 +34,7 @@ struct opening {
     uint32_t flags, mode, resolve;
     int fd;         /* of a placeholder that was made ahead; -1: none */
     uint32_t first; /* bytes that the answer is to bring along */
+    struct description_id description;
     struct location where;
 };
 
@@ -56,14 +57,23 @@ static int make(struct opening *o)
     return fd < 0 ? fd : 0;
 }
 
+/* The file is open at the sComponent, and there will be no descriptor for it. */
+static void let_go(struct opening *o, const struct file_id *id)
+{
+    const struct held held = {*id, o->description};
+    (void)holds_take(o->files->holds, &held);
+    holds_put(o->files->holds, &held, true);
+}
+
 /* The file is open at the sComponent and held: gives it its descriptor. */
 static long finish(struct opening *o, const struct file_attr *attr, const char *path)
 {
     struct placeholder p = {
-        .description = descriptor_new_description(o->files),
+        .description = o->description,
         .file = attr->id,
-        .flags = (o->flags & ~OPEN_ONLY & ~PLACEHOLDER_HOST_FLAGS) | O_LARGEFILE,
+        .flags = (o->flags & ~OPEN_ONLY & ~PLACEHOLDER_HOST_FLAGS & ~O_DIRECT) | O_LARGEFILE,
         .type = attr->mode & S_IFMT,
+        .state.direct = (o->flags & O_DIRECT) != 0,
     };
     int rc = make(o);
     if (o->flags & O_PATH)
@@ -73,14 +83,13 @@ static long finish(struct opening *o, const struct file_attr *attr, const char *
     if (rc == 0)
         rc = descriptor_install(o->files, o->fd, &p);
     if (rc < 0) {
-        releases_held(o->files->releases);
-        releases_put(o->files->releases, &attr->id, false);
+        let_go(o, &attr->id);
         return rc;
     }
     int fd = o->fd;
     o->fd = -1;
     if (o->first)
-        opened_keep(o->t, fd, p.description);
+        opened_keep(o->t, fd, &p.description);
     return fd;
 }
 
@@ -165,7 +174,8 @@ static long check_again(struct opening *o, const struct descriptor *d)
 static long open_again(struct opening *o)
 {
     struct descriptor d;
-    struct msg_file_reopen request = {.flags = o->flags, .path = o->where.path};
+    struct msg_file_reopen request = {
+        .description = o->description, .flags = o->flags, .path = o->where.path};
     struct msg_file_reopen_reply reply;
     struct rpc rpc;
 
@@ -186,17 +196,9 @@ static long open_again(struct opening *o)
     }
     request.file = d.file->id;
     bool directory = S_ISDIR(d.file->type);
-    rc = RPC_CALL(&rpc, STORAGE, FILE_REOPEN, file_reopen, &request, &reply);
+    rc = REMOTE_CALL(&d, &rpc, FILE_REOPEN, file_reopen, &request, &reply);
     rpc_end(&rpc);
-    if (rc == ASH_STALE_FILE) { /* unlinked or renamed since */
-        struct msg_file_hold hold = {.files = &d.file->id, .files_count = 1};
-        struct msg_file_hold_reply held;
-        rc = remote_stat(&d, &reply.attr);
-        if (rc == 0) {
-            rc = RPC_CALL(&rpc, STORAGE, FILE_HOLD, file_hold, &hold, &held);
-            rpc_end(&rpc);
-        }
-    }
+    bool opened = rc == 0;
     if (rc == 0 && (o->flags & O_ACCMODE) != O_RDONLY && !reply.attr.writable)
         rc = -EROFS;
     if (rc == 0 && o->flags & O_TRUNC && !directory) {
@@ -207,8 +209,10 @@ static long open_again(struct opening *o)
         if (rc == 0)
             rc = shared_change(&d.file->id, SEGMENT_RESIZED, 0, 0);
     }
+    if (rc < 0 && opened)
+        let_go(o, &d.file->id);
     descriptor_put(&d);
-    return rc < 0 ? rpc_errno(rc) : finish(o, &reply.attr, o->where.path);
+    return rc < 0 ? rc : finish(o, &reply.attr, o->where.path);
 }
 
 static void take_answer(struct opening *o, const struct msg_file_open_reply *reply,
@@ -224,6 +228,7 @@ static long open_remote(struct opening *o)
     o->first = opened_wanted(o->t, o->flags);
     struct msg_file_open request = {
         .first = o->first,
+        .description = o->description,
         .flags = o->flags & ~(O_CLOEXEC | FASYNC),
         .mode = o->mode & ~files_umask(o->files),
         .resolve = o->resolve,
@@ -246,12 +251,14 @@ static long open_remote(struct opening *o)
         o->fd = -1;
         return open_local(o);
     }
-    releases_watched(o->files->releases, reply.watched);
+    holds_watched(o->files->holds, reply.watched);
     uint32_t type = reply.attr.mode & S_IFMT;
     if (o->flags & O_TRUNC && type == S_IFREG)
         rc = shared_change(&reply.attr.id, SEGMENT_RESIZED, 0, 0);
-    if (rc < 0)
+    if (rc < 0) {
+        let_go(o, &reply.attr.id);
         return rc;
+    }
     if (o->flags & O_PATH || type == S_IFREG || type == S_IFDIR)
         return finish(o, &reply.attr, path);
     if (type == S_IFIFO) {
@@ -267,6 +274,7 @@ static long open_remote(struct opening *o)
 static long open_there(struct opening *o)
 {
     long rc;
+    o->description = description_new();
     if (o->where.local)
         rc = open_local(o);
     else if (o->where.fd >= 0 && !is_temporary(o->flags))

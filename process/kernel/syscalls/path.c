@@ -1,4 +1,5 @@
 /* Calls that change names: directories, links, renames, special files. */
+#include <asm/stat.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/stat.h>
@@ -92,7 +93,7 @@ static long remove_name(struct thread *t, uint64_t dirfd, uint64_t path, bool di
     rc = LOCATION_CALL(t, &l, host_call(directory ? __NR_rmdir : __NR_unlink, l.path), PATH_UNLINK,
                        path_unlink, &request, &reply, );
     if (rc == 0 && !l.local && !directory)
-        releases_unlinked(t->process->files->releases);
+        holds_unlinked(t->process->files->holds);
     return rc;
 }
 
@@ -150,7 +151,7 @@ static long rename_file(struct thread *t, uint64_t from_dir, uint64_t from, uint
     rc = settle_two(RPC_CALL(&rpc, STORAGE, PATH_RENAME, path_rename, &request, &reply));
     rpc_end(&rpc);
     if (rc == 0)
-        releases_unlinked(t->process->files->releases);
+        holds_unlinked(t->process->files->holds);
     return rc;
 }
 
@@ -184,6 +185,33 @@ static long id_of(struct thread *t, int fd, struct file_id *id)
     return rc;
 }
 
+/* Whether there is something of that name, for which symbolic links are not followed. */
+static long look_at(struct thread *t, struct location *l)
+{
+    struct msg_path_access request = {.nofollow = 1, .path = l->path};
+    struct msg_path_access_reply reply;
+    struct stat st;
+    return LOCATION_CALL(t, l, host_call(__NR_lstat, l->path, &st), PATH_ACCESS, path_access,
+                         &request, &reply, );
+}
+
+/*
+ * A link from one file system to another is refused, after what else is wrong with the names. What
+ * the host has against a new name of its own it says of a file of its /proc as well, of which it
+ * makes no link anywhere.
+ */
+static long link_across(struct thread *t, struct location *old, struct location *new)
+{
+    long rc = look_at(t, old);
+    if (rc < 0)
+        return rc;
+    if (new->local)
+        rc = host_call(__NR_link, "/proc/self/comm", new->path);
+    else if (look_at(t, new) == 0)
+        rc = -EEXIST;
+    return rc == -EEXIST || rc == -ENOENT || rc == -ENOTDIR || rc == -EACCES ? rc : -EXDEV;
+}
+
 static long link_file(struct thread *t, uint64_t from_dir, uint64_t from, uint64_t to_dir,
                       uint64_t to, uint32_t flags)
 {
@@ -206,7 +234,7 @@ static long link_file(struct thread *t, uint64_t from_dir, uint64_t from, uint64
         return host_call(__NR_linkat, AT_FDCWD, old.path, AT_FDCWD, new.path,
                          flags & AT_SYMLINK_FOLLOW);
     if (old.local || new.local)
-        return -EXDEV;
+        return link_across(t, &old, &new);
     if (old.fd >= 0 && (rc = id_of(t, old.fd, &request.file)) < 0)
         return rc;
     request.from_base = old.base;

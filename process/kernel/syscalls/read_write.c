@@ -219,7 +219,8 @@ long sys_ftruncate(struct thread *t, const uint64_t a[6])
 long sys_truncate(struct thread *t, const uint64_t a[6])
 {
     struct location l;
-    struct msg_file_open request = {.flags = O_WRONLY, .path = l.path};
+    struct msg_file_open request = {
+        .flags = O_WRONLY, .description = description_new(), .path = l.path};
     struct msg_file_open_reply reply;
 
     if ((int64_t)a[1] < 0)
@@ -243,8 +244,9 @@ long sys_truncate(struct thread *t, const uint64_t a[6])
     } else {
         rc = -EFBIG;
     }
-    releases_held(t->process->files->releases);
-    releases_put(t->process->files->releases, &reply.attr.id, false);
+    const struct held held = {reply.attr.id, request.description};
+    (void)holds_take(t->process->files->holds, &held);
+    holds_put(t->process->files->holds, &held, true);
     return rc;
 }
 
