@@ -35,6 +35,7 @@ struct component_status {
     struct msg_ping_reply answer;
     int rc;     /* of asking it; 0: answer is filled */
     bool alive; /* as a process */
+    bool asked; /* by the thread `asker` */
     pthread_t asker;
 };
 
@@ -103,14 +104,15 @@ static void look(struct status *status, struct rack *rack)
         c->alive = daemon_alive(c->record);
         if (!c->alive)
             c->rc = ASH_LOST;
-        if (c->rc == 0 && pthread_create(&c->asker, NULL, ask, c) != 0)
+        if (c->rc < 0)
+            continue;
+        c->asked = pthread_create(&c->asker, NULL, ask, c) == 0; /* from here on rc is its */
+        if (!c->asked)
             c->rc = -EAGAIN;
-        else if (c->rc < 0)
-            c->asker = 0;
     }
     for (unsigned i = 0; i < rack->count; i++) {
         struct component_status *c = &status->components[i];
-        if (c->asker)
+        if (c->asked)
             pthread_join(c->asker, NULL);
         if (!c->alive)
             add_reason(status, "%s (%s, pid %d) has ended", c->record->name,
