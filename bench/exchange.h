@@ -3,7 +3,8 @@
  * loopback interface, with nothing around it.
  *
  * `spinning` is the policy of ashlar-exec and of the memory monitor: try for up to SPIN_US, then
- * sleep, and where that did not pay sleep at once the next 1, 3, 7, ... EXCHANGE_BACKOFF_MAX times.
+ * sleep, and where that did not pay sleep at once the next 0, 1, 3, 7, ... EXCHANGE_BACKOFF_MAX / 2
+ * times.
  */
 #ifndef ASHLAR_BENCH_EXCHANGE_H
 #define ASHLAR_BENCH_EXCHANGE_H
@@ -18,7 +19,7 @@
 #include "bench.h"
 #include "limits.h"
 
-enum { EXCHANGE_REQUEST = 64, EXCHANGE_REPLY = 4096, EXCHANGE_BACKOFF_MAX = 63 };
+enum { EXCHANGE_REQUEST = 64, EXCHANGE_REPLY = 4096, EXCHANGE_BACKOFF_MAX = 127 };
 
 struct exchange {
     int fd;
@@ -51,7 +52,7 @@ static size_t exchange_receive_some(struct exchange *x, uint8_t *to, size_t room
                 __builtin_ia32_pause();
         } while (bench_ns() < until);
         x->backoff = x->backoff < EXCHANGE_BACKOFF_MAX ? x->backoff * 2 + 1 : EXCHANGE_BACKOFF_MAX;
-        x->skip = x->backoff;
+        x->skip = x->backoff / 2;
     }
     ssize_t n = recv(x->fd, to, room, 0);
     if (n < 0)

@@ -14,7 +14,7 @@
  * Timeouts are the socket's own (SO_RCVTIMEO, SO_SNDTIMEO), set only when they change: no poll.
  *
  * Spinning: a woken CPU costs tens of microseconds, so a wait whose answer is near begins with up
- * to SPIN_US of trying. Where that did not pay the next 1, 3, 7, ... 63 waits of the connection
+ * to SPIN_US of trying. Where that did not pay the next 0, 1, 3, 7, ... 63 waits of the connection
  * sleep at once; and at most half of the CPUs spin at a time in one process, none where there is
  * only one.
  */
@@ -35,7 +35,7 @@ enum {
     BUFFER_SMALL = 8 * 1024, /* one line and its description */
     BUFFER_MIDDLE = 80 * 1024,
     BUFFER_FULL = WIRE_HEADER_SIZE + FRAME_MAX,
-    SPIN_BACKOFF_MAX = 63,
+    SPIN_BACKOFF_MAX = 127,
     CLOCK_SLACK_MS = 10, /* a socket's timeout may end a tick early */
     EVENTS_MAX = 64,     /* unsolicited messages kept for net_receive() */
 };
@@ -220,7 +220,7 @@ static ssize_t spin(struct net_conn *conn, size_t size, struct conn_descriptors 
     if (n == -EAGAIN) {
         unsigned more = conn->spin_backoff * 2 + 1;
         conn->spin_backoff = more < SPIN_BACKOFF_MAX ? more : SPIN_BACKOFF_MAX;
-        conn->spin_skip = conn->spin_backoff;
+        conn->spin_skip = conn->spin_backoff / 2; /* one that did not pay is no reason yet */
     } else {
         conn->spin_backoff = 0;
     }

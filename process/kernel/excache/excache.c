@@ -17,7 +17,7 @@ void excache_init(uint64_t budget_bytes, int policy)
     ex.budget = (uint32_t)lines;
     ex.policy = policy == BOOT_POLICY_FIFO ? &excache_fifo : &excache_lru;
     ex.batch_lines = ex.budget / 32 < BATCH_MAX ? ex.budget / 32 : BATCH_MAX;
-    ex.drop_lines = ex.budget / 16 < DROP_MAX ? ex.budget / 16 : DROP_MAX;
+    ex.drop_lines = ex.budget / 8 < DROP_MAX ? ex.budget / 8 : DROP_MAX;
     ex.staged_limit = ex.policy->staged_lines(ex.budget);
     ex.batches_limit = ex.staged_limit / STEP_LINES;
     if (ex.batches_limit < 1)

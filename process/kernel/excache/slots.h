@@ -15,7 +15,7 @@ enum {
     BATCH_MAX = WRITE_MAX_LINES,
     BATCHES_MAX = 1024,
     STEP_LINES = 16, /* leave while one line is fetched: about as long as its answer takes */
-    DROP_MAX = 256,  /* clean lines that are dropped by one host call */
+    DROP_MAX = 512,  /* clean lines that are dropped by one host call */
 };
 
 struct slot {

@@ -28,7 +28,7 @@ enum {
     RETRY_MS = 20,
     REPLY_AT = WIRE_HEADER_SIZE + RPC_REQUEST_MAX,
     BUFFER_SIZE = REPLY_AT + WIRE_HEADER_SIZE + FRAME_MAX,
-    SPIN_BACKOFF_MAX = 63,
+    SPIN_BACKOFF_MAX = 127,
     CPU_WORDS = 128, /* of a CPU mask: 8192 CPUs, the most that Linux has */
 };
 
@@ -329,9 +329,9 @@ static int send_request(struct rpc_connection *c, const struct rpc_piece *bulk, 
 /*
  * Spinning, as lib/net does it: a sleep and its wake-up cost tens of microseconds, so a wait begins
  * with up to SPIN_US of trying, which is longer than the other end takes to wake up; where that did
- * not pay the next 1, 3, 7, ... SPIN_BACKOFF_MAX waits of the connection sleep at once. At most
- * half of the CPUs that this process may use spin at a time; one where it may use only one, for the
- * other end may be on another.
+ * not pay the next 0, 1, 3, 7, ... SPIN_BACKOFF_MAX / 2 waits of the connection sleep at once. At
+ * most half of the CPUs that this process may use spin at a time; one where it may use only one,
+ * for the other end may be on another.
  */
 static uint32_t spinners;
 
@@ -371,7 +371,7 @@ static void spin_end(struct rpc_connection *c, bool paid)
         c->spin_backoff = c->spin_backoff * 2 + 1;
     if (paid)
         c->spin_backoff = 0;
-    c->spin_skip = c->spin_backoff;
+    c->spin_skip = c->spin_backoff / 2; /* one that did not pay is no reason yet */
 }
 
 /* -EAGAIN: nothing came, or this is no time to spin. */
