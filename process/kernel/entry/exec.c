@@ -132,6 +132,18 @@ static long examine(struct texts *x)
     return rc;
 }
 
+static bool write_all(int fd, const void *from, uint64_t size, uint64_t offset)
+{
+    for (uint64_t done = 0; done < size;) {
+        long n =
+            host_call(__NR_pwrite64, fd, (const uint8_t *)from + done, size - done, offset + done);
+        if (n <= 0)
+            return false;
+        done += (uint64_t)n;
+    }
+    return true;
+}
+
 static int write_boot(struct process *p, struct thread *t, const struct texts *x)
 {
     struct boot_strings strings = {.program = x->path,
@@ -176,28 +188,24 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
     }
     if (head.storage_fd < 0)
         head.memory_fd = -1;
-    uint64_t texts_size = boot_size(&strings), size = texts_size;
+    uint64_t align = _Alignof(struct program);
+    uint64_t texts_size = (boot_size(&strings) + align - 1) & ~(align - 1);
     if (x->plain)
-        size += head.examined_bytes = sizeof *x->program;
-    uint8_t *image = host_alloc(size);
-    long fd = image ? host_call(__NR_memfd_create, "ashlar-boot", 1 /* MFD_CLOEXEC */) : -ENOMEM;
+        head.examined_bytes = sizeof *x->program;
+    uint8_t *texts = host_alloc(texts_size);
+    long fd = texts ? host_call(__NR_memfd_create, "ashlar-boot", 1 /* MFD_CLOEXEC */) : -ENOMEM;
     if (fd >= 0) {
-        boot_fill(image, &head, &strings);
-        ((struct boot *)image)->size_bytes = size;
-        memcpy(image + texts_size, x->program, head.examined_bytes);
+        boot_fill(texts, &head, &strings);
+        ((struct boot *)texts)->size_bytes = texts_size + head.examined_bytes;
         fd = fd_hide((int)fd);
-        for (uint64_t done = 0; done < size;) {
-            long n = host_call(__NR_pwrite64, fd, image + done, size - done, done);
-            if (n <= 0) {
-                host_call(__NR_close, fd);
-                fd = -ENOMEM;
-                break;
-            }
-            done += (uint64_t)n;
+        if (!write_all((int)fd, texts, texts_size, 0) ||
+            !write_all((int)fd, x->program, head.examined_bytes, texts_size)) {
+            host_call(__NR_close, fd);
+            fd = -ENOMEM;
         }
     }
-    if (image)
-        host_free(image, size);
+    if (texts)
+        host_free(texts, texts_size);
     return (int)fd;
 }
 

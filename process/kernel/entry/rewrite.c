@@ -34,10 +34,10 @@ struct site {
 
 static struct {
     bool on;
-    uint64_t lowest, highest; /* pages with sites are within [lowest, highest] */
+    uint64_t below, highest; /* pages with sites are within [~below, highest] */
     struct site sites[STUBS_MAX];
     uint16_t chains[PAGE_CHAINS]; /* by page: index + 1; 0: none */
-} rewrites = {.lowest = UINT64_MAX};
+} rewrites; /* all zero at first: 290 KiB that a process touches only where it has sites */
 
 /* How often sites were dispatched. Of two that share an entry the later one begins anew; racing
    threads may lose a count. */
@@ -235,8 +235,8 @@ static void rewrite_line(struct vpn page, uint64_t address, uint64_t nr)
     s.next = *chain_of(page.n);
     rewrites.sites[stub] = s;
     __atomic_store_n(chain_of(page.n), (uint16_t)(stub + 1), __ATOMIC_RELEASE);
-    if (page.n < rewrites.lowest)
-        rewrites.lowest = page.n;
+    if (~page.n > rewrites.below)
+        rewrites.below = ~page.n;
     if (page.n > rewrites.highest)
         rewrites.highest = page.n;
     patch(&rewrites.sites[stub], edited);
@@ -331,7 +331,7 @@ bool rewrite_fault(struct thread *t, int signal, uint64_t rip)
 static bool remove_sites(struct vpn first, struct vpn end, bool reuse)
 {
     bool any = false;
-    if (first.n > rewrites.highest || end.n <= rewrites.lowest)
+    if (first.n > rewrites.highest || end.n <= ~rewrites.below)
         return false;
     for (int c = 0; c < PAGE_CHAINS; c++) {
         for (uint16_t *at = &rewrites.chains[c]; *at;) {

@@ -4,7 +4,6 @@
  * Runs on the host's own first stack until stack_switch(), then on the first thread's kernel stack.
  */
 #include <linux/auxvec.h>
-#include <linux/elf.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
@@ -43,25 +42,6 @@ static struct {
 } given;
 
 static struct process first_process;
-
-/* Applies our own relative relocations; nothing before it may use an address in initialised data.
- */
-static void relocate(void)
-{
-    extern const Elf64_Dyn _DYNAMIC[] __attribute__((visibility("hidden")));
-    extern char __ehdr_start[] __attribute__((visibility("hidden")));
-    const Elf64_Rela *rela = NULL;
-    uint64_t size = 0, base = (uint64_t)__ehdr_start;
-
-    for (const Elf64_Dyn *d = _DYNAMIC; d->d_tag != DT_NULL; d++) {
-        if (d->d_tag == DT_RELA)
-            rela = (const Elf64_Rela *)(base + d->d_un.d_ptr);
-        if (d->d_tag == DT_RELASZ)
-            size = d->d_un.d_val;
-    }
-    for (uint64_t i = 0; i < size / sizeof *rela; i++) /* all are R_X86_64_RELATIVE */
-        *(uint64_t *)(base + rela[i].r_offset) = base + (uint64_t)rela[i].r_addend;
-}
 
 static void usage(void)
 {
@@ -111,15 +91,11 @@ static bool read_boot(int fd)
         (head.examined_bytes && (head.examined_bytes != sizeof(struct program) ||
                                  head.examined_bytes >= head.size_bytes - sizeof head)))
         return false;
-    char *all = host_alloc(head.size_bytes);
-    for (uint64_t have = 0; all && have < head.size_bytes;) {
-        long n = host_call(__NR_pread64, fd, all + have, head.size_bytes - have, have);
-        if (n <= 0)
-            return false;
-        have += (uint64_t)n;
-    }
+    if (host_call(__NR_lseek, fd, 0, 2 /* SEEK_END */) < (long)head.size_bytes)
+        return false;
+    long at = host_call(__NR_mmap, 0, head.size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     host_call(__NR_close, fd);
-    return all && split_strings((const struct boot *)all);
+    return (at >= 0 || at <= -4096) && split_strings((const struct boot *)at);
 }
 
 static int find_boot_fd(char **envp)
@@ -263,15 +239,14 @@ static void start_program(struct thread *t)
     const struct boot *b = given.boot;
     struct process *p = t->process;
     const char *prefix[PREFIX_MAX + 1];
-    struct program *program = host_alloc(sizeof *program);
+    struct program *program;
     struct arguments arguments = {.prefix = prefix, .text_size = 8 * PATH_LIMIT};
 
     thread_arm(t);
     attach(p, b);
     p->files = files_new(given.cwd, b->umask, fd_floor);
     p->actions = signals_new(b->ignored);
-    arguments.text = host_alloc(arguments.text_size);
-    if (!program || !arguments.text || !p->files || !p->actions)
+    if (!p->files || !p->actions)
         host_die("out of memory");
     limits_apply(p);
     signals_init(p);
@@ -279,14 +254,18 @@ static void start_program(struct thread *t)
     files_after_exec(p->files, b->memory_fd < 0 || b->files, b->posix_locks);
     if (!b->cwd.file.inode)
         files_find_cwd(p->files);
-    int rc = 0;
-    if (b->examined_bytes)
-        memcpy(program, (const char *)b + b->size_bytes - b->examined_bytes, sizeof *program);
-    else
-        rc = program_examine(given.program, given.named, program, &arguments);
-    if (rc < 0) {
-        host_message("%s: %s", given.program, reason(rc));
-        host_call(__NR_exit_group, rc == -ENOENT ? 127 : 126);
+    if (b->examined_bytes) {
+        program = (struct program *)((char *)b + b->size_bytes - b->examined_bytes);
+    } else {
+        program = host_alloc(sizeof *program);
+        arguments.text = host_alloc(arguments.text_size);
+        if (!program || !arguments.text)
+            host_die("out of memory");
+        int rc = program_examine(given.program, given.named, program, &arguments);
+        if (rc < 0) {
+            host_message("%s: %s", given.program, reason(rc));
+            host_call(__NR_exit_group, rc == -ENOENT ? 127 : 126);
+        }
     }
     p->text = program->file.held;
     files_adopt(p->files, &p->text, &program->interpreter.held);
@@ -300,10 +279,12 @@ static void start_program(struct thread *t)
     }
     program_load(t, program, given.named, argv, given.envp);
     files_close_exec(&program->interpreter); /* the home has it open when that is sent */
-    host_free(arguments.text, arguments.text_size);
-    host_free(program, sizeof *program);
+    if (arguments.text) {
+        host_free(arguments.text, arguments.text_size);
+        host_free(program, sizeof *program);
+    }
     t->sigmask = b->sigmask;
-    host_free((void *)b, b->size_bytes);
+    host_pages_free((void *)b, b->size_bytes);
     signals_thread_begin(t);
     thread_return(t);
 }
@@ -311,7 +292,6 @@ static void start_program(struct thread *t)
 void start(uint64_t *stack) __attribute__((used));
 void start(uint64_t *stack)
 {
-    relocate();
     char **envp = (char **)(stack + 1 + stack[0] + 1), **end = envp;
     while (*end)
         end++;

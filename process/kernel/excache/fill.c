@@ -19,7 +19,7 @@
 
 enum {
     FILE_RUN = 16,             /* lines fetched at once of a mapped file */
-    WINDOW_LINES = 64,         /* of such a file, fetched at once: text is touched in clusters */
+    WINDOW_LINES = 32,         /* of such a file, fetched at once: text is touched in clusters */
     WINDOWED_BYTES = 16 << 20, /* size of the largest file that is fetched by windows */
     ZERO_RUN_MAX = 16,         /* p-local lines made at once */
     FILL_AGAIN = 1,          /* beside enum excache_result: the line itself did not come, repeat */

@@ -142,6 +142,37 @@ static long map_locked(struct vpn first, struct vpn end, int prot, struct vma_fi
     return (long)vpn_address(first);
 }
 
+static bool is_of(const struct vma *v, const struct vnode_file *file)
+{
+    const struct vma_file *f = v->file;
+    return f && !f->segment && f->id.inode == file->attr.id.inode &&
+           f->id.device == file->attr.id.device && f->version == file_version(&file->attr) &&
+           f->size_bytes == file->attr.size_bytes && strcmp(f->path, file->path) == 0;
+}
+
+/*
+ * A view's file: that of the view which is there now or ends there, if it is the same, for a
+ * library's segments are mapped over and beside one another; else a new record. NULL: out of
+ * memory.
+ */
+static struct vma_file *file_at(struct vpn first, const struct vnode_file *file)
+{
+    uint32_t i = mm_find_index(first);
+    if (i < mm.vma_count && mm.vmas[i].first.n <= first.n && is_of(&mm.vmas[i], file))
+        return vma_file_get(mm.vmas[i].file);
+    if (i > 0 && mm.vmas[i - 1].end.n == first.n && is_of(&mm.vmas[i - 1], file))
+        return vma_file_get(mm.vmas[i - 1].file);
+    struct vma_file *f = host_alloc(sizeof *f);
+    if (!f)
+        return NULL;
+    f->users = 1;
+    f->id = file->attr.id;
+    f->version = file_version(&file->attr);
+    f->size_bytes = file->attr.size_bytes;
+    text_copy(f->path, sizeof f->path, file->path);
+    return f;
+}
+
 long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vnode_file *file,
             uint64_t offset, enum vma_name name)
 {
@@ -155,18 +186,12 @@ long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vn
     /* Linux's heuristic overcommit: refuse only what could never fit. */
     if (!file && prot & PROT_WRITE && !(flags & MAP_NORESERVE) && length > mm.memory_bytes)
         return -ENOMEM;
-    if (file) {
-        f = host_alloc(sizeof *f);
-        if (!f)
-            return -ENOMEM;
-        f->users = 1;
-        f->id = file->attr.id;
-        f->version = file_version(&file->attr);
-        f->size_bytes = file->attr.size_bytes;
-        text_copy(f->path, sizeof f->path, file->path);
-    }
     rwlock_write(&mm.lock);
     long rc = mm_place(hint, length, flags, &first, &end);
+    if (rc == 0 && file) {
+        f = file_at(first, file);
+        rc = f ? 0 : -ENOMEM;
+    }
     if (rc == 0)
         rc = map_locked(first, end, prot, f, offset, name);
     if (rc >= 0 && (flags & MAP_GROWSDOWN || mm.lock_future) && vmas_room()) {

@@ -5,6 +5,7 @@
  * recv, which sleeps; or recvs that find nothing while spinning; more only for replies beyond the
  * socket's buffer. No clock call: timeouts are the socket's own, spinning reads the counter.
  */
+#include <linux/mman.h>
 #include <linux/time_types.h>
 
 #include "../entry/process.h"
@@ -101,6 +102,7 @@ void rpc_fork_child(struct process *p, int memory_fd, int storage_fd)
             host_call(__NR_close, memory[i].fd);
         if (storage[i].fd >= 0)
             host_call(__NR_close, storage[i].fd);
+        memory[i].buffer = storage[i].buffer = NULL; /* the parent's alone */
     }
     rpc_init(p, memory_fd, storage_fd);
 }
@@ -216,10 +218,13 @@ int rpc_begin(struct rpc *rpc, int kind)
 {
     struct rpc_connection *c = take(pool_of(kind));
     rpc->connection = c;
-    if (!c->buffer)
+    if (!c->buffer) {
         c->buffer = host_alloc(BUFFER_SIZE);
-    if (!c->buffer)
-        return -ENOMEM;
+        if (!c->buffer)
+            return -ENOMEM;
+        /* A child gets its own: neither is to pay for a copy of these pages. */
+        host_call(__NR_madvise, c->buffer, BUFFER_SIZE, MADV_DONTFORK);
+    }
     rpc->request = c->buffer + WIRE_HEADER_SIZE;
     if (c->fd < 0 && !current()->process->vforked) {
         int fd = node_connect(owner, component_of(kind)->id);

@@ -193,8 +193,8 @@ void on_fault(int signal, siginfo_t *info, void *ucontext)
     } else if (c->rip >= (uint64_t)user_copy_begin && c->rip < (uint64_t)user_copy_end) {
         c->rip = (uint64_t)user_copy_fault;
     } else if (signal != SIGTRAP) { /* which a program that steps itself causes on the way out */
-        host_die("ashlar-exec: signal %d (code %d, address %lx) at ashlar-exec+%lx", signal,
-                 info->si_code, address, (uint64_t)(c->rip - (uint64_t)__executable_start));
+        host_die("ashlar-exec: signal %d (code %d, address %lx) at %lx", signal, info->si_code,
+                 address, (uint64_t)c->rip);
     }
 }
 

@@ -130,7 +130,5 @@ extern char intr_begin[], intr_end[], intr_abort[];
 extern char exit_begin[], exit_end[], exit_restart[];
 extern char user_copy_begin[], user_copy_end[], user_copy_fault[];
 extern char host_restorer[];
-/* the linker */
-extern char __executable_start[];
 
 #endif
