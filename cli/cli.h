@@ -10,7 +10,7 @@ enum cli_exit {
     CLI_OK = 0,
     CLI_FAILED = 1,
     CLI_USAGE = 2,        /* unknown options, wrong values */
-    CLI_NO_RACK = 3,      /* status, ps, down: there is no such rack */
+    CLI_NO_RACK = 3,      /* status, ps, drain, down: there is no such rack */
     CLI_RUN_FAILED = 125, /* run: Ashlar itself failed; the program did not start or was ended */
     CLI_NOT_EXECUTABLE = 126,
     CLI_NOT_FOUND = 127,
@@ -20,6 +20,7 @@ int cli_up(int argc, char **argv);
 int cli_down(int argc, char **argv);
 int cli_status(int argc, char **argv);
 int cli_ps(int argc, char **argv);
+int cli_drain(int argc, char **argv);
 int cli_run(int argc, char **argv);
 
 /* One line on stderr: "ashlar: ...". */

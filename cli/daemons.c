@@ -42,9 +42,9 @@ int program_find(const char *program, char *path, size_t size)
     static const struct {
         const char *program, *in_build_tree;
     } places[] = {
-        {"ashlar-global", "global"},       {"ashlar-memory", "memory"},
-        {"ashlar-storage", "storage"},     {"ashlar-process", "process/node"},
-        {"ashlar-exec", "process/kernel"},
+        {"ashlar-global", "global"},           {"ashlar-memory", "memory"},
+        {"ashlar-memory-file", "memory_file"}, {"ashlar-storage", "storage"},
+        {"ashlar-process", "process/node"},    {"ashlar-exec", "process/kernel"},
     };
     char dir[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", dir, sizeof dir - 1);
@@ -105,7 +105,8 @@ static int start_one(struct rack *rack, struct starting *s, const char *listen, 
 {
     struct daemon_record *d = s->record;
     char program[32], path[PATH_MAX], log_path[RACK_DIR_MAX + 24], size[24];
-    snprintf(program, sizeof program, "ashlar-%s", rack_kind_name(d->kind));
+    snprintf(program, sizeof program, "ashlar-%s%s", rack_kind_name(d->kind),
+             d->file.size_bytes ? "-file" : "");
     int rc = program_find(program, path, sizeof path);
     if (rc < 0)
         return rc;
@@ -120,7 +121,12 @@ static int start_one(struct rack *rack, struct starting *s, const char *listen, 
         argv[argc++] = "--global";
         argv[argc++] = rack_first(rack, COMPONENT_GLOBAL)->address;
     }
-    uint64_t bytes = d->kind == COMPONENT_MEMORY    ? rack->memory_size_bytes
+    if (d->file.size_bytes) {
+        argv[argc++] = "--file";
+        argv[argc++] = d->file.path;
+    }
+    uint64_t bytes = d->file.size_bytes             ? d->file.size_bytes
+                     : d->kind == COMPONENT_MEMORY  ? rack->memory_size_bytes
                      : d->kind == COMPONENT_PROCESS ? rack->excache_total_bytes
                                                     : 0;
     if (bytes) {
@@ -285,11 +291,14 @@ int daemons_start(struct rack *rack, const struct rack_plan *plan)
         return rc;
     }
     rack->count = 0;
-    rack->memory_size_bytes =
-        plan->memory_size_bytes ? plan->memory_size_bytes : half_of_memory(plan->memory);
+    rack->memory_size_bytes = plan->memory_size_bytes ? plan->memory_size_bytes
+                              : plan->memory          ? half_of_memory(plan->memory)
+                                                      : 0;
     rack->excache_total_bytes = plan->excache_total_bytes;
     add(rack, "g", COMPONENT_GLOBAL, 1);
-    add(rack, "m", COMPONENT_MEMORY, plan->memory);
+    add(rack, "m", COMPONENT_MEMORY, plan->memory + plan->files_count);
+    for (unsigned i = 0; i < plan->files_count; i++)
+        rack->daemons[rack->count - plan->files_count + i].file = plan->files[i];
     add(rack, "s", COMPONENT_STORAGE, plan->storage);
     add(rack, "p", COMPONENT_PROCESS, plan->process);
 

@@ -9,11 +9,15 @@
 
 #include "rack.h"
 
+enum { RACK_FILES_MAX = 8 };
+
 struct rack_plan {
     unsigned memory, storage, process; /* how many of each */
     uint64_t memory_size_bytes;        /* of each; 0: half of the machine's memory over all */
-    uint64_t excache_total_bytes;      /* of each pComponent; 0: its own choice */
-    int lifeline_fd;                   /* handed to every daemon, -1 for none */
+    struct memory_file files[RACK_FILES_MAX]; /* of further mComponents */
+    unsigned files_count;
+    uint64_t excache_total_bytes; /* of each pComponent; 0: its own choice */
+    int lifeline_fd;              /* handed to every daemon, -1 for none */
 };
 
 /* Makes the key, starts every daemon of the plan, records them. Says what went wrong. */

@@ -80,6 +80,7 @@ static int open_run(struct launch *launch, const struct rack *rack, const struct
     const char *slash = strrchr(launch->program, '/');
     struct msg_run_open request = {
         .excache_bytes = launch->excache_bytes,
+        .replicas = launch->replicas,
         .memory = launch->place.memory,
         .storage = launch->place.storage,
         .writable = writable,
@@ -267,7 +268,8 @@ int launch_start(struct launch *launch, const sigset_t *mask)
     fds[EXEC] = open(exec_path, O_RDONLY | O_CLOEXEC);
     fds[EXEC] = fds[EXEC] < 0 ? fds[EXEC] : move_high(fds[EXEC]);
     fds[STATS] = make_stats();
-    if (launch->flags & BOOT_TRACE && (fds[TRACE] = open_trace(launch->trace_name)) < 0)
+    if (launch->flags & (BOOT_TRACE | BOOT_TRACE_ALLOC) &&
+        (fds[TRACE] = open_trace(launch->trace_name)) < 0)
         return -EINVAL;
     if (fds[TRACE] >= 0)
         fds[TRACE] = move_high(fds[TRACE]);

@@ -13,6 +13,7 @@
 struct launch {
     /* Asked for: */
     uint64_t excache_bytes; /* 0: the node's default */
+    uint32_t replicas;      /* copies of the program's memory: 1 or 2 */
     enum boot_policy policy;
     uint32_t flags;         /* enum boot_flags */
     const char *trace_name; /* where BOOT_TRACE prints; NULL: standard error */

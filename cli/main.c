@@ -18,6 +18,7 @@ static const struct {
     {"down", cli_down, "end a rack and everything on it"},
     {"status", cli_status, "show a rack's components and their health"},
     {"ps", cli_ps, "list the processes that run on a rack"},
+    {"drain", cli_drain, "empty an mComponent, while programs run on"},
     {"run", cli_run, "run a program, with its memory and files on a rack"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

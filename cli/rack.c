@@ -166,15 +166,20 @@ static bool kind_parse(const char *name, enum component_kind *kind)
 static bool load_daemon(json_t *item, struct daemon_record *record)
 {
     const char *name, *kind, *address;
-    json_int_t pid, started;
-    if (json_unpack(item, "{s:s, s:s, s:I, s:I, s:s}", "name", &name, "kind", &kind, "pid", &pid,
-                    "started", &started, "address", &address) < 0)
+    const char *file = "";
+    json_int_t pid, started, file_size = 0;
+    if (json_unpack(item, "{s:s, s:s, s:I, s:I, s:s, s?s, s?I}", "name", &name, "kind", &kind,
+                    "pid", &pid, "started", &started, "address", &address, "file", &file,
+                    "file_size_bytes", &file_size) < 0)
         return false;
+    record->file.size_bytes = (uint64_t)file_size;
     record->pid = (pid_t)pid;
     record->started = (uint64_t)started;
     return snprintf(record->name, sizeof record->name, "%s", name) < (int)sizeof record->name &&
            snprintf(record->address, sizeof record->address, "%s", address) <
                (int)sizeof record->address &&
+           snprintf(record->file.path, sizeof record->file.path, "%s", file) <
+               (int)sizeof record->file.path &&
            kind_parse(kind, &record->kind) && record->pid > 0;
 }
 
@@ -216,10 +221,15 @@ int rack_save(const struct rack *rack)
     json_t *daemons = json_array();
     for (unsigned i = 0; i < rack->count; i++) {
         const struct daemon_record *d = &rack->daemons[i];
-        json_array_append_new(daemons,
-                              json_pack("{s:s, s:s, s:I, s:I, s:s}", "name", d->name, "kind",
-                                        rack_kind_name(d->kind), "pid", (json_int_t)d->pid,
-                                        "started", (json_int_t)d->started, "address", d->address));
+        json_t *item = json_pack("{s:s, s:s, s:I, s:I, s:s}", "name", d->name, "kind",
+                                 rack_kind_name(d->kind), "pid", (json_int_t)d->pid, "started",
+                                 (json_int_t)d->started, "address", d->address);
+        if (d->file.size_bytes) {
+            json_object_set_new(item, "file", json_string(d->file.path));
+            json_object_set_new(item, "file_size_bytes",
+                                json_integer((json_int_t)d->file.size_bytes));
+        }
+        json_array_append_new(daemons, item);
     }
     json_t *root = json_pack("{s:s, s:I, s:I, s:o}", "name", rack->name, "memory_size_bytes",
                              (json_int_t)rack->memory_size_bytes, "excache_total_bytes",

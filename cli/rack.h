@@ -23,9 +23,15 @@
 #define RACK_DEFAULT        "default"
 #define RACK_PRIVATE_PREFIX "run-" /* racks that a run started for itself: not for people */
 
-enum { RACK_DAEMONS_MAX = 128, RACK_DIR_MAX = 256 };
+enum { RACK_DAEMONS_MAX = 128, RACK_DIR_MAX = 256, RACK_FILE_MAX = 256 };
 #define RACK_MEMORY_LEAST  (1ull << 20)   /* of an mComponent */
 #define RACK_EXCACHE_LEAST (256ull << 10) /* of a process: the node's smallest grant */
+
+/* What the memory of an mComponent is, where it is not DRAM. */
+struct memory_file {
+    char path[RACK_FILE_MAX];
+    uint64_t size_bytes; /* 0: there is no file */
+};
 
 struct daemon_record {
     char name[NAME_LIMIT];
@@ -33,13 +39,14 @@ struct daemon_record {
     pid_t pid;
     uint64_t started; /* ticks since boot, field 22 of /proc/PID/stat */
     char address[ADDRESS_LIMIT];
+    struct memory_file file; /* of an mComponent */
 };
 
 struct rack {
     char name[NAME_LIMIT];
     char dir[RACK_DIR_MAX];
     int dir_fd;                   /* holds the lock where it is locked; -1 */
-    uint64_t memory_size_bytes;   /* of each mComponent */
+    uint64_t memory_size_bytes;   /* of each mComponent of DRAM */
     uint64_t excache_total_bytes; /* of each pComponent; 0: its own choice */
     unsigned count;
     struct daemon_record daemons[RACK_DAEMONS_MAX];

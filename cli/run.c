@@ -25,9 +25,13 @@ static const char help[] =
     "the processes that it has left behind are ended too. Without a rack, one is started for this\n"
     "run alone and taken away afterwards.\n\n"
     "  --excache SIZE     local memory for each of its processes (default 64M, or what is left)\n"
+    "  --replicas N       copies of its memory, on different mComponents: 1 or 2 (default 2, "
+    "where\n"
+    "                     the rack has two)\n"
     "  --policy fifo|lru  which lines leave it (default lru)\n"
     "  --stats FILE       write counters there at the end, as JSON; - is standard error\n"
     "  --trace[=FILE]     print its system calls there, or on standard error, as strace does\n"
+    "  --trace=alloc      print on standard error where its memory is allocated, step by step\n"
     "  --no-move          do not use UFFDIO_MOVE, as on kernels before 6.8\n"
     "  --no-rewrite       leave call sites as they are: every system call is dispatched\n"
     "  --rack NAME        the rack (default: ASHLAR_RACK, or \"default\" where that is up)\n"
@@ -36,8 +40,11 @@ static const char help[] =
     "Exit code: PROGRAM's own; 128 + N where signal N ended it; 127 where PROGRAM was not found,\n"
     "126 where it cannot be executed; 125 where Ashlar failed; 2 for wrong options.\n";
 
+enum { REPLICAS_DEFAULT = 2 };
+
 enum {
     OPT_EXCACHE = CLI_OPT_OWN,
+    OPT_REPLICAS,
     OPT_POLICY,
     OPT_STATS,
     OPT_TRACE,
@@ -49,6 +56,7 @@ enum {
 
 static const struct option options[] = {
     {"excache", required_argument, NULL, OPT_EXCACHE},
+    {"replicas", required_argument, NULL, OPT_REPLICAS},
     {"policy", required_argument, NULL, OPT_POLICY},
     {"stats", required_argument, NULL, OPT_STATS},
     {"trace", optional_argument, NULL, OPT_TRACE},
@@ -76,6 +84,9 @@ static int parse(int option, const char *value, struct run *run)
     switch (option) {
     case OPT_EXCACHE:
         return cli_size_at_least(value, RACK_EXCACHE_LEAST, &run->launch.excache_bytes);
+    case OPT_REPLICAS:
+        run->launch.replicas = (uint32_t)(value[0] - '0');
+        return strcmp(value, "1") == 0 || strcmp(value, "2") == 0 ? 0 : -EINVAL;
     case OPT_POLICY:
         run->launch.policy = strcmp(value, "fifo") == 0 ? BOOT_POLICY_FIFO : BOOT_POLICY_LRU;
         return strcmp(value, "fifo") == 0 || strcmp(value, "lru") == 0 ? 0 : -EINVAL;
@@ -83,6 +94,10 @@ static int parse(int option, const char *value, struct run *run)
         run->stats_name = value;
         return 0;
     case OPT_TRACE:
+        if (value && strcmp(value, "alloc") == 0) {
+            run->launch.flags |= BOOT_TRACE_ALLOC;
+            return 0;
+        }
         run->launch.flags |= BOOT_TRACE;
         run->launch.trace_name = value;
         return 0;
@@ -228,6 +243,7 @@ int cli_run(int argc, char **argv)
     struct cli_command command = {.name = "run", .help = help, .options = options};
     static struct run run = {.plan = {.memory = 1, .storage = 1, .process = 1}};
     run.launch.stats_fd = -1;
+    run.launch.replicas = REPLICAS_DEFAULT;
     int code, option;
     while ((option = cli_option(&command, argc, argv, &code)) >= 0) {
         if (parse(option, optarg, &run) < 0)

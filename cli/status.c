@@ -84,7 +84,7 @@ static void take_heard(struct status *status, struct rack *rack, const struct ne
                 c->heard = list[k];
         }
         if (count >= 0 && c->rc == 0 && c->record->kind != COMPONENT_GLOBAL &&
-            (c->heard.id.n == 0 || c->heard.state != COMPONENT_UP))
+            (c->heard.id.n == 0 || c->heard.state == COMPONENT_DOWN))
             add_reason(status, "%s (%s, pid %d) answers, but its lease at %s ran out",
                        c->record->name, rack_kind_name(c->record->kind), (int)c->record->pid,
                        global->name);
@@ -132,6 +132,11 @@ static bool is_up(const struct component_status *c)
     return c->rc == 0;
 }
 
+static const char *state_name(const struct component_status *c)
+{
+    return !is_up(c) ? "down" : c->heard.state == COMPONENT_DRAINING ? "draining" : "up";
+}
+
 /* Its own answer where it gives figures in one, else what it last said of itself. */
 static uint64_t pick(const struct component_status *c, uint64_t answered, uint64_t heard)
 {
@@ -160,14 +165,15 @@ static void print_json(const struct status *status, const char *health)
         const struct component_status *c = &status->components[i];
         json_array_append_new(
             components,
-            json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
+            json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
                       c->record->name, "kind", rack_kind_name(c->record->kind), "pid",
                       (json_int_t)c->record->pid, "address", c->record->address, "state",
-                      is_up(c) ? "up" : "down", "size_bytes", (json_int_t)size_bytes(c),
-                      "used_bytes", (json_int_t)used_bytes(c), "cached_bytes",
-                      (json_int_t)cached_bytes(c), "load", (json_int_t)c->heard.load, "processes",
+                      state_name(c), "size_bytes", (json_int_t)size_bytes(c), "used_bytes",
+                      (json_int_t)used_bytes(c), "cached_bytes", (json_int_t)cached_bytes(c),
+                      "load", (json_int_t)c->heard.load, "processes",
                       (json_int_t)c->heard.processes, "requests", (json_int_t)c->answer.requests,
-                      "refused", (json_int_t)c->answer.refused));
+                      "refused", (json_int_t)c->answer.refused, "single",
+                      (json_int_t)c->answer.single));
     }
     json_t *root = json_pack("{s:s, s:O, s:o}", "health", health, "reasons", status->reasons,
                              "components", components);
@@ -182,13 +188,13 @@ static void print_table(const struct status *status, const struct rack *rack, co
     json_t *reason;
     printf("rack %s: %s\n", rack->name, health);
     json_array_foreach(status->reasons, i, reason) printf("  ! %s\n", json_string_value(reason));
-    printf("\n%-5s %-8s %-7s %-5s %-21s %10s %10s %10s  %s\n", "ID", "KIND", "PID", "STATE",
+    printf("\n%-5s %-8s %-7s %-8s %-21s %10s %10s %10s  %s\n", "ID", "KIND", "PID", "STATE",
            "ADDRESS", "SIZE", "USED", "CACHED", "LOAD");
     for (i = 0; i < status->count; i++) {
         const struct component_status *c = &status->components[i];
         char size[16], used[16], cached[16];
-        printf("%-5s %-8s %-7d %-5s %-21s %10s %10s %10s  %llu\n", c->record->name,
-               rack_kind_name(c->record->kind), (int)c->record->pid, is_up(c) ? "up" : "down",
+        printf("%-5s %-8s %-7d %-8s %-21s %10s %10s %10s  %llu\n", c->record->name,
+               rack_kind_name(c->record->kind), (int)c->record->pid, state_name(c),
                c->record->address, cli_size(size_bytes(c), size), cli_size(used_bytes(c), used),
                cli_size(cached_bytes(c), cached), (unsigned long long)c->heard.load);
     }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "daemons.h"
@@ -13,6 +14,9 @@ static const char help[] =
     "On a rack that is up, starts those of its daemons that have ended.\n\n"
     "  --memory N         mComponents (default 2)\n"
     "  --memory-size SIZE memory of each (default: half of this machine's, over all)\n"
+    "  --memory-file PATH,SIZE\n"
+    "                     one more mComponent, of cold memory: a file on disk or NVMe, which is\n"
+    "                     made there. May be given again; with it, --memory may be 0\n"
     "  --storage N        sComponents (default 1)\n"
     "  --process N        pComponents (default 1)\n"
     "  --excache-total SIZE\n"
@@ -25,6 +29,7 @@ static const char help[] =
 enum {
     OPT_MEMORY = CLI_OPT_OWN,
     OPT_MEMORY_SIZE,
+    OPT_MEMORY_FILE,
     OPT_STORAGE,
     OPT_PROCESS,
     OPT_EXCACHE_TOTAL,
@@ -34,6 +39,7 @@ enum {
 static const struct option options[] = {
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"memory-size", required_argument, NULL, OPT_MEMORY_SIZE},
+    {"memory-file", required_argument, NULL, OPT_MEMORY_FILE},
     {"storage", required_argument, NULL, OPT_STORAGE},
     {"process", required_argument, NULL, OPT_PROCESS},
     {"excache-total", required_argument, NULL, OPT_EXCACHE_TOTAL},
@@ -41,11 +47,31 @@ static const struct option options[] = {
     CLI_COMMON_OPTIONS,
 };
 
+/* PATH,SIZE; the daemon does not work in the directory that PATH may be relative to. */
+static int add_file(const char *value, struct rack_plan *plan)
+{
+    char here[RACK_FILE_MAX] = "";
+    const char *comma = strrchr(value, ',');
+    struct memory_file *file = &plan->files[plan->files_count];
+    if (plan->files_count == RACK_FILES_MAX || !comma || comma == value)
+        return -EINVAL;
+    if (*value != '/' && !getcwd(here, sizeof here))
+        return -errno;
+    if (snprintf(file->path, sizeof file->path, "%s%s%.*s", here, *here ? "/" : "",
+                 (int)(comma - value), value) >= (int)sizeof file->path)
+        return -ENAMETOOLONG;
+    plan->files_count++;
+    return cli_size_at_least(comma + 1, RACK_MEMORY_LEAST, &file->size_bytes);
+}
+
 static int parse(int option, const char *value, struct rack_plan *plan)
 {
     switch (option) {
     case OPT_MEMORY:
-        return cli_count(value, &plan->memory);
+        plan->memory = 0;
+        return strcmp(value, "0") == 0 ? 0 : cli_count(value, &plan->memory);
+    case OPT_MEMORY_FILE:
+        return add_file(value, plan);
     case OPT_STORAGE:
         return cli_count(value, &plan->storage);
     case OPT_PROCESS:
@@ -65,9 +91,9 @@ static void print_rack(struct rack *rack)
         const struct daemon_record *d = &rack->daemons[i];
         char size[16] = "";
         if (d->kind == COMPONENT_MEMORY)
-            cli_size(rack->memory_size_bytes, size);
-        printf("  %-4s %-8s pid %-7d %-21s %s\n", d->name, rack_kind_name(d->kind), (int)d->pid,
-               d->address, size);
+            cli_size(d->file.size_bytes ? d->file.size_bytes : rack->memory_size_bytes, size);
+        printf("  %-4s %-8s pid %-7d %-21s %s%s%s\n", d->name, rack_kind_name(d->kind), (int)d->pid,
+               d->address, size, d->file.size_bytes ? " at " : "", d->file.path);
     }
     bool usual = strcmp(rack->name, RACK_DEFAULT) == 0;
     const char *with = usual ? "" : " --rack ", *name = usual ? "" : rack->name;
@@ -113,6 +139,8 @@ int cli_up(int argc, char **argv)
         return code;
     if ((code = cli_no_arguments(&command, argc, argv)) != CLI_OK)
         return code;
+    if (plan.memory + plan.files_count == 0)
+        return cli_wrong_value(&command, OPT_MEMORY, "0");
 
     bool named;
     struct rack rack;

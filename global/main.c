@@ -67,7 +67,8 @@ static int do_heartbeat(struct global *global, struct net_conn *conn, const stru
     struct msg_heartbeat_reply reply;
     if (msg_heartbeat_decode(&request, frame->payload, frame->header.length) < 0)
         return net_refuse(conn, frame, ASH_MALFORMED);
-    int rc = registry_heartbeat(global->registry, &request.self, clock_ms(), &reply.epoch);
+    int rc = registry_heartbeat(global->registry, &request.self, clock_ms(), &reply.epoch,
+                                &reply.changes);
     return rc < 0 ? net_refuse(conn, frame, rc) : NET_REPLY(conn, frame, heartbeat, &reply);
 }
 
@@ -77,6 +78,15 @@ static int do_leave(struct global *global, struct net_conn *conn, const struct n
     if (msg_leave_decode(&request, frame->payload, frame->header.length) < 0)
         return net_refuse(conn, frame, ASH_MALFORMED);
     int rc = registry_leave(global->registry, request.id, conn);
+    return rc < 0 ? net_refuse(conn, frame, rc) : net_reply(conn, frame, 0, NULL, 0, NULL, 0);
+}
+
+static int do_drain(struct global *global, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct msg_drain request;
+    if (msg_drain_decode(&request, frame->payload, frame->header.length) < 0)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    int rc = registry_drain(global->registry, request.id, request.on, clock_ms());
     return rc < 0 ? net_refuse(conn, frame, rc) : net_reply(conn, frame, 0, NULL, 0, NULL, 0);
 }
 
@@ -97,9 +107,9 @@ static int do_components(struct global *global, struct net_conn *conn,
                                           .pid = (uint32_t)getpid()};
         strcpy(list[0].name, m->name);
         strcpy(list[0].address, net_server_address(m->server));
-        size_t count = 1 + registry_list(global->registry, clock_ms(), list + 1, limit - 1);
-        struct msg_components_reply reply = {.components = list,
-                                             .components_count = (uint32_t)count};
+        struct msg_components_reply reply = {.components = list};
+        reply.components_count = 1 + (uint32_t)registry_list(global->registry, clock_ms(), list + 1,
+                                                             limit - 1, &reply.changes);
         rc = msg_components_reply_encode(&reply, body, size);
     }
     rc = net_reply(conn, frame, rc < 0 ? rc : 0, body, rc < 0 ? 0 : (size_t)rc, NULL, 0);
@@ -120,8 +130,8 @@ static int do_place(struct global *global, struct net_conn *conn, const struct n
     } choices[] = {{&gpm, &reply.process}, {&gmm, &reply.memory}, {&gsm, &reply.storage}};
     struct component nobody = {0};
     for (int i = 0; i < 3; i++) {
-        int rc = registry_choose(global->registry, choices[i].manager, nobody, request.memory_bytes,
-                                 clock_ms(), choices[i].choice);
+        int rc = registry_choose(global->registry, choices[i].manager, nobody, nobody,
+                                 request.memory_bytes, clock_ms(), choices[i].choice);
         if (rc < 0) {
             monitor_log("the %s has no component to place a program on", choices[i].manager->name);
             return net_refuse(conn, frame, rc);
@@ -137,11 +147,12 @@ static int do_place_vregion(struct global *global, struct net_conn *conn,
     struct msg_place_vregion_reply reply;
     if (msg_place_vregion_decode(&request, frame->payload, frame->header.length) < 0)
         return net_refuse(conn, frame, ASH_MALFORMED);
-    int rc = registry_choose(global->registry, &gmm, request.home, 0, clock_ms(), &reply.owner);
+    int rc = registry_choose(global->registry, &gmm, request.home, request.also, request.bytes,
+                             clock_ms(), &reply.owner);
     /* The home asks because it is short: its own name is no answer, nor is one with nothing free.
      */
-    if (rc == 0 &&
-        (reply.owner.id.n == request.home.n || reply.owner.used_bytes >= reply.owner.size_bytes))
+    if (rc == 0 && (reply.owner.id.n == request.home.n || reply.owner.id.n == request.also.n ||
+                    reply.owner.used_bytes >= reply.owner.size_bytes))
         rc = ASH_NO_FRAMES;
     return rc < 0 ? net_refuse(conn, frame, rc) : NET_REPLY(conn, frame, place_vregion, &reply);
 }
@@ -158,6 +169,8 @@ static int request(void *self, struct net_conn *conn, const struct net_frame *fr
         return do_heartbeat(global, conn, frame);
     case OP_LEAVE:
         return do_leave(global, conn, frame);
+    case OP_DRAIN:
+        return do_drain(global, conn, frame);
     case OP_COMPONENTS:
         return do_components(global, conn, frame);
     case OP_PLACE:

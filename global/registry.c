@@ -3,7 +3,8 @@
  *
  * A table of entries, unordered but for their numbers, searched in line: a rack has tens of
  * components and they are touched a few times a second. Leases are looked at when somebody asks
- * (every heartbeat does), so there is no timer.
+ * (every heartbeat does), so there is no timer. Where nobody has for long, it may be this daemon
+ * that did not run: who could not be heard then is not taken for lost.
  *
  * Placements that a report may not show yet: those since the last heartbeat, and those of the
  * period before it, since a heartbeat may have been on its way while a program was starting.
@@ -21,6 +22,9 @@
 /* What a program of unknown need is taken to need, until its mComponent reports. */
 #define NEED_GUESS (64ull << 20)
 
+/* Two heartbeats of any component in a row have not come: this daemon did not run, or is alone. */
+enum { SWEEP_GAP_MS = 2 * HEARTBEAT_MS };
+
 enum presence {
     FREE,
     ABSENT, /* its name and number are known, but it is not of the rack now */
@@ -35,6 +39,7 @@ struct entry {
     enum presence presence;
     struct component_info info;
     uint32_t epoch;
+    bool draining; /* is kept while it is down or away */
     uint64_t lease_end_ms;
     const void *session;
     struct placed since, before; /* the last heartbeat; the one before it */
@@ -46,8 +51,10 @@ struct registry {
     pthread_mutex_t lock; /* of all that follows, and of the store */
     uint32_t epoch;       /* the last given */
     uint16_t last_id;     /* the highest given */
+    uint32_t changes;     /* of who is in the rack, and of their states */
     uint64_t turn;
-    unsigned count; /* entries in use, from the first */
+    uint64_t swept_ms; /* when the leases were last looked at */
+    unsigned count;    /* entries in use, from the first */
     struct entry entries[REGISTRY_MAX];
 };
 
@@ -121,21 +128,40 @@ static void record_epoch(struct registry *r, struct entry *e)
         monitor_log("cannot keep the number of %s over a restart", e->info.name);
 }
 
-static void declare(struct entry *e, enum component_state state, const char *why)
+static void declare(struct registry *r, struct entry *e, enum component_state state,
+                    const char *why)
 {
+    static const char *const texts[] = {
+        [COMPONENT_UP] = "up", [COMPONENT_DOWN] = "down", [COMPONENT_DRAINING] = "draining"};
     if (e->info.state == state)
         return;
     e->info.state = (uint8_t)state;
-    monitor_log("%s (number %u) is %s: %s", e->info.name, e->info.id.n,
-                state == COMPONENT_UP ? "up" : "down", why);
+    r->changes++;
+    monitor_log("%s (number %u) is %s: %s", e->info.name, e->info.id.n, texts[state], why);
+}
+
+static enum component_state state_alive(const struct entry *e)
+{
+    return e->draining ? COMPONENT_DRAINING : COMPONENT_UP;
+}
+
+/* Others may have taken the place of an mComponent that was declared down: it is to hear of it. */
+static bool is_fenced(const struct entry *e)
+{
+    return e->presence == LISTED && e->info.kind == COMPONENT_MEMORY &&
+           e->info.state == COMPONENT_DOWN;
 }
 
 static void sweep(struct registry *r, uint64_t now_ms)
 {
+    bool was_away = now_ms - r->swept_ms > SWEEP_GAP_MS;
+    r->swept_ms = now_ms;
     for (unsigned i = 0; i < r->count; i++) {
         struct entry *e = &r->entries[i];
+        if (was_away && e->lease_end_ms < now_ms + LEASE_MS)
+            e->lease_end_ms = now_ms + LEASE_MS;
         if (e->presence == LISTED && now_ms >= e->lease_end_ms)
-            declare(e, COMPONENT_DOWN, "its lease ran out");
+            declare(r, e, COMPONENT_DOWN, "its lease ran out");
     }
 }
 
@@ -201,9 +227,13 @@ int registry_register(struct registry *r, const struct component_info *self, con
     pthread_mutex_lock(&r->lock);
     sweep(r, now_ms);
     int rc = find_or_make(r, self->name, self->kind, self->id, &e);
+    if (rc == 0 && is_fenced(e) && self->id.n == e->info.id.n)
+        rc = ASH_FENCED;
     if (rc == 0) {
         struct component number = e->info.id;
         uint8_t state = e->presence == LISTED ? e->info.state : 0;
+        /* It was drained before this daemon was started. */
+        e->draining |= e->presence == ABSENT && self->state == COMPONENT_DRAINING;
         e->info = *self;
         e->info.id = number;
         e->info.state = state;
@@ -212,7 +242,9 @@ int registry_register(struct registry *r, const struct component_info *self, con
         e->since = e->before = (struct placed){0};
         e->lease_end_ms = now_ms + LEASE_MS;
         record_epoch(r, e);
-        declare(e, COMPONENT_UP, "it registered");
+        r->changes++; /* though it may have been up: it is another process, or lost its connection
+                       */
+        declare(r, e, state_alive(e), "it registered");
         *id = number;
         *epoch = e->epoch;
     }
@@ -221,7 +253,7 @@ int registry_register(struct registry *r, const struct component_info *self, con
 }
 
 int registry_heartbeat(struct registry *r, const struct component_info *self, uint64_t now_ms,
-                       uint32_t *epoch)
+                       uint32_t *epoch, uint32_t *changes)
 {
     int rc = 0;
     pthread_mutex_lock(&r->lock);
@@ -230,6 +262,8 @@ int registry_heartbeat(struct registry *r, const struct component_info *self, ui
         rc = ASH_NO_COMPONENT;
     } else if (e->info.pid != self->pid || strcmp(e->info.address, self->address) != 0) {
         rc = ASH_STALE_EPOCH;
+    } else if (is_fenced(e)) {
+        rc = ASH_FENCED;
     } else {
         e->info.size_bytes = self->size_bytes;
         e->info.used_bytes = self->used_bytes;
@@ -239,10 +273,43 @@ int registry_heartbeat(struct registry *r, const struct component_info *self, ui
         e->before = e->since;
         e->since = (struct placed){0};
         e->lease_end_ms = now_ms + LEASE_MS;
-        declare(e, COMPONENT_UP, "it is heard again");
+        declare(r, e, state_alive(e), "it is heard again");
         *epoch = e->epoch;
     }
     sweep(r, now_ms);
+    *changes = r->changes;
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+static bool another_takes(const struct registry *r, const struct entry *than)
+{
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct entry *e = &r->entries[i];
+        if (e != than && e->presence == LISTED && e->info.kind == than->info.kind &&
+            e->info.state == COMPONENT_UP)
+            return true;
+    }
+    return false;
+}
+
+int registry_drain(struct registry *r, struct component id, bool on, uint64_t now_ms)
+{
+    int rc = 0;
+    pthread_mutex_lock(&r->lock);
+    sweep(r, now_ms);
+    struct entry *e = find_id(r, id);
+    if (!e || e->presence != LISTED) {
+        rc = ASH_NO_COMPONENT;
+    } else if (e->info.kind != COMPONENT_MEMORY) {
+        rc = -EINVAL;
+    } else if (on && !another_takes(r, e)) {
+        rc = -EBUSY;
+    } else {
+        e->draining = on;
+        if (e->info.state != COMPONENT_DOWN)
+            declare(r, e, state_alive(e), "asked to");
+    }
     pthread_mutex_unlock(&r->lock);
     return rc;
 }
@@ -259,6 +326,7 @@ int registry_leave(struct registry *r, struct component id, const void *session)
     } else {
         e->presence = ABSENT;
         e->session = NULL;
+        r->changes++;
         monitor_log("%s (number %u) left", e->info.name, e->info.id.n);
     }
     pthread_mutex_unlock(&r->lock);
@@ -272,7 +340,7 @@ void registry_session_closed(struct registry *r, const void *session)
         struct entry *e = &r->entries[i];
         if (e->session == session) { /* so it is listed */
             e->session = NULL;
-            declare(e, COMPONENT_DOWN, "its connection closed");
+            declare(r, e, COMPONENT_DOWN, "its connection closed");
         }
     }
     pthread_mutex_unlock(&r->lock);
@@ -284,11 +352,13 @@ static int by_id(const void *a, const void *b)
     return (int)x->id.n - (int)y->id.n;
 }
 
-size_t registry_list(struct registry *r, uint64_t now_ms, struct component_info *out, size_t limit)
+size_t registry_list(struct registry *r, uint64_t now_ms, struct component_info *out, size_t limit,
+                     uint32_t *changes)
 {
     size_t count = 0;
     pthread_mutex_lock(&r->lock);
     sweep(r, now_ms);
+    *changes = r->changes;
     for (unsigned i = 0; i < r->count && count < limit; i++)
         if (r->entries[i].presence == LISTED)
             out[count++] = r->entries[i].info;
@@ -311,14 +381,14 @@ static bool better(const struct entry *a, uint64_t a_score, const struct entry *
 }
 
 static struct entry *best(struct registry *r, const struct manager *manager,
-                          struct component except)
+                          struct component except, struct component also)
 {
     struct entry *chosen = NULL;
     uint64_t chosen_score = 0;
     for (unsigned i = 0; i < r->count; i++) {
         struct entry *e = &r->entries[i];
         if (e->presence != LISTED || e->info.state != COMPONENT_UP ||
-            e->info.kind != manager->kind || e->info.id.n == except.n)
+            e->info.kind != manager->kind || e->info.id.n == except.n || e->info.id.n == also.n)
             continue;
         struct manager_view view = {.info = &e->info,
                                     .placed = e->since.count + e->before.count,
@@ -333,13 +403,15 @@ static struct entry *best(struct registry *r, const struct manager *manager,
 }
 
 int registry_choose(struct registry *r, const struct manager *manager, struct component except,
-                    uint64_t need_bytes, uint64_t now_ms, struct component_info *out)
+                    struct component also, uint64_t need_bytes, uint64_t now_ms,
+                    struct component_info *out)
 {
+    struct component nobody = {0};
     pthread_mutex_lock(&r->lock);
     sweep(r, now_ms);
-    struct entry *e = best(r, manager, except);
+    struct entry *e = best(r, manager, except, also);
     if (!e)
-        e = best(r, manager, (struct component){0});
+        e = best(r, manager, nobody, nobody);
     if (e) {
         e->turn = ++r->turn;
         e->since.count++;

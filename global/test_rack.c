@@ -182,6 +182,28 @@ static int place(struct msg_place_reply *reply)
     return rc;
 }
 
+/* Waits until a component has been told of so many members of the rack. */
+static void await_members(const char *name, uint32_t members)
+{
+    uint64_t began = clock_ms();
+    struct component_info info;
+    while (!find(name, &info) || info.processes != members) {
+        if (clock_ms() - began > PATIENCE_MS)
+            fail_msg("%s knows of %u members, not %u", name, info.processes, members);
+        poll(NULL, 0, 5);
+    }
+}
+
+static int drain(struct component id, bool on)
+{
+    struct net_conn *conn = connect_as(SCOPE_COMPONENT);
+    struct msg_drain request = {.id = id, .on = on};
+    struct msg_drain_reply reply;
+    int rc = NET_CALL(conn, DRAIN, drain, &request, &reply, PATIENCE_MS);
+    net_close(conn);
+    return rc;
+}
+
 /* ---- fixtures ---- */
 
 static int setup(void **state)
@@ -261,7 +283,7 @@ static void placement(void **state)
     assert_string_equal(reply.memory.address, m2.address);
 
     struct net_conn *conn = connect_as(SCOPE_COMPONENT);
-    struct msg_place_vregion wanted = {.home = reply.memory.id, .count = 1};
+    struct msg_place_vregion wanted = {.home = reply.memory.id};
     struct msg_place_vregion_reply owner;
     assert_int_equal(NET_CALL(conn, PLACE_VREGION, place_vregion, &wanted, &owner, PATIENCE_MS), 0);
     assert_string_equal(owner.owner.name, "m1");
@@ -298,7 +320,91 @@ static void the_silent_are_down(void **state)
     assert_in_range(await_state("m1", COMPONENT_DOWN), 500, LEASE_MS + 2000);
     kill(m1.pid, SIGCONT);
     await_state("m1", COMPONENT_UP);
+    /* It has heard that it was lost, once, and stays. */
+    struct component_info info;
+    uint64_t began = clock_ms();
+    while (find("m1", &info) && info.cached_bytes != 1 && clock_ms() - began < PATIENCE_MS)
+        poll(NULL, 0, 5);
+    assert_int_equal(info.cached_bytes, 1);
+    assert_int_equal(info.state, COMPONENT_UP);
     end(&m1, SIGTERM);
+}
+
+/* Each component follows who is in the rack, by its heartbeats. */
+static void members_are_told(void **state)
+{
+    struct child m1 = component("m1", "memory", "64M", "0");
+    await_members("m1", 2); /* with the global managers */
+    struct child m2 = component("m2", "memory", "64M", "0");
+    await_members("m1", 3);
+    await_members("m2", 3);
+    end(&m2, SIGTERM);
+    await_members("m1", 2);
+
+    struct net_conn *conn;
+    struct msg_bind bind = {.scope = SCOPE_COMPONENT};
+    struct msg_components request = {};
+    struct msg_components_reply reply;
+    assert_int_equal(net_connect(m1.address, &rack.key, &bind, PATIENCE_MS, &conn, NULL), 0);
+    assert_int_equal(NET_CALL(conn, COMPONENTS, components, &request, &reply, PATIENCE_MS), 0);
+    assert_int_equal(reply.components_count, 2);
+    assert_string_equal(reply.components[0].name, "g1");
+    assert_string_equal(reply.components[1].name, "m1");
+    /* Who is there after a restart of the global managers, whatever they count from. */
+    end(&rack.global, SIGKILL);
+    assert_in_range(-NET_CALL(conn, COMPONENTS, components, &request, &reply, PATIENCE_MS), 1,
+                    6000);
+    net_close(conn);
+    m2 = spawn(daemon_path, "m2", rack.global.address, NULL);
+    const char *const options[] = {"--listen", rack.global.address, NULL};
+    rack.global = start(global_path, "g1", NULL, options);
+    assert_true(ready(&m2, PATIENCE_MS));
+    await_members("m1", 3);
+    await_members("m2", 3);
+    end(&m1, SIGTERM);
+    end(&m2, SIGTERM);
+}
+
+static void drained_ones_are_not_chosen(void **state)
+{
+    struct component_info m1_info, m2_info;
+    struct msg_place_reply reply;
+    struct child m1 = component("m1", "memory", "2G", "0");
+    assert_true(find("m1", &m1_info));
+    assert_int_equal(drain(m1_info.id, true), -EBUSY); /* the only one */
+    struct child m2 = component("m2", "memory", "64M", "0");
+    struct child s1 = component("s1", "storage", "1G", "0");
+    struct child p1 = component("p1", "process", "0", "0");
+    assert_true(find("m2", &m2_info));
+    assert_int_equal(drain(m1_info.id, true), 0);
+    await_state("m1", COMPONENT_DRAINING);
+    assert_int_equal(place(&reply), 0);
+    assert_string_equal(reply.memory.name, "m2");
+    struct net_conn *conn = connect_as(SCOPE_COMPONENT);
+    struct msg_place_vregion wanted = {.home = m2_info.id};
+    struct msg_place_vregion_reply owner;
+    assert_int_equal(NET_CALL(conn, PLACE_VREGION, place_vregion, &wanted, &owner, PATIENCE_MS),
+                     ASH_NO_FRAMES);
+    /* Also when the global managers are started again. */
+    await_members("m1", 5 + 100);
+    net_close(conn);
+    end(&rack.global, SIGKILL);
+    const char *const options[] = {"--listen", rack.global.address, NULL};
+    rack.global = start(global_path, "g1", NULL, options);
+    await_state("m1", COMPONENT_DRAINING);
+    await_state("m2", COMPONENT_UP);
+    conn = connect_as(SCOPE_COMPONENT);
+    assert_int_equal(drain(m1_info.id, false), 0);
+    assert_int_equal(NET_CALL(conn, PLACE_VREGION, place_vregion, &wanted, &owner, PATIENCE_MS), 0);
+    assert_string_equal(owner.owner.name, "m1");
+    wanted.also = m1_info.id;
+    assert_int_equal(NET_CALL(conn, PLACE_VREGION, place_vregion, &wanted, &owner, PATIENCE_MS),
+                     ASH_NO_FRAMES);
+    net_close(conn);
+    end(&m1, SIGTERM);
+    end(&m2, SIGTERM);
+    end(&s1, SIGTERM);
+    end(&p1, SIGTERM);
 }
 
 /* The newer process of a name wins, and the older one ends. */
@@ -399,8 +505,8 @@ static void processes_may_only_ping(void **state)
 
 static void malformed_requests(void **state)
 {
-    static const uint16_t ops[] = {OP_REGISTER, OP_HEARTBEAT,     OP_LEAVE,
-                                   OP_PLACE,    OP_PLACE_VREGION, OP_COMPONENTS};
+    static const uint16_t ops[] = {OP_REGISTER,      OP_HEARTBEAT,  OP_LEAVE, OP_PLACE,
+                                   OP_PLACE_VREGION, OP_COMPONENTS, OP_DRAIN};
     struct net_conn *conn = connect_as(SCOPE_COMPONENT);
     struct net_frame frame;
     uint8_t body[300];
@@ -469,6 +575,8 @@ int main(int argc, char **argv)
         WITH_RACK(placement),
         WITH_RACK(the_killed_are_down),
         WITH_RACK(the_silent_are_down),
+        WITH_RACK(members_are_told),
+        WITH_RACK(drained_ones_are_not_chosen),
         WITH_RACK(one_of_each_name),
         WITH_RACK(global_dies_and_returns),
         WITH_RACK(lifelines),

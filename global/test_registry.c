@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,26 +74,45 @@ static uint16_t add(struct fixture *f, struct component_info *info, const void *
 
 static int beat(struct fixture *f, const struct component_info *info)
 {
-    uint32_t epoch;
-    return registry_heartbeat(f->registry, info, f->now_ms, &epoch);
+    uint32_t epoch, changes;
+    return registry_heartbeat(f->registry, info, f->now_ms, &epoch, &changes);
 }
 
 /* The state of a number in the listing; 0 where it is not listed. */
 static int state_of(struct fixture *f, uint16_t id)
 {
     struct component_info list[16];
-    size_t n = registry_list(f->registry, f->now_ms, list, 16);
+    uint32_t changes;
+    size_t n = registry_list(f->registry, f->now_ms, list, 16, &changes);
     for (size_t i = 0; i < n; i++)
         if (list[i].id.n == id)
             return list[i].state;
     return 0;
 }
 
+/* Time passes in which others' heartbeats come. */
+static void pass(struct fixture *f, uint64_t ms)
+{
+    for (; ms > HEARTBEAT_MS; ms -= HEARTBEAT_MS) {
+        f->now_ms += HEARTBEAT_MS;
+        (void)state_of(f, 1);
+    }
+    f->now_ms += ms;
+}
+
+static uint32_t changes(struct fixture *f)
+{
+    struct component_info list[1];
+    uint32_t changes;
+    registry_list(f->registry, f->now_ms, list, 1, &changes);
+    return changes;
+}
+
 static uint16_t choose(struct fixture *f, const struct manager *manager, uint64_t need)
 {
     struct component_info chosen;
     struct component nobody = {0};
-    int rc = registry_choose(f->registry, manager, nobody, need, f->now_ms, &chosen);
+    int rc = registry_choose(f->registry, manager, nobody, nobody, need, f->now_ms, &chosen);
     return rc == 0 ? chosen.id.n : 0;
 }
 
@@ -107,11 +127,11 @@ static void numbers_and_epochs(void **state)
     assert_int_equal(add(f, &m1, &session), 2);
     assert_int_equal(add(f, &m2, &session), 3);
 
-    uint32_t first, second;
-    assert_int_equal(registry_heartbeat(f->registry, &m1, f->now_ms, &first), 0);
+    uint32_t first, second, changes;
+    assert_int_equal(registry_heartbeat(f->registry, &m1, f->now_ms, &first, &changes), 0);
     again.pid = 200; /* it was restarted: the same name, and no number of its own yet */
     assert_int_equal(add(f, &again, &f), 2);
-    assert_int_equal(registry_heartbeat(f->registry, &again, f->now_ms, &second), 0);
+    assert_int_equal(registry_heartbeat(f->registry, &again, f->now_ms, &second, &changes), 0);
     assert_true(second > first);
     /* What still thinks it is m1 is told so, and its connection's end does not matter. */
     assert_int_equal(beat(f, &m1), ASH_STALE_EPOCH);
@@ -148,23 +168,150 @@ static void wrong_registrations(void **state)
 static void leases(void **state)
 {
     struct fixture *f = *state;
-    struct component_info m1 = component("m1", COMPONENT_MEMORY);
-    add(f, &m1, &session);
-    f->now_ms += LEASE_MS - 1;
+    struct component_info p1 = component("p1", COMPONENT_PROCESS), list[2];
+    uint32_t count;
+    add(f, &p1, &session);
+    pass(f, LEASE_MS - 1);
     assert_int_equal(state_of(f, 1), COMPONENT_UP);
-    m1.used_bytes = 77;
-    assert_int_equal(beat(f, &m1), 0);
-    f->now_ms += LEASE_MS - 1;
+    p1.used_bytes = 77;
+    assert_int_equal(beat(f, &p1), 0);
+    pass(f, LEASE_MS - 1);
     assert_int_equal(state_of(f, 1), COMPONENT_UP);
-    f->now_ms += 1;
+    pass(f, 1);
     assert_int_equal(state_of(f, 1), COMPONENT_DOWN);
-    struct component_info list[2];
-    assert_int_equal(registry_list(f->registry, f->now_ms, list, 2), 1);
+    assert_int_equal(registry_list(f->registry, f->now_ms, list, 2, &count), 1);
     assert_int_equal(list[0].used_bytes, 77); /* its last figures */
-    assert_int_equal(choose(f, &gmm, 0), 0);
-    assert_int_equal(beat(f, &m1), 0); /* it was only slow */
+    assert_int_equal(choose(f, &gpm, 0), 0);
+    assert_int_equal(beat(f, &p1), 0); /* it was only slow */
     assert_int_equal(state_of(f, 1), COMPONENT_UP);
-    assert_int_equal(choose(f, &gmm, 0), 1);
+    assert_int_equal(choose(f, &gpm, 0), 1);
+}
+
+/* Of an mComponent others have taken the place. */
+static void fences(void **state)
+{
+    struct fixture *f = *state;
+    struct component_info m1 = component("m1", COMPONENT_MEMORY);
+    struct component id;
+    uint32_t epoch;
+    add(f, &m1, &session);
+    pass(f, LEASE_MS);
+    assert_int_equal(state_of(f, 1), COMPONENT_DOWN);
+    assert_int_equal(beat(f, &m1), ASH_FENCED);
+    assert_int_equal(beat(f, &m1), ASH_FENCED);
+    /* Not by another connection either, as long as it takes itself for what it was. */
+    assert_int_equal(registry_register(f->registry, &m1, &f, f->now_ms, &id, &epoch), ASH_FENCED);
+    assert_int_equal(state_of(f, 1), COMPONENT_DOWN);
+    m1.id.n = 0;
+    assert_int_equal(add(f, &m1, &session), 1);
+    assert_int_equal(beat(f, &m1), 0);
+    assert_int_equal(state_of(f, 1), COMPONENT_UP);
+
+    registry_session_closed(f->registry, &session);
+    assert_int_equal(beat(f, &m1), ASH_FENCED);
+    m1.id.n = 0;
+    m1.pid = 200; /* a new process of its name */
+    assert_int_equal(add(f, &m1, &session), 1);
+    /* A connection that is replaced in time is no loss. */
+    assert_int_equal(registry_register(f->registry, &m1, &f, f->now_ms, &id, &epoch), 0);
+    registry_session_closed(f->registry, &session);
+    assert_int_equal(beat(f, &m1), 0);
+}
+
+/* Nobody was heard because nobody listened. */
+static void an_absence_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    struct component_info m1 = component("m1", COMPONENT_MEMORY),
+                          m2 = component("m2", COMPONENT_MEMORY);
+    add(f, &m1, &session);
+    add(f, &m2, &session);
+    f->now_ms += 10 * LEASE_MS;
+    assert_int_equal(beat(f, &m2), 0);
+    assert_int_equal(state_of(f, 1), COMPONENT_UP);
+    pass(f, LEASE_MS - 1);
+    assert_int_equal(beat(f, &m1), 0);
+    pass(f, 1);
+    assert_int_equal(state_of(f, 1), COMPONENT_UP);
+    assert_int_equal(state_of(f, 2), COMPONENT_DOWN);
+}
+
+static void changes_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct component_info m1 = component("m1", COMPONENT_MEMORY),
+                          m2 = component("m2", COMPONENT_MEMORY);
+    uint32_t epoch, heard, last = changes(f);
+    add(f, &m1, &session);
+    assert_int_not_equal(changes(f), last);
+    last = changes(f);
+    add(f, &m2, &f);
+    assert_int_not_equal(changes(f), last);
+    last = changes(f);
+    m1.used_bytes = 5; /* figures are not news */
+    assert_int_equal(registry_heartbeat(f->registry, &m1, f->now_ms, &epoch, &heard), 0);
+    assert_int_equal(heard, last);
+    assert_int_equal(registry_drain(f->registry, m1.id, true, f->now_ms), 0);
+    assert_int_not_equal(changes(f), last);
+    last = changes(f);
+    assert_int_equal(registry_drain(f->registry, m1.id, true, f->now_ms), 0); /* it is already */
+    assert_int_equal(changes(f), last);
+    registry_session_closed(f->registry, &session);
+    assert_int_not_equal(changes(f), last);
+    last = changes(f);
+    m1.id.n = 0;
+    m1.pid = 200;
+    add(f, &m1, &session);
+    assert_int_not_equal(changes(f), last);
+    last = changes(f);
+    assert_int_equal(registry_leave(f->registry, m1.id, &session), 0);
+    assert_int_not_equal(changes(f), last);
+    last = changes(f);
+    pass(f, LEASE_MS); /* m2 is told by its own heartbeat that it was lost */
+    assert_int_equal(registry_heartbeat(f->registry, &m2, f->now_ms, &epoch, &heard), 0);
+    assert_int_equal(heard, last);
+    pass(f, LEASE_MS);
+    assert_int_equal(state_of(f, m2.id.n), COMPONENT_DOWN);
+    assert_int_not_equal(changes(f), last);
+}
+
+static void draining(void **state)
+{
+    struct fixture *f = *state;
+    struct component_info m1 = component("m1", COMPONENT_MEMORY),
+                          m2 = component("m2", COMPONENT_MEMORY),
+                          s1 = component("s1", COMPONENT_STORAGE), out;
+    struct component nobody = {0};
+    add(f, &m1, &session);
+    add(f, &s1, &session);
+    assert_int_equal(registry_drain(f->registry, m1.id, true, f->now_ms), -EBUSY);
+    add(f, &m2, &session);
+    assert_int_equal(registry_drain(f->registry, s1.id, true, f->now_ms), -EINVAL);
+    assert_int_equal(registry_drain(f->registry, (struct component){77}, true, f->now_ms),
+                     ASH_NO_COMPONENT);
+    assert_int_equal(registry_drain(f->registry, m1.id, true, f->now_ms), 0);
+    assert_int_equal(registry_drain(f->registry, m2.id, true, f->now_ms), -EBUSY);
+    assert_int_equal(state_of(f, m1.id.n), COMPONENT_DRAINING);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(choose(f, &gmm, 0), m2.id.n);
+    assert_int_equal(registry_choose(f->registry, &gmm, m2.id, nobody, 0, f->now_ms, &out), 0);
+    assert_int_equal(out.id.n, m2.id.n); /* not even where there is no other */
+
+    /* It stays so over heartbeats, over a loss, and over another process of its name. */
+    assert_int_equal(beat(f, &m1), 0);
+    assert_int_equal(state_of(f, m1.id.n), COMPONENT_DRAINING);
+    registry_session_closed(f->registry, &session);
+    assert_int_equal(state_of(f, m1.id.n), COMPONENT_DOWN);
+    m1.id.n = m2.id.n = 0;
+    m1.pid = 200;
+    add(f, &m1, &session);
+    add(f, &m2, &session);
+    assert_int_equal(state_of(f, m1.id.n), COMPONENT_DRAINING);
+    assert_int_equal(state_of(f, m2.id.n), COMPONENT_UP);
+    assert_int_equal(registry_drain(f->registry, m1.id, false, f->now_ms), 0);
+    assert_int_equal(state_of(f, m1.id.n), COMPONENT_UP);
+    assert_int_equal(registry_choose(f->registry, &gmm, m2.id, nobody, 0, f->now_ms, &out), 0);
+    assert_int_equal(out.id.n, m1.id.n);
 }
 
 static void leaving(void **state)
@@ -187,10 +334,10 @@ static void restarts(void **state)
     struct component_info m1 = component("m1", COMPONENT_MEMORY),
                           m2 = component("m2", COMPONENT_MEMORY),
                           m3 = component("m3", COMPONENT_MEMORY);
-    uint32_t before, after;
+    uint32_t before, after, changes;
     add(f, &m1, &session);
     add(f, &m2, &session);
-    assert_int_equal(registry_heartbeat(f->registry, &m2, f->now_ms, &before), 0);
+    assert_int_equal(registry_heartbeat(f->registry, &m2, f->now_ms, &before, &changes), 0);
     for (int i = 0; i < 3; i++) {
         registry_free(f->registry);
         open_registry(f);
@@ -200,7 +347,7 @@ static void restarts(void **state)
     assert_int_equal(add(f, &m3, &session), 3); /* a new one does not get an old one's number */
     m2.id.n = 0;
     assert_int_equal(add(f, &m2, &session), 2);
-    assert_int_equal(registry_heartbeat(f->registry, &m2, f->now_ms, &after), 0);
+    assert_int_equal(registry_heartbeat(f->registry, &m2, f->now_ms, &after, &changes), 0);
     assert_true(after > before);
 }
 
@@ -278,8 +425,10 @@ static void gpm_takes_the_fewest_threads(void **state)
         for (int j = 0; j < 3; j++)
             assert_int_equal(beat(f, &p[j]), 0);
     assert_int_equal(choose(f, &gpm, 0), 2);
-    f->now_ms += LEASE_MS;
-    assert_int_equal(beat(f, &p[0]), 0);
+    for (int i = 0; i < 4; i++) {
+        pass(f, LEASE_MS / 4);
+        assert_int_equal(beat(f, &p[0]), 0);
+    }
     assert_int_equal(choose(f, &gpm, 0), 1); /* the only one up */
 }
 
@@ -326,14 +475,27 @@ static void the_home_is_not_its_own_help(void **state)
 {
     struct fixture *f = *state;
     struct component_info m1 = component("m1", COMPONENT_MEMORY),
-                          m2 = component("m2", COMPONENT_MEMORY), out;
-    m2.size_bytes = MIB;
+                          m2 = component("m2", COMPONENT_MEMORY),
+                          m3 = component("m3", COMPONENT_MEMORY), out;
+    struct component nobody = {0};
+    m2.size_bytes = 2 * MIB;
+    m3.size_bytes = MIB;
     add(f, &m1, &session);
     add(f, &m2, &session);
-    assert_int_equal(registry_choose(f->registry, &gmm, m1.id, 0, f->now_ms, &out), 0);
+    add(f, &m3, &session);
+    assert_int_equal(registry_choose(f->registry, &gmm, m1.id, nobody, 1, f->now_ms, &out), 0);
     assert_int_equal(out.id.n, 2);
+    assert_int_equal(registry_choose(f->registry, &gmm, m1.id, m2.id, 1, f->now_ms, &out), 0);
+    assert_int_equal(out.id.n, 3);
+    /* What it is going to need counts at once. */
+    assert_int_equal(
+        registry_choose(f->registry, &gmm, m1.id, nobody, 3 * MIB / 2, f->now_ms, &out), 0);
+    assert_int_equal(out.id.n, 2);
+    assert_int_equal(registry_choose(f->registry, &gmm, m1.id, nobody, 1, f->now_ms, &out), 0);
+    assert_int_equal(out.id.n, 3);
     assert_int_equal(registry_leave(f->registry, m2.id, &session), 0);
-    assert_int_equal(registry_choose(f->registry, &gmm, m1.id, 0, f->now_ms, &out), 0);
+    assert_int_equal(registry_leave(f->registry, m3.id, &session), 0);
+    assert_int_equal(registry_choose(f->registry, &gmm, m1.id, m2.id, 1, f->now_ms, &out), 0);
     assert_int_equal(out.id.n, 1); /* there is no other */
 }
 
@@ -381,6 +543,10 @@ int main(void)
         WITH_REGISTRY(numbers_and_epochs),
         WITH_REGISTRY(wrong_registrations),
         WITH_REGISTRY(leases),
+        WITH_REGISTRY(fences),
+        WITH_REGISTRY(an_absence_of_its_own),
+        WITH_REGISTRY(changes_are_counted),
+        WITH_REGISTRY(draining),
         WITH_REGISTRY(leaving),
         WITH_REGISTRY(restarts),
         WITH_REGISTRY(lost_store),

@@ -278,7 +278,7 @@ int cache_get(struct cache *cache, struct file *file, uint64_t page, uint64_t fi
         if (n && !cache->pages[n].filling) {
             cache->pages[n].used = true;
             out->n = n;
-            frames_ref(cache->frames, *out);
+            (void)frames_pin(cache->frames, *out); /* it is never cold */
             pthread_mutex_unlock(&shard->lock);
             return LINE_DATA;
         }

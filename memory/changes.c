@@ -17,7 +17,7 @@ static const char *path_of(const struct changes *c, const struct mapped_file *fi
     return memchr(path, 0, c->paths_size - file->path) && strlen(path) < PATH_LIMIT ? path : NULL;
 }
 
-static int check(const struct changes *c)
+int changes_check(const struct changes *c)
 {
     if (c->ops_count > OPS_MAX || c->files_count > OPS_FILES_MAX)
         return ASH_TOO_BIG;
@@ -40,20 +40,48 @@ static int apply(struct space *space, const struct changes *c, const struct vm_o
                           bytes / LINE_SIZE + (bytes % LINE_SIZE ? 1 : 0));
 }
 
-int changes_apply(struct memory *memory, struct space *space, const struct changes *changes)
+static int apply_list(struct space *space, const struct changes *c, struct file *const *files)
+{
+    int rc = 0;
+    pthread_mutex_lock(&space->ops_lock);
+    if (!space_has_applied(space, c->serial)) {
+        for (uint32_t i = 0; rc == 0 && i < c->ops_count; i++)
+            rc = apply(space, c, &c->ops[i], files);
+        if (rc == 0)
+            space_applied(space, c->serial);
+    }
+    pthread_mutex_unlock(&space->ops_lock);
+    return rc;
+}
+
+int changes_hold_files(struct memory *memory, const struct changes *changes, struct file **files)
 {
     uint64_t deadline_ms = clock_ms() + HOLD_TIMEOUT_MS;
-    struct file *files[OPS_FILES_MAX];
     uint32_t held = 0;
-    int rc = check(changes);
+    int rc = changes_check(changes);
     for (; rc == 0 && held < changes->files_count; held += rc == 0) {
         const struct mapped_file *file = &changes->files[held];
         rc = files_get(&memory->files, file->id, file->version, path_of(changes, file), deadline_ms,
                        &files[held]);
     }
-    for (uint32_t i = 0; rc == 0 && i < changes->ops_count; i++)
-        rc = apply(space, changes, &changes->ops[i], files);
-    while (held)
+    while (rc < 0 && held)
         file_put(files[--held]);
+    return rc;
+}
+
+void changes_let_files_go(const struct changes *changes, struct file *const *files)
+{
+    for (uint32_t i = 0; i < changes->files_count; i++)
+        file_put(files[i]);
+}
+
+int changes_apply(struct memory *memory, struct space *space, const struct changes *changes)
+{
+    struct file *files[OPS_FILES_MAX];
+    int rc = changes_hold_files(memory, changes, files);
+    if (rc < 0)
+        return rc;
+    rc = apply_list(space, changes, files);
+    changes_let_files_go(changes, files);
     return rc;
 }

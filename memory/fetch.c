@@ -1,9 +1,10 @@
 /*
- * Fetches. Cost of one: a reference taken and dropped for each data line, a cache look-up for each
+ * Fetches. Cost of one: a pin taken and dropped for each data line, a cache look-up for each
  * file line; frames that are neighbours are sent as one piece. No allocation.
  */
 #include "fetch.h"
 
+#include "cold.h"
 #include "errors.h"
 #include "types.h"
 
@@ -13,8 +14,8 @@ static void truncate_at(struct fetch *fetch, uint32_t first, struct frames *fram
     struct frame_batch batch;
     frame_batch_init(&batch, frames);
     for (uint32_t i = first; i < fetch->count; i++) {
-        if (fetch->kinds[i] == LINE_DATA)
-            frame_batch_drop(&batch, fetch->frames[i]);
+        if (fetch->kinds[i] == LINE_DATA || fetch->kinds[i] == FETCH_COLD)
+            frame_batch_unpin(&batch, fetch->frames[i]);
         else if (fetch->kinds[i] == FETCH_OF_FILE)
             file_put(fetch->files[i].file);
     }
@@ -22,9 +23,22 @@ static void truncate_at(struct fetch *fetch, uint32_t first, struct frames *fram
     fetch->count = first;
 }
 
+static uint8_t heat(struct frames *frames, struct frame frame)
+{
+    struct frame_batch batch;
+    if (cold_heat(frames->cold, frame) == 0)
+        return LINE_DATA;
+    frame_batch_init(&batch, frames);
+    frame_batch_unpin(&batch, frame);
+    frame_batch_flush(&batch);
+    return LINE_IO_ERROR;
+}
+
 int fetch_fill(struct fetch *fetch, struct cache *cache)
 {
     for (uint32_t i = 0; i < fetch->count; i++) {
+        if (fetch->kinds[i] == FETCH_COLD)
+            fetch->kinds[i] = heat(cache->frames, fetch->frames[i]);
         if (fetch->kinds[i] != FETCH_OF_FILE)
             continue;
         const struct fetch_file *of = &fetch->files[i];

@@ -3,14 +3,18 @@
  *
  * Both stacks are Treiber's, their heads tagged against ABA; a run of frames is taken or given with
  * one compare-and-swap: a head whose tag has not changed proves that the links read below it were
- * those of the list. Taking prefers warm frames (the host has a page behind them), then cold ones,
+ * those of the list. Taking prefers warm frames (the host has a page behind them), then bare ones,
  * then fresh ones. Frames that come back in bulk while many warm ones lie about are given back to
- * the host with madvise() in runs and become cold.
+ * the host with madvise() in runs and become bare.
  *
  * The reserve: lines may not take the last `reserve` frames, tables not the last half of them. So a
  * full component can still unmap, copy a chunk of a table, and read a file's pages.
  *
- * Cost: taking and giving are O(1) for each frame; metadata is 8 bytes a frame, touched on use.
+ * Pages: a frame in use has one, but for cold ones; the store's are counted with them. Lines keep
+ * within `dram` less the reserve, making others cold where they have to; tables and the cache may
+ * go beyond it by the reserve, so that reading goes on.
+ *
+ * Cost: taking and giving are O(1) for each frame; metadata is 12 bytes a frame, touched on use.
  */
 #include "frames.h"
 
@@ -18,6 +22,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+
+#include "cold.h"
 
 enum {
     RESERVE_MAX = 128,     /* frames */
@@ -42,9 +48,10 @@ int frames_init(struct frames *frames, uint64_t size_bytes)
     *frames = (struct frames){.count = (uint32_t)count};
     frames->reserve = count / 16 < RESERVE_MAX ? (uint32_t)count / 16 : RESERVE_MAX;
     frames->memory = reserve_pages((count + 1) * LINE_SIZE);
-    frames->refs = reserve_pages((count + 1) * sizeof *frames->refs);
-    frames->next = reserve_pages((count + 1) * sizeof *frames->next);
-    if (frames->memory && frames->refs && frames->next)
+    frames->words = reserve_pages((count + 1) * sizeof *frames->words);
+    frames->locations = reserve_pages((count + 1) * sizeof *frames->locations);
+    frames->dram = frames->count;
+    if (frames->memory && frames->words && frames->locations)
         return 0;
     frames_free(frames);
     return -ENOMEM;
@@ -55,10 +62,10 @@ void frames_free(struct frames *frames)
     uint64_t count = frames->count + 1ull;
     if (frames->memory)
         munmap(frames->memory, count * LINE_SIZE);
-    if (frames->refs)
-        munmap((void *)frames->refs, count * sizeof *frames->refs);
-    if (frames->next)
-        munmap((void *)frames->next, count * sizeof *frames->next);
+    if (frames->words)
+        munmap((void *)frames->words, count * sizeof *frames->words);
+    if (frames->locations)
+        munmap((void *)frames->locations, count * sizeof *frames->locations);
     *frames = (struct frames){0};
 }
 
@@ -67,6 +74,14 @@ void frames_set_reclaim(struct frames *frames, uint32_t (*reclaim)(void *self, u
 {
     frames->reclaim = reclaim;
     frames->reclaim_self = self;
+}
+
+void frames_set_cold(struct frames *frames, struct cold *cold, uint32_t dram)
+{
+    frames->cold = cold;
+    frames->dram = dram;
+    /* A huge page would stay whole while lines in it are cold. */
+    madvise(frames->memory, (frames->count + 1ull) * LINE_SIZE, MADV_NOHUGEPAGE);
 }
 
 static uint64_t with_tag_after(uint64_t old_head, uint32_t frame)
@@ -80,9 +95,10 @@ static uint32_t pop(struct frames *frames, _Atomic uint64_t *list, struct frame 
     uint64_t head = atomic_load_explicit(list, memory_order_acquire);
     for (;;) {
         uint32_t got = 0, at = (uint32_t)head;
-        for (; at && got < want; got++) {
+        /* One that another takes meanwhile may say anything, and the tag has changed then. */
+        for (; at && at <= frames->count && got < want; got++) {
             out[got].n = at;
-            at = atomic_load_explicit(&frames->next[at], memory_order_relaxed);
+            at = atomic_load_explicit(&frames->locations[at], memory_order_relaxed);
         }
         if (got == 0)
             return 0;
@@ -99,10 +115,10 @@ static void push(struct frames *frames, _Atomic uint64_t *list, const uint32_t *
     if (count == 0)
         return;
     for (uint32_t i = 0; i + 1 < count; i++)
-        atomic_store_explicit(&frames->next[freed[i]], freed[i + 1], memory_order_relaxed);
+        atomic_store_explicit(&frames->locations[freed[i]], freed[i + 1], memory_order_relaxed);
     uint64_t head = atomic_load_explicit(list, memory_order_relaxed);
     do
-        atomic_store_explicit(&frames->next[freed[count - 1]], (uint32_t)head,
+        atomic_store_explicit(&frames->locations[freed[count - 1]], (uint32_t)head,
                               memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(list, &head, with_tag_after(head, freed[0]),
                                                   memory_order_release, memory_order_relaxed));
@@ -129,13 +145,18 @@ static uint32_t take_free(struct frames *frames, struct frame *out, uint32_t wan
     if (got)
         atomic_fetch_sub_explicit(&frames->warm_count, got, memory_order_relaxed);
     if (got < want)
-        got += pop(frames, &frames->cold, out + got, want - got);
+        got += pop(frames, &frames->bare, out + got, want - got);
     if (got < want)
         got += take_fresh(frames, out + got, want - got);
     atomic_fetch_add_explicit(&frames->in_use, got, memory_order_relaxed);
     for (uint32_t i = 0; i < got; i++)
-        atomic_store_explicit(&frames->refs[out[i].n], 1, memory_order_relaxed);
+        atomic_store_explicit(&frames->words[out[i].n], FRAME_REF, memory_order_relaxed);
     return got;
+}
+
+static uint32_t kept_from(const struct frames *frames, enum frame_use use)
+{
+    return use == FRAME_FOR_LINE ? frames->reserve : frames->reserve / 2;
 }
 
 /* Frames that this use may still take. Racing takers may overshoot by a few: the reserve is soft,
@@ -144,9 +165,55 @@ static uint32_t allowance(const struct frames *frames, enum frame_use use)
 {
     if (use == FRAME_FOR_CACHE)
         return UINT32_MAX;
-    uint32_t kept = use == FRAME_FOR_LINE ? frames->reserve : frames->reserve / 2;
+    uint32_t kept = kept_from(frames, use);
     uint32_t used = frames_used(frames);
     return used + kept < frames->count ? frames->count - kept - used : 0;
+}
+
+/* Pages of DRAM in use: behind frames, and the store's. */
+static uint32_t pages(const struct frames *frames)
+{
+    uint32_t in_use = atomic_load_explicit(&frames->in_use, memory_order_relaxed);
+    uint32_t cooled = atomic_load_explicit(&frames->cooled, memory_order_relaxed);
+    return (in_use > cooled ? in_use - cooled : 0) + (frames->cold ? cold_pages(frames->cold) : 0);
+}
+
+/* What is left of `limit` pages when `used` are. */
+static uint32_t left_of(uint32_t limit, uint32_t used)
+{
+    return used < limit ? limit - used : 0;
+}
+
+uint32_t frames_room(const struct frames *frames)
+{
+    uint32_t used = pages(frames), cached = frames_cached(frames);
+    return left_of(frames->dram - frames->reserve, used > cached ? used - cached : 0);
+}
+
+/* Pages that this use may take at once. */
+static uint32_t free_pages(const struct frames *frames, enum frame_use use)
+{
+    if (!frames->cold)
+        return UINT32_MAX; /* the free lists are the bound */
+    return left_of(use == FRAME_FOR_LINE ? frames->dram : frames->dram + frames->reserve,
+                   pages(frames));
+}
+
+/* Makes frames cold until `want` lines have room, as far as that can be. Returns how many have. */
+static uint32_t make_room(struct frames *frames, uint32_t want)
+{
+    uint32_t room;
+    while ((room = frames_room(frames)) < want)
+        if (cold_cool(frames->cold, want - room) == 0)
+            return frames_room(frames);
+    return want;
+}
+
+static uint32_t take_some(struct frames *frames, enum frame_use use, struct frame *out,
+                          uint32_t want)
+{
+    uint32_t can = free_pages(frames, use);
+    return take_free(frames, out, want < can ? want : can);
 }
 
 uint32_t frames_take(struct frames *frames, enum frame_use use, struct frame *out, uint32_t want)
@@ -154,20 +221,35 @@ uint32_t frames_take(struct frames *frames, enum frame_use use, struct frame *ou
     uint32_t allowed = allowance(frames, use);
     if (want > allowed)
         want = allowed;
-    uint32_t got = take_free(frames, out, want);
+    if (use != FRAME_FOR_CACHE && frames->cold) {
+        uint32_t room = make_room(frames, want);
+        if (use == FRAME_FOR_LINE)
+            want = room;
+    }
+    uint32_t got = take_some(frames, use, out, want);
     while (got < want && frames->reclaim) {
         uint32_t missing = want - got;
         if (frames->reclaim(frames->reclaim_self, missing > RECLAIM_MIN ? missing : RECLAIM_MIN) ==
             0)
             break;
-        got += take_free(frames, out + got, missing);
+        got += take_some(frames, use, out + got, missing);
     }
     return got;
 }
 
 uint32_t frames_available(const struct frames *frames)
 {
-    return allowance(frames, FRAME_FOR_LINE);
+    uint32_t available = allowance(frames, FRAME_FOR_LINE), room;
+    if (frames->cold && cold_is_stuck(frames->cold) && (room = frames_room(frames)) < available)
+        return room;
+    return available;
+}
+
+uint32_t frames_unpromised(const struct frames *frames)
+{
+    int64_t promised = atomic_load_explicit(&frames->promised, memory_order_relaxed);
+    int64_t left = (int64_t)frames_available(frames) - promised;
+    return left > 0 ? (uint32_t)left : 0;
 }
 
 uint32_t frames_used(const struct frames *frames)
@@ -182,15 +264,61 @@ void frames_count_cached(struct frames *frames, int change)
     atomic_fetch_add_explicit(&frames->cached, (uint32_t)change, memory_order_relaxed);
 }
 
+bool frames_pin_alone(struct frames *frames, struct frame frame)
+{
+    _Atomic uint64_t *word = &frames->words[frame.n];
+    uint64_t old = atomic_load_explicit(word, memory_order_acquire);
+    if (old & FRAME_COLD && make_room(frames, 1) == 0)
+        return false;
+    do {
+        uint64_t coolers = old & FRAME_COOLING ? FRAME_PIN : 0;
+        if ((old & FRAME_COUNTS) != FRAME_REF + coolers)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(
+        word, &old, ((old & ~(FRAME_COOLING | FRAME_HARD)) | FRAME_USED) + FRAME_PIN,
+        memory_order_acquire, memory_order_acquire));
+    return true;
+}
+
+void frames_empty(struct frames *frames, struct frame frame)
+{
+    if (atomic_load_explicit(&frames->words[frame.n], memory_order_relaxed) & FRAME_COLD)
+        cold_heat_empty(frames->cold, frame);
+}
+
 bool frame_batch_unref(struct frame_batch *batch, struct frame frame)
 {
     /* Release: what we read of the frame comes before another's writing to it; acquire: for the
        last one, the other way round. */
-    return atomic_fetch_sub_explicit(&batch->frames->refs[frame.n], 1, memory_order_acq_rel) == 1;
+    return (atomic_fetch_sub_explicit(&batch->frames->words[frame.n], FRAME_REF,
+                                      memory_order_acq_rel) &
+            FRAME_COUNTS) == FRAME_REF;
+}
+
+void frame_batch_unpin(struct frame_batch *batch, struct frame frame)
+{
+    /* As above. */
+    uint64_t old =
+        atomic_fetch_sub_explicit(&batch->frames->words[frame.n], FRAME_PIN, memory_order_acq_rel);
+    if ((old & FRAME_COUNTS) == FRAME_PIN)
+        frame_batch_add(batch, frame);
+}
+
+/* Its bytes in the store go, and it becomes bare. */
+static void free_cold(struct frames *frames, struct frame frame)
+{
+    cold_forget(frames->cold, frame);
+    push(frames, &frames->bare, &frame.n, 1);
+    atomic_fetch_sub_explicit(&frames->cooled, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&frames->in_use, 1, memory_order_relaxed);
 }
 
 void frame_batch_add(struct frame_batch *batch, struct frame frame)
 {
+    if (atomic_load_explicit(&batch->frames->words[frame.n], memory_order_relaxed) & FRAME_COLD) {
+        free_cold(batch->frames, frame);
+        return;
+    }
     batch->freed[batch->count++] = frame.n;
     if (batch->count == FRAME_BATCH)
         frame_batch_flush(batch);
@@ -211,7 +339,7 @@ static int by_number(const void *a, const void *b)
 }
 
 /* Gives runs of neighbouring frames back to the host; the others stay warm. */
-static void cool(struct frames *frames, uint32_t *freed, uint32_t count)
+static void give_back(struct frames *frames, uint32_t *freed, uint32_t count)
 {
     qsort(freed, count, sizeof *freed, by_number);
     for (uint32_t i = 0, end; i < count; i = end) {
@@ -220,10 +348,28 @@ static void cool(struct frames *frames, uint32_t *freed, uint32_t count)
         bool given =
             end - i >= RUN_MIN && madvise(frames_data(frames, (struct frame){freed[i]}),
                                           (size_t)(end - i) * LINE_SIZE, MADV_DONTNEED) == 0;
-        push(frames, given ? &frames->cold : &frames->warm, freed + i, end - i);
+        push(frames, given ? &frames->bare : &frames->warm, freed + i, end - i);
         if (!given)
             atomic_fetch_add_explicit(&frames->warm_count, end - i, memory_order_relaxed);
     }
+}
+
+void frames_trim(struct frames *frames)
+{
+    struct frame taken[FRAME_BATCH];
+    uint32_t freed[FRAME_BATCH];
+    uint32_t over =
+        left_of(pages(frames) + atomic_load_explicit(&frames->warm_count, memory_order_relaxed),
+                frames->dram);
+    uint32_t count = pop(frames, &frames->warm, taken, over < FRAME_BATCH ? over : FRAME_BATCH);
+    if (count == 0)
+        return;
+    atomic_fetch_sub_explicit(&frames->warm_count, count, memory_order_relaxed);
+    for (uint32_t i = 0; i < count; i++) {
+        madvise(frames_data(frames, taken[i]), LINE_SIZE, MADV_DONTNEED);
+        freed[i] = taken[i].n;
+    }
+    push(frames, &frames->bare, freed, count);
 }
 
 void frame_batch_flush(struct frame_batch *batch)
@@ -234,7 +380,7 @@ void frame_batch_flush(struct frame_batch *batch)
         return;
     if (count >= BULK &&
         atomic_load_explicit(&frames->warm_count, memory_order_relaxed) >= WARM_KEEP) {
-        cool(frames, batch->freed, count);
+        give_back(frames, batch->freed, count);
     } else {
         push(frames, &frames->warm, batch->freed, count);
         atomic_fetch_add_explicit(&frames->warm_count, count, memory_order_relaxed);

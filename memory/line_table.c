@@ -227,6 +227,27 @@ int line_table_clone(const struct line_table *table, struct line_table *copy, st
     return 0;
 }
 
+static uint32_t entry_of(const struct frames *frames, struct frame chunk, uint32_t line)
+{
+    return chunk.n ? entries(frames, chunk)[line % CHUNK_LINES] : LINE_ABSENT;
+}
+
+/* A chunk that both share holds the same in both: O(chunks) where little was changed. */
+uint32_t line_table_differ(const struct line_table *a, const struct line_table *b,
+                           const struct frames *frames, uint32_t line)
+{
+    const struct frame none = {0};
+    for (uint32_t stop; line < VREGION_LINES; line = stop) {
+        struct frame x = a->chunks ? a->chunks[line / CHUNK_LINES] : none;
+        struct frame y = b->chunks ? b->chunks[line / CHUNK_LINES] : none;
+        stop = (line / CHUNK_LINES + 1) * CHUNK_LINES;
+        for (; x.n != y.n && line < stop; line++)
+            if (entry_of(frames, x, line) != entry_of(frames, y, line))
+                return line;
+    }
+    return VREGION_LINES;
+}
+
 void line_table_free(struct line_table *table, struct frame_batch *batch)
 {
     for (uint32_t i = 0; table->chunks && i < CHUNK_COUNT; i++)

@@ -57,6 +57,10 @@ void line_table_move(struct line_table *from, uint32_t first, struct line_table 
 int line_table_clone(const struct line_table *table, struct line_table *copy, struct frames *frames)
     __attribute__((warn_unused_result));
 
+/* The first line at or after `line` whose entry differs, or VREGION_LINES. */
+uint32_t line_table_differ(const struct line_table *a, const struct line_table *b,
+                           const struct frames *frames, uint32_t line);
+
 void line_table_free(struct line_table *table, struct frame_batch *batch);
 
 #endif

@@ -14,24 +14,37 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "clock.h"
 #include "errors.h"
 
-enum { GRANT_FLOOR_SHARE = 64 }; /* new vRegions are refused below 1/64 of the frames */
-
-struct space *space_new(struct asid asid, uint64_t run_id, struct frames *frames)
+struct space *space_new(const struct space_birth *birth, struct frames *frames)
 {
     struct space *space = calloc(1, sizeof *space);
     if (!space)
         return NULL;
-    space->asid = asid;
-    space->run_id = run_id;
+    space->asid = birth->asid;
+    space->run_id = birth->run_id;
+    space->replicas = birth->replicas;
+    space->born_ms = clock_ms();
     space->frames = frames;
+    space->place = (struct space_place){.role = birth->role,
+                                        .epoch = birth->epoch,
+                                        .primary = birth->primary,
+                                        .pid = birth->primary_pid,
+                                        .seen_ms = space->born_ms};
+    space->vregions.part = space_part(space);
     atomic_init(&space->refs, 1);
-    if (pthread_mutex_init(&space->lock, NULL) != 0) {
-        free(space);
-        return NULL;
-    }
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    /* Changes without an end must not keep a replica from becoming one. */
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&space->changing, &attr);
+    pthread_rwlockattr_destroy(&attr);
+    pthread_mutex_init(&space->replicating, NULL);
+    pthread_mutex_init(&space->ops_lock, NULL);
+    pthread_mutex_init(&space->lock, NULL);
     return space;
 }
 
@@ -54,16 +67,153 @@ void space_put(struct space *space)
         return;
     free_all(space);
     pthread_mutex_destroy(&space->lock);
+    pthread_mutex_destroy(&space->ops_lock);
+    pthread_mutex_destroy(&space->replicating);
+    pthread_rwlock_destroy(&space->changing);
     free(space);
 }
 
 static int lock_live(struct space *space)
 {
     pthread_mutex_lock(&space->lock);
-    if (!space->destroyed)
-        return 0;
+    int gone = space->gone;
+    if (gone)
+        pthread_mutex_unlock(&space->lock);
+    return gone;
+}
+
+int space_place(struct space *space, struct space_place *out)
+{
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    *out = space->place;
     pthread_mutex_unlock(&space->lock);
-    return ASH_NO_SPACE_ID;
+    return 0;
+}
+
+struct space_place space_last_place(struct space *space)
+{
+    pthread_mutex_lock(&space->lock);
+    struct space_place place = space->place;
+    pthread_mutex_unlock(&space->lock);
+    return place;
+}
+
+/* ---- places ---- */
+
+bool space_gain_replica(struct space *space, struct component replica, uint32_t pid, uint32_t epoch)
+{
+    pthread_mutex_lock(&space->lock);
+    bool ok = !space->gone && space->place.role == ROLE_PRIMARY && space->place.epoch < epoch;
+    if (ok) {
+        space->place.replica = replica;
+        space->place.replica_in_doubt = false;
+        space->place.pid = pid;
+        space->place.seen_ms = clock_ms();
+        space->place.epoch = epoch;
+        space->replicate_wait_ms = 0;
+    }
+    pthread_mutex_unlock(&space->lock);
+    return ok;
+}
+
+bool space_lose_replica(struct space *space, struct component replica)
+{
+    pthread_mutex_lock(&space->lock);
+    bool ok = !space->gone && space->place.role == ROLE_PRIMARY && replica.n &&
+              space->place.replica.n == replica.n;
+    if (ok) {
+        space->place.replica.n = 0;
+        space->place.epoch++;
+        space->replicate_at_ms = clock_ms();
+    }
+    pthread_mutex_unlock(&space->lock);
+    return ok;
+}
+
+bool space_become_ready(struct space *space, uint32_t epoch, uint64_t serial)
+{
+    pthread_mutex_lock(&space->lock);
+    bool ok = !space->gone && space->place.role == ROLE_REPLICA && space->place.epoch == epoch;
+    if (ok) {
+        space->place.ready = true;
+        space->serial = serial;
+    }
+    pthread_mutex_unlock(&space->lock);
+    return ok;
+}
+
+bool space_become_primary(struct space *space, struct component primary)
+{
+    pthread_mutex_lock(&space->lock);
+    bool ok = !space->gone && space->place.role == ROLE_REPLICA && space->place.ready &&
+              space->place.primary.n == primary.n;
+    if (ok) {
+        space->place = (struct space_place){.role = ROLE_PRIMARY, .epoch = space->place.epoch + 1};
+        space->replicate_at_ms = clock_ms();
+    }
+    pthread_mutex_unlock(&space->lock);
+    return ok;
+}
+
+void space_inherit_replica(struct space *space, const struct space_place *parent)
+{
+    pthread_mutex_lock(&space->lock);
+    space->place.replica = parent->replica;
+    space->place.pid = parent->pid;
+    space->place.seen_ms = parent->seen_ms;
+    space->replicate_at_ms = clock_ms(); /* it may have much to copy: not at its first lines */
+    pthread_mutex_unlock(&space->lock);
+}
+
+void space_set_doubtful(struct space *space, bool doubtful)
+{
+    pthread_mutex_lock(&space->lock);
+    space->place.doubtful_ms = doubtful ? clock_ms() : 0;
+    pthread_mutex_unlock(&space->lock);
+}
+
+bool space_wants_replica(struct space *space, uint64_t now_ms, uint64_t age_ms)
+{
+    pthread_mutex_lock(&space->lock);
+    bool wants = !space->gone && space->replicas > 1 && space->place.role == ROLE_PRIMARY &&
+                 !space->place.replica.n && space->vregions.count &&
+                 space->born_ms + age_ms <= now_ms && space->replicate_at_ms <= now_ms;
+    pthread_mutex_unlock(&space->lock);
+    return wants;
+}
+
+bool space_may_try(struct space *space, uint64_t now_ms)
+{
+    pthread_mutex_lock(&space->lock);
+    bool may = space->replicate_at_ms <= now_ms;
+    pthread_mutex_unlock(&space->lock);
+    return may;
+}
+
+bool space_is_empty(struct space *space)
+{
+    pthread_mutex_lock(&space->lock);
+    bool empty = !space->vregions.count;
+    pthread_mutex_unlock(&space->lock);
+    return empty;
+}
+
+uint64_t space_serial(struct space *space)
+{
+    pthread_mutex_lock(&space->lock);
+    uint64_t serial = space->serial;
+    pthread_mutex_unlock(&space->lock);
+    return serial;
+}
+
+void space_doubt_replica(struct space *space, struct component replica, bool doubt)
+{
+    pthread_mutex_lock(&space->lock);
+    if (space->place.role == ROLE_PRIMARY && space->place.replica.n == replica.n)
+        space->place.replica_in_doubt = doubt;
+    pthread_mutex_unlock(&space->lock);
 }
 
 /* ---- ranges ---- */
@@ -102,28 +252,67 @@ static int check_range(const struct space *space, uint64_t first, uint64_t count
 
 /* ---- vRegions ---- */
 
-int space_grant(struct space *space, uint32_t first, uint32_t count, struct component owner,
-                struct vregion_info *out)
+static bool range_of_vregions(uint32_t first, uint32_t count)
 {
-    if (count == 0 || first >= VREGION_COUNT || count > VREGION_COUNT - first)
+    return count && first < VREGION_COUNT && count <= VREGION_COUNT - first;
+}
+
+int space_describe(struct space *space, uint32_t first, uint32_t count, struct vregion_info *out)
+{
+    if (!range_of_vregions(first, count))
         return -EINVAL;
     int rc = lock_live(space);
     if (rc < 0)
         return rc;
-    bool low = frames_available(space->frames) < space->frames->count / GRANT_FLOOR_SHARE;
-    for (uint32_t i = 0; i < count && low && rc == 0; i++)
-        if (!vregion_at(&space->vregions, first + i))
-            rc = ASH_NO_FRAMES;
-    for (uint32_t i = 0; i < count && rc == 0; i++) {
-        rc = vregion_grant(&space->vregions, first + i, owner);
-        if (rc < 0)
-            break;
-        struct vregion *vregion = vregion_at(&space->vregions, first + i);
-        out[i] = (struct vregion_info){
-            .index = first + i, .owner = vregion->owner, .epoch = vregion->epoch};
+    for (uint32_t i = 0; i < count; i++) {
+        const struct vregion_entry *entry = vregion_at_or_after(&space->vregions, first + i);
+        out[i] = (struct vregion_info){.index = first + i, .part = PART_NONE};
+        if (entry && entry->index == first + i) {
+            out[i].part = entry->part;
+            out[i].owner = space->parts[entry->part];
+        } else {
+            rc++;
+        }
     }
     pthread_mutex_unlock(&space->lock);
     return rc;
+}
+
+int space_grant(struct space *space, uint32_t first, uint32_t count, uint16_t part,
+                uint32_t promised)
+{
+    if (!range_of_vregions(first, count) || part >= PARTS_MAX)
+        return -EINVAL;
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    rc = vregion_grant(&space->vregions, space->frames, first, count, part, promised);
+    pthread_mutex_unlock(&space->lock);
+    return rc;
+}
+
+void space_set_part(struct space *space, uint16_t part, struct component owner)
+{
+    pthread_mutex_lock(&space->lock);
+    space->parts[part] = owner;
+    pthread_mutex_unlock(&space->lock);
+}
+
+bool space_has_part(struct space *space, uint16_t part)
+{
+    bool found = false;
+    pthread_mutex_lock(&space->lock);
+    for (uint32_t i = 0; i < space->vregions.count && !found; i++)
+        found = space->vregions.entries[i].part == part;
+    pthread_mutex_unlock(&space->lock);
+    return found;
+}
+
+void space_parts(struct space *space, struct component out[PARTS_MAX])
+{
+    pthread_mutex_lock(&space->lock);
+    memcpy(out, space->parts, sizeof space->parts);
+    pthread_mutex_unlock(&space->lock);
 }
 
 /* ---- operations ---- */
@@ -161,6 +350,9 @@ static int map(struct space *space, struct frame_batch *batch, uint64_t first, u
         vma.file_page += start - first;
         line_table_clear(&p.vregion->lines, batch, p.first, p.end);
         vma_map(&p.vregion->vmas, &vma);
+        vregion_expect_less(p.vregion, p.end - p.first); /* what was there before */
+        if (what->prot & PROT_WRITE)
+            vregion_expect(p.vregion, space->frames, p.end - p.first);
     }
     return 0;
 }
@@ -174,6 +366,9 @@ static int unmap(struct space *space, struct frame_batch *batch, uint64_t first,
     for (uint64_t at = first; next_piece(space, &at, first + count, &p);) {
         line_table_clear(&p.vregion->lines, batch, p.first, p.end);
         vma_unmap(&p.vregion->vmas, p.first, p.end);
+        vregion_expect_less(p.vregion, p.end - p.first);
+        if (p.vregion->vmas.count == 0)
+            vregion_keep_promise(p.vregion, space->frames, UINT32_MAX);
     }
     return 0;
 }
@@ -265,6 +460,22 @@ static int move(struct space *space, struct frame_batch *batch, const struct vm_
     return 0;
 }
 
+bool space_has_applied(struct space *space, uint64_t serial)
+{
+    pthread_mutex_lock(&space->lock);
+    bool applied = serial && serial <= space->serial;
+    pthread_mutex_unlock(&space->lock);
+    return applied;
+}
+
+void space_applied(struct space *space, uint64_t serial)
+{
+    pthread_mutex_lock(&space->lock);
+    if (serial)
+        space->serial = serial;
+    pthread_mutex_unlock(&space->lock);
+}
+
 static int apply(struct space *space, struct frame_batch *batch, const struct vm_op *op)
 {
     int rc = check_range(space, op->first.n, op->count);
@@ -319,7 +530,7 @@ int space_map_file(struct space *space, struct vpn first, uint64_t count, uint8_
 
 /* ---- lines ---- */
 
-/* What one line is; takes the reference that the answer needs. */
+/* What one line is; takes the pin that the answer needs. */
 static uint8_t look_up(const struct space *space, const struct vregion *vregion,
                        const struct vma *vma, uint32_t line, struct fetch *fetch, uint32_t i)
 {
@@ -330,8 +541,7 @@ static uint8_t look_up(const struct space *space, const struct vregion *vregion,
         return LINE_ZERO;
     if (entry != LINE_ABSENT) {
         fetch->frames[i].n = entry;
-        frames_ref(space->frames, fetch->frames[i]);
-        return LINE_DATA;
+        return frames_pin_used(space->frames, fetch->frames[i]) ? LINE_DATA : FETCH_COLD;
     }
     if (!vma->file)
         return LINE_ZERO;
@@ -369,6 +579,7 @@ struct store {
     struct vregion *vregion; /* NULL: the line lies in no vma */
     uint32_t line;
     uint32_t entry; /* a frame with the bytes, LINE_STORED_ZERO, or LINE_ABSENT: no frame */
+    uint32_t over;  /* no frame: the one to overwrite, with a pin; or 0 */
     const uint8_t *data;
 };
 
@@ -392,6 +603,7 @@ static void fill_frames(struct frames *frames, struct store *stores, uint32_t co
     uint32_t want = 0, used = 0;
     for (uint32_t i = 0; i < count; i++) {
         stores[i].entry = all_zero(stores[i].data) ? LINE_STORED_ZERO : LINE_ABSENT;
+        stores[i].over = 0;
         want += stores[i].entry == LINE_ABSENT;
     }
     uint32_t got = frames_take(frames, FRAME_FOR_LINE, own, want);
@@ -440,9 +652,11 @@ static int prepare_store(struct space *space, struct frame_batch *batch, struct 
     int rc = line_table_own(&vregion->lines, batch, s->line);
     if (rc == 0 && s->entry == LINE_ABSENT) {
         uint32_t old = line_table_get(&vregion->lines, space->frames, s->line);
-        if (!has_frame(old) || !frames_exclusive(space->frames, (struct frame){old}) ||
-            repeated(stores, count, at))
+        if (!has_frame(old) || repeated(stores, count, at) ||
+            !frames_pin_alone(space->frames, (struct frame){old}))
             rc = ASH_NO_FRAMES;
+        else
+            s->over = old;
     }
     return rc;
 }
@@ -452,28 +666,26 @@ static void commit_store(struct space *space, struct frame_batch *batch, struct 
     struct line_table *lines = &s->vregion->lines;
     uint32_t old = line_table_get(lines, space->frames, s->line);
     if (s->entry == LINE_ABSENT) {
-        memcpy(frames_data(space->frames, (struct frame){old}), s->data, LINE_SIZE);
+        frames_empty(space->frames, (struct frame){s->over});
+        memcpy(frames_data(space->frames, (struct frame){s->over}), s->data, LINE_SIZE);
         return;
     }
     if (s->entry == LINE_STORED_ZERO && old == LINE_ABSENT)
         if (!vma_at_or_after(&s->vregion->vmas, s->line)->file)
-            return; /* an anonymous line is zero as it is */
+            return;          /* an anonymous line is zero as it is */
+    if (has_frame(s->entry)) /* a replica's lines are not looked at: they become cold first */
+        frames_fill(space->frames, (struct frame){s->entry}, space->place.role == ROLE_PRIMARY);
     line_table_set(lines, space->frames, s->line, s->entry);
+    if (has_frame(s->entry) && !has_frame(old))
+        vregion_keep_promise(s->vregion, space->frames, 1);
     s->entry = old; /* its reference, or the lack of one, is ours now */
 }
 
-int space_write(struct space *space, const struct line_ref *lines, uint32_t count,
-                const uint8_t *data)
+/* Stores all of them that lie in some vma, or none; returns how many do. */
+static int store_all(struct space *space, struct store *stores, uint32_t count)
 {
-    struct store stores[WRITE_MAX_LINES];
     struct frame_batch batch;
     int stored = 0;
-    if (count == 0 || count > WRITE_MAX_LINES)
-        return -EINVAL;
-    for (uint32_t i = 0; i < count; i++) {
-        stores[i].page = lines[i].page;
-        stores[i].data = data + (size_t)i * LINE_SIZE;
-    }
     fill_frames(space->frames, stores, count);
     frame_batch_init(&batch, space->frames);
 
@@ -490,11 +702,94 @@ int space_write(struct space *space, const struct line_ref *lines, uint32_t coun
         pthread_mutex_unlock(&space->lock);
     }
     /* What the tables did not take, or gave back in exchange. */
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         if (has_frame(stores[i].entry))
             frame_batch_drop(&batch, (struct frame){stores[i].entry});
+        if (stores[i].over)
+            frame_batch_unpin(&batch, (struct frame){stores[i].over});
+    }
     frame_batch_flush(&batch);
     return rc < 0 ? rc : stored;
+}
+
+int space_write(struct space *space, const struct line_ref *lines, uint32_t count,
+                const uint8_t *data)
+{
+    struct store stores[WRITE_MAX_LINES];
+    if (count == 0 || count > WRITE_MAX_LINES)
+        return -EINVAL;
+    for (uint32_t i = 0; i < count; i++) {
+        stores[i].page = lines[i].page;
+        stores[i].data = data + (size_t)i * LINE_SIZE;
+    }
+    return store_all(space, stores, count);
+}
+
+/* ---- copies that are told ---- */
+
+static int set_vma(struct space *space, struct vregion *vregion, const struct vma *vma)
+{
+    if (space->vregions.vmas + 2 > VMAS_MAX)
+        return -ENOMEM;
+    int rc = vma_prepare(&vregion->vmas, vma->first, vma->end);
+    if (rc == 0)
+        vma_map(&vregion->vmas, vma);
+    return rc;
+}
+
+int space_set_vmas(struct space *space, uint32_t index, uint32_t first, uint32_t end,
+                   const struct vma *vmas, uint32_t count)
+{
+    struct frame_batch batch;
+    uint64_t base = (uint64_t)index * VREGION_LINES;
+    if (first > end || end > VREGION_LINES)
+        return -EINVAL;
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    frame_batch_init(&batch, space->frames);
+    struct vregion *vregion = vregion_at(&space->vregions, index);
+    rc = vregion ? 0 : -EFAULT;
+    for (uint32_t i = 0, at = first; i <= count && rc == 0; i++) {
+        uint32_t gap_end = i < count ? vmas[i].first : end;
+        if (gap_end < at || (i < count && (vmas[i].end <= gap_end || vmas[i].end > end)))
+            rc = -EINVAL;
+        else if (gap_end > at)
+            rc = unmap(space, &batch, base + at, gap_end - at);
+        if (rc == 0 && i < count)
+            rc = set_vma(space, vregion, &vmas[i]);
+        at = i < count ? vmas[i].end : end;
+    }
+    pthread_mutex_unlock(&space->lock);
+    frame_batch_flush(&batch);
+    return rc;
+}
+
+int space_set_lines(struct space *space, uint32_t index, const struct line_source *lines,
+                    uint32_t count, const uint8_t *data)
+{
+    static const uint8_t zero[LINE_SIZE];
+    struct store stores[WRITE_MAX_LINES];
+    uint32_t present = 0;
+    int rc = 0;
+    if (count == 0 || count > WRITE_MAX_LINES)
+        return -EINVAL;
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        struct vpn page = {(uint64_t)index * VREGION_LINES + lines[i].line};
+        if (lines[i].line >= VREGION_LINES) {
+            rc = -EINVAL;
+        } else if (lines[i].source == LINE_ABSENT) {
+            struct vm_op discard = {.kind = VM_OP_DISCARD, .first = page, .count = 1};
+            rc = space_apply(space, &discard);
+        } else {
+            bool zeros = lines[i].source == LINE_STORED_ZERO;
+            stores[present++] = (struct store){.page = page, .data = zeros ? zero : data};
+            data += zeros ? 0 : LINE_SIZE;
+        }
+    }
+    if (rc == 0 && present)
+        rc = store_all(space, stores, present);
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- whole spaces ---- */
@@ -507,6 +802,7 @@ int space_clone(struct space *space, struct space *child)
         return rc;
     frame_batch_init(&batch, space->frames);
     rc = vregion_array_clone(&space->vregions, &child->vregions, &batch);
+    memcpy(child->parts, space->parts, sizeof child->parts);
     pthread_mutex_unlock(&space->lock);
     frame_batch_flush(&batch);
     return rc;
@@ -540,14 +836,27 @@ int space_reset(struct space *space)
     if (rc < 0)
         return rc;
     free_all(space);
+    memset(space->parts, 0, sizeof space->parts);
+    space->serial = 0; /* the program that comes counts anew */
     pthread_mutex_unlock(&space->lock);
     return 0;
 }
 
-void space_destroy(struct space *space)
+bool space_is_gone_since(struct space *space, uint64_t ms)
 {
     pthread_mutex_lock(&space->lock);
-    space->destroyed = true;
+    bool gone = space->gone && space->gone_ms <= ms;
+    pthread_mutex_unlock(&space->lock);
+    return gone;
+}
+
+void space_end(struct space *space, int status)
+{
+    pthread_mutex_lock(&space->lock);
+    if (!space->gone) {
+        space->gone = status;
+        space->gone_ms = clock_ms();
+    }
     free_all(space);
     pthread_mutex_unlock(&space->lock);
 }

@@ -1,9 +1,12 @@
 /*
- * An address space: its vRegion array, behind one lock, and what requests do to it.
+ * A part of an address space: its vRegion array, behind one lock, and what requests do to it.
  *
  * Every function that takes a range checks it: -EINVAL outside the window or empty, -EFAULT where
- * it touches a vRegion that was not granted, ASH_NO_SPACE_ID after the space was destroyed. What
- * fails has changed nothing. Work is proportional to what is stored and mapped in a range.
+ * it touches a vRegion that was not granted or lies in another part, ASH_NO_SPACE_ID after the
+ * space was destroyed, ASH_MOVED after its place was given up. What fails has changed nothing. Work
+ * is proportional to what is stored and mapped in a range.
+ *
+ * None of these functions asks for the space's role: a replica is changed by the same ones.
  */
 #ifndef ASHLAR_MEMORY_SPACE_H
 #define ASHLAR_MEMORY_SPACE_H
@@ -14,34 +17,136 @@
 #include "messages.h"
 #include "vregion.h"
 
+/* What a space begins as. */
+struct space_birth {
+    struct asid asid;
+    uint64_t run_id;
+    uint32_t replicas; /* copies that are to be kept: 1 or 2 */
+    enum space_role role;
+    struct component primary; /* of a replica */
+    uint32_t primary_pid;
+    uint32_t epoch;
+};
+
+/* Which of the copies of a part a space is, and where the other one is. */
+struct space_place {
+    enum space_role role;
+    uint32_t epoch;           /* counts the changes of place of this part */
+    struct component replica; /* of a primary: 0 is none */
+    struct component primary; /* of a replica */
+    uint32_t pid;             /* the process that has the other copy, */
+    uint64_t seen_ms;         /* and when it was there */
+    bool ready;               /* of a replica: it has everything */
+    uint64_t doubtful_ms;     /* of a primary: since when it is not known to be that still; or 0 */
+    bool replica_in_doubt;    /* of a primary: its replica may have been dropped */
+};
+
 struct space {
     /* Never change: */
     struct asid asid;
     uint64_t run_id;
+    uint32_t replicas;
+    uint64_t born_ms;
     struct frames *frames;
 
     atomic_uint refs; /* one of the registry's until it is destroyed, one for each user */
+    /* Of a first part whose last change was SPACE_CLONE: the child; else 0. Relaxed: a process has
+       one change under way while it forks. */
+    _Atomic uint64_t last_child;
+
+    /* Held for reading while a change is applied here and at the replica, for writing where a
+       replica becomes one: see ship.h. */
+    pthread_rwlock_t changing;
+    pthread_mutex_t replicating; /* held while a replica is made, over requests */
+    pthread_mutex_t ops_lock;    /* held over a list of changes, so that none is applied twice */
 
     pthread_mutex_t lock;
     /* Protected by lock: */
-    bool destroyed;
+    int gone; /* what requests are refused with: 0 while it lives */
     struct vregion_array vregions;
+    struct space_place place;
+    uint64_t serial;                   /* of the last list of changes that was applied */
+    struct component parts[PARTS_MAX]; /* of a first part: where the others are */
+    uint64_t gone_ms;                  /* since when */
+    uint64_t replicate_at_ms;          /* when to try next to make a replica; 0: it was not tried */
+    uint32_t replicate_wait_ms;        /* how long that was put off last */
+    uint32_t vmas_told; /* of a replica: lines of the present vRegion whose vmas came */
 
     /* Protected by the registry's lock: */
     struct space *next;
     unsigned connections;
     uint64_t lonely_since_ms; /* while there are no connections */
+    bool inherited;           /* took a lost primary's place: nobody has come to it here yet */
+    bool known;               /* its node asked for it here since */
+    bool disowned;            /* the answer that named it seems not to have reached its parent */
 };
 
+static inline void space_forget_child(struct space *space)
+{
+    if (atomic_load_explicit(&space->last_child, memory_order_relaxed))
+        atomic_store_explicit(&space->last_child, 0, memory_order_relaxed);
+}
+
+enum { PART_NONE = 0xffff, SPACE_FIRST_EPOCH = 1 };
+
 /* A new, empty space with one reference. NULL: no memory. */
-struct space *space_new(struct asid asid, uint64_t run_id, struct frames *frames);
+struct space *space_new(const struct space_birth *birth, struct frames *frames);
 void space_ref(struct space *space);
 void space_put(struct space *space);
 
-/* Makes vRegions active and describes each of them in out[0..count). ASH_NO_FRAMES where frames
-   are nearly used up. */
-int space_grant(struct space *space, uint32_t first, uint32_t count, struct component owner,
-                struct vregion_info *out) __attribute__((warn_unused_result));
+static inline uint16_t space_part(const struct space *space)
+{
+    return (uint16_t)(space->asid.n % PARTS_MAX);
+}
+
+int space_place(struct space *space, struct space_place *out) __attribute__((warn_unused_result));
+/* The same of one that may have ended: its last one. */
+struct space_place space_last_place(struct space *space);
+
+/*
+ * Changes of place; each does nothing, and says false, where the space's place is not what the
+ * caller takes it for. A primary gets a replica, under a new epoch, or loses it; a replica has
+ * everything; a replica takes its primary's place. The callers hold `changing` for writing for the
+ * first and the last.
+ */
+bool space_gain_replica(struct space *space, struct component replica, uint32_t pid,
+                        uint32_t epoch);
+bool space_lose_replica(struct space *space, struct component replica);
+bool space_become_ready(struct space *space, uint32_t epoch, uint64_t serial);
+bool space_become_primary(struct space *space, struct component primary);
+
+/* A child's replica was made along with it, where its parent's is; `parent` is its parent's place.
+ */
+void space_inherit_replica(struct space *space, const struct space_place *parent);
+void space_set_doubtful(struct space *space, bool doubtful);
+/* Somebody says that `replica` was lost; or what became of it is being asked. */
+void space_doubt_replica(struct space *space, struct component replica, bool doubt);
+
+/* Whether it is to have a replica and has none, has something to be copied since age_ms, and it is
+   time to try. */
+bool space_wants_replica(struct space *space, uint64_t now_ms, uint64_t age_ms);
+bool space_may_try(struct space *space, uint64_t now_ms);
+
+/* The number of the last list of changes. */
+uint64_t space_serial(struct space *space);
+
+/* Says of each of `count` vRegions which part it lies in, PART_NONE where it is not active, and the
+   component of other parts. Returns how many are not active. */
+int space_describe(struct space *space, uint32_t first, uint32_t count, struct vregion_info *out)
+    __attribute__((warn_unused_result));
+/* Makes those active that are not, in `part`; of this part, with frames for `promised` lines each.
+ */
+int space_grant(struct space *space, uint32_t first, uint32_t count, uint16_t part,
+                uint32_t promised) __attribute__((warn_unused_result));
+/* Where another part is; 0: there is none any more. */
+void space_set_part(struct space *space, uint16_t part, struct component owner);
+/* Whether any vRegion lies in that part. */
+bool space_has_part(struct space *space, uint16_t part);
+void space_parts(struct space *space, struct component out[PARTS_MAX]);
+
+/* Whether the list of changes of this number was applied already; 0 is none's number. */
+bool space_has_applied(struct space *space, uint64_t serial);
+void space_applied(struct space *space, uint64_t serial);
 
 /* Applies one operation. */
 int space_apply(struct space *space, const struct vm_op *op) __attribute__((warn_unused_result));
@@ -60,14 +165,30 @@ int space_fetch(struct space *space, struct vpn first, uint32_t count, struct fe
 int space_write(struct space *space, const struct line_ref *lines, uint32_t count,
                 const uint8_t *data) __attribute__((warn_unused_result));
 
+/*
+ * For a copy that is told what another one has. Lines [first, end) of vRegion `index` are to have
+ * these vmas, in order, and no others; lines that lie in none of them go.
+ */
+int space_set_vmas(struct space *space, uint32_t index, uint32_t first, uint32_t end,
+                   const struct vma *vmas, uint32_t count) __attribute__((warn_unused_result));
+/* Lines of vRegion `index`, each to be absent, zero, or what the next LINE_SIZE bytes of data say.
+ */
+int space_set_lines(struct space *space, uint32_t index, const struct line_source *lines,
+                    uint32_t count, const uint8_t *data) __attribute__((warn_unused_result));
+
 /* Makes `child`, which is new, a copy of it as it is at one moment. */
 int space_clone(struct space *space, struct space *child) __attribute__((warn_unused_result));
 
+/* Whether it has no vRegion. */
+bool space_is_empty(struct space *space);
 int space_stat(struct space *space, struct msg_space_stat_reply *stat)
     __attribute__((warn_unused_result));
 
-/* Frees everything in it. After space_destroy() it refuses every request. */
+/* Frees everything in it and forgets the other parts. */
 int space_reset(struct space *space) __attribute__((warn_unused_result));
-void space_destroy(struct space *space);
+/* Whether it ended at that time or before. */
+bool space_is_gone_since(struct space *space, uint64_t ms);
+/* Frees everything in it; it refuses every request with `status` from now on. */
+void space_end(struct space *space, int status);
 
 #endif

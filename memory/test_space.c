@@ -36,11 +36,12 @@ struct world {
 
 static void grant(struct space *space)
 {
-    struct vregion_info infos[2];
-    assert_int_equal(space_grant(space, FIRST / VREGION_LINES, 2, home, infos), 0);
+    struct vregion_info infos[3];
+    assert_int_equal(space_grant(space, FIRST / VREGION_LINES, 2, 0, 10), 0);
+    assert_int_equal(space_describe(space, FIRST / VREGION_LINES, 3, infos), 1);
     assert_int_equal(infos[1].index, FIRST / VREGION_LINES + 1);
-    assert_int_equal(infos[1].owner.n, home.n);
-    assert_int_equal(infos[1].epoch, 1);
+    assert_int_equal(infos[1].part, 0);
+    assert_int_equal(infos[2].part, PART_NONE);
 }
 
 static struct world *world_new(uint64_t frame_count)
@@ -55,7 +56,7 @@ static struct world *world_new(uint64_t frame_count)
                                clock_ms() + BACKING_TIMEOUT_MS, &w->file),
                      0);
     for (int s = 0; s < SPACES; s++) {
-        assert_int_equal(spaces_create(&w->registry, home, 1, &w->spaces[s]), 0);
+        assert_int_equal(spaces_create(&w->registry, home, 1, 1, &w->spaces[s]), 0);
         grant(w->spaces[s]);
     }
     return w;
@@ -68,6 +69,7 @@ static void world_free(struct world *w)
         space_put(w->spaces[s]);
     }
     assert_int_equal(frames_used(&w->frames), 0);
+    assert_int_equal(atomic_load(&w->frames.promised), 0);
     assert_int_equal(atomic_load(&w->file->refs), 1);
     file_put(w->file);
     while (cache_reclaim(&w->cache, UINT32_MAX))
@@ -192,7 +194,7 @@ static void clone_into(struct world *w, int from, int to)
 {
     spaces_destroy(&w->registry, w->spaces[to]);
     space_put(w->spaces[to]);
-    assert_int_equal(spaces_create(&w->registry, home, 1, &w->spaces[to]), 0);
+    assert_int_equal(spaces_create(&w->registry, home, 1, 1, &w->spaces[to]), 0);
     assert_int_equal(space_clone(w->spaces[from], w->spaces[to]), 0);
     memcpy(w->cells[to], w->cells[from], sizeof w->cells[to]);
 }
@@ -256,7 +258,6 @@ static int apply(struct world *w, uint8_t kind, uint64_t first, uint64_t count, 
 static void ranges_that_make_no_sense(void **state)
 {
     struct world *w = world_new(1024);
-    struct vregion_info infos[8];
     struct fetch fetch;
     const uint64_t limit = WINDOW_END >> LINE_SHIFT;
     for (uint8_t kind = VM_OP_MAP; kind <= VM_OP_DISCARD; kind++) {
@@ -274,10 +275,10 @@ static void ranges_that_make_no_sense(void **state)
     assert_int_equal(apply(w, VM_OP_REMAP, FIRST, 5, 16), -EFAULT);
     assert_int_equal(apply(w, 0, FIRST, 1, FIRST), -EINVAL);
     assert_int_equal(apply(w, 99, FIRST, 1, FIRST), -EINVAL);
-    assert_int_equal(space_grant(w->spaces[0], VREGION_COUNT, 1, home, infos), -EINVAL);
-    assert_int_equal(space_grant(w->spaces[0], VREGION_COUNT - 1, 2, home, infos), -EINVAL);
-    assert_int_equal(space_grant(w->spaces[0], 1, UINT32_MAX, home, infos), -EINVAL);
-    assert_int_equal(space_grant(w->spaces[0], VREGION_COUNT - 1, 1, home, infos), 0);
+    assert_int_equal(space_grant(w->spaces[0], VREGION_COUNT, 1, 0, 0), -EINVAL);
+    assert_int_equal(space_grant(w->spaces[0], VREGION_COUNT - 1, 2, 0, 0), -EINVAL);
+    assert_int_equal(space_grant(w->spaces[0], 1, UINT32_MAX, 0, 0), -EINVAL);
+    assert_int_equal(space_grant(w->spaces[0], VREGION_COUNT - 1, 1, 0, 0), 0);
     assert_int_equal(space_fetch(w->spaces[0], (struct vpn){UINT64_MAX}, 2, &fetch), -EINVAL);
     assert_int_equal(space_fetch(w->spaces[0], (struct vpn){limit}, 1, &fetch), -EINVAL);
     assert_int_equal(space_fetch(w->spaces[0], (struct vpn){16}, 1, &fetch), -EFAULT);
@@ -335,12 +336,9 @@ static void when_frames_run_out(void **state)
     line_make(w->data + LINE_SIZE, 8);
     refs[0].page.n = refs[1].page.n = FIRST + 2;
     assert_int_equal(space_write(w->spaces[0], refs, 2, w->data), ASH_NO_FRAMES);
-    /* What has a frame can still be written, file pages be read, and new vRegions are refused. */
+    /* What has a frame can still be written, and file pages be read. */
     assert_int_equal(write_one(w, 0, 3, 4711), 1);
     check_run(w, 0, 0, 8);
-    struct vregion_info info;
-    assert_int_equal(space_grant(w->spaces[0], 77, 1, home, &info), ASH_NO_FRAMES);
-    assert_int_equal(space_grant(w->spaces[0], FIRST / VREGION_LINES, 1, home, &info), 0);
     assert_int_equal(space_map_file(w->spaces[1], (struct vpn){FIRST}, 4, 1, w->file, 9, 500), 0);
     for (uint32_t i = 0; i < 4; i++)
         w->cells[1][i] = (struct cell){.mapped = true, .of_file = true, .page = 9 + i};
@@ -387,6 +385,70 @@ static void a_destroyed_space_refuses(void **state)
     world_free(w);
 }
 
+/* vRegions of several parts, granted in any order; an array says the same. */
+static void vregions_of_many_parts(void **state)
+{
+    enum { VREGIONS = 400 };
+    const uint32_t first = VREGION_COUNT - VREGIONS;
+    struct random random = {5};
+    struct world *w = world_new(1024);
+    struct vregion_info infos[VREGIONS];
+    uint16_t parts[VREGIONS];
+    int missing = VREGIONS;
+    memset(parts, 0xff, sizeof parts);
+    while (missing) {
+        uint32_t at = (uint32_t)random_below(&random, VREGIONS);
+        uint32_t count = 1 + (uint32_t)random_below(&random, VREGIONS - at < 9 ? VREGIONS - at : 9);
+        uint16_t part = (uint16_t)random_below(&random, 3);
+        assert_int_equal(space_grant(w->spaces[0], first + at, count, part, 7), 0);
+        for (uint32_t i = at; i < at + count; i++) {
+            missing -= parts[i] == PART_NONE;
+            parts[i] = parts[i] == PART_NONE ? part : parts[i];
+        }
+        assert_int_equal(space_describe(w->spaces[0], first, VREGIONS, infos), missing);
+        for (uint32_t i = 0; i < VREGIONS; i++)
+            assert_int_equal(infos[i].part, parts[i]);
+    }
+    int64_t promised = 0;
+    for (uint32_t i = 0; i < VREGIONS; i++) {
+        promised += parts[i] == 0 ? 7 : 0;
+        assert_int_equal(apply(w, VM_OP_MAP, (first + i) * (uint64_t)VREGION_LINES, 5, 0),
+                         parts[i] == 0 ? 0 : -EFAULT);
+    }
+    /* world_new() granted two for each space, with ten lines each. */
+    assert_int_equal(atomic_load(&w->frames.promised), promised + SPACES * 20);
+    space_set_part(w->spaces[0], 2, (struct component){9});
+    assert_int_equal(space_describe(w->spaces[0], first, VREGIONS, infos), 0);
+    for (uint32_t i = 0; i < VREGIONS; i++)
+        assert_int_equal(infos[i].owner.n, parts[i] == 2 ? 9 : 0);
+    /* A clone knows the same ones, and is promised nothing. */
+    clone_into(w, 0, 1);
+    assert_int_equal(space_describe(w->spaces[1], first, VREGIONS, infos), 0);
+    for (uint32_t i = 0; i < VREGIONS; i++)
+        assert_true(infos[i].part == parts[i] && infos[i].owner.n == (parts[i] == 2 ? 9 : 0));
+    assert_int_equal(atomic_load(&w->frames.promised), promised + (SPACES - 1) * 20);
+    world_free(w);
+}
+
+/* What is promised is what is not stored yet, and not given up. */
+static void promises_are_kept(void **state)
+{
+    struct world *w = world_new(1024);
+    const int64_t others = SPACES * 20 - 10;
+    assert_int_equal(apply(w, VM_OP_MAP, FIRST, LINES, 0), 0);
+    for (uint32_t i = 0; i < LINES; i++)
+        w->cells[0][i].mapped = true;
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(write_one(w, 0, i, 5 + i), 1);
+    assert_int_equal(write_one(w, 0, 3, 50), 1); /* it has a frame already */
+    assert_int_equal(write_one(w, 0, 9, 0), 1);  /* takes none */
+    assert_int_equal(atomic_load(&w->frames.promised), others + 6);
+    assert_int_equal(frames_unpromised(&w->frames), frames_available(&w->frames) - others - 6);
+    assert_int_equal(apply(w, VM_OP_UNMAP, FIRST, LINES, 0), 0);
+    assert_int_equal(atomic_load(&w->frames.promised), others - 10);
+    world_free(w);
+}
+
 static void a_space_nobody_comes_to_goes(void **state)
 {
     struct world *w = world_new(1024);
@@ -397,16 +459,18 @@ static void a_space_nobody_comes_to_goes(void **state)
     assert_ptr_equal(bound, w->spaces[0]);
     assert_null(spaces_bind(&w->registry, (struct asid){0}, w->spaces[0]->run_id));
     assert_null(spaces_bind(&w->registry, asid, w->spaces[0]->run_id + 1));
-    spaces_expire(&w->registry, clock_ms() + 100000, 3000);
-    assert_int_equal(spaces_count(&w->registry), 1);
+    assert_false(spaces_is_lonely(&w->registry, bound, clock_ms() + 100000, 3000));
     struct space *found = spaces_find(&w->registry, asid);
     assert_ptr_equal(found, w->spaces[0]);
     space_put(found);
     spaces_unbind(&w->registry, bound);
-    spaces_expire(&w->registry, clock_ms() + 2000, 3000);
-    assert_int_equal(spaces_count(&w->registry), 1);
-    spaces_expire(&w->registry, clock_ms() + 3001, 3000);
-    assert_int_equal(spaces_count(&w->registry), 0);
+    assert_false(spaces_is_lonely(&w->registry, bound, clock_ms() + 2000, 3000));
+    assert_true(spaces_is_lonely(&w->registry, bound, clock_ms() + 3001, 3000));
+    /* One that took another's place waits for its process, however long that sleeps. */
+    spaces_inherit(&w->registry, bound);
+    assert_false(spaces_is_lonely(&w->registry, bound, clock_ms() + 100000, 3000));
+    spaces_unbind(&w->registry, spaces_bind(&w->registry, asid, w->spaces[0]->run_id));
+    assert_true(spaces_is_lonely(&w->registry, bound, clock_ms() + 3001, 3000));
     world_free(w);
 }
 
@@ -416,6 +480,7 @@ int main(void)
         cmocka_unit_test(as_arrays_of_lines),        cmocka_unit_test(ranges_that_make_no_sense),
         cmocka_unit_test(when_frames_run_out),       cmocka_unit_test(the_same_line_twice),
         cmocka_unit_test(a_destroyed_space_refuses), cmocka_unit_test(a_space_nobody_comes_to_goes),
+        cmocka_unit_test(vregions_of_many_parts),    cmocka_unit_test(promises_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

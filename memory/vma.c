@@ -245,6 +245,22 @@ void vma_move(struct vma_tree *from, uint32_t first, uint32_t end, struct vma_tr
     to->root = join(join(below, moving), rest);
 }
 
+static bool same(const struct vma *a, const struct vma *b)
+{
+    return a->first == b->first && a->end == b->end && a->prot == b->prot && a->file == b->file &&
+           (!a->file || (a->file_page == b->file_page && a->file_end == b->file_end));
+}
+
+bool vma_tree_equal(const struct vma_tree *a, const struct vma_tree *b)
+{
+    const struct vma *x = vma_at_or_after(a, 0), *y = vma_at_or_after(b, 0);
+    if (a->count != b->count)
+        return false;
+    for (; x && y && same(x, y); y = vma_at_or_after(b, y->end))
+        x = vma_at_or_after(a, x->end);
+    return !x && !y;
+}
+
 static int copy_all(const struct vma *root, struct vma **copy)
 {
     *copy = NULL;

@@ -62,6 +62,9 @@ void vma_move(struct vma_tree *from, uint32_t first, uint32_t end, struct vma_tr
 /* Makes the vmas on both sides of `at` one where they say the same. */
 void vma_mend(struct vma_tree *tree, uint32_t at);
 
+/* Whether they say the same of every line. */
+bool vma_tree_equal(const struct vma_tree *a, const struct vma_tree *b);
+
 /* `copy` counts into `total`. */
 int vma_tree_clone(const struct vma_tree *tree, struct vma_tree *copy, uint32_t *total)
     __attribute__((warn_unused_result));

@@ -1,33 +1,127 @@
 /*
  * The vRegion array. Cloning copies the vma trees and shares the chunks of the line tables.
+ *
+ * Looked up by halving; a run of vRegions is put in with one move of what lies behind it.
  */
 #include "vregion.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-static int slot(struct vregion_array *array, uint32_t index, struct vregion ***out)
+enum { CAPACITY_MIN = 8 };
+
+/* The place of the first entry at or after `index`. */
+static uint32_t place_of(const struct vregion_array *array, uint64_t index)
 {
-    struct vregion ***leaf = &array->leaves[index / VREGION_LEAF];
-    if (!*leaf && !(*leaf = calloc(VREGION_LEAF, sizeof **leaf)))
+    uint32_t low = 0, high = array->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (array->entries[middle].index < index)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const struct vregion_entry *vregion_at_or_after(const struct vregion_array *array, uint64_t index)
+{
+    uint32_t at = place_of(array, index);
+    return at < array->count ? &array->entries[at] : NULL;
+}
+
+static int reserve(struct vregion_array *array, uint32_t more)
+{
+    uint32_t capacity = array->capacity ? array->capacity : CAPACITY_MIN;
+    while (capacity < array->count + more)
+        capacity *= 2;
+    if (capacity == array->capacity)
+        return 0;
+    struct vregion_entry *entries = realloc(array->entries, capacity * sizeof *entries);
+    if (!entries)
         return -ENOMEM;
-    *out = &(*leaf)[index % VREGION_LEAF];
+    array->entries = entries;
+    array->capacity = capacity;
     return 0;
 }
 
-int vregion_grant(struct vregion_array *array, uint32_t index, struct component owner)
+static void free_all(struct vregion **vregions, uint32_t count)
 {
-    struct vregion **at;
-    int rc = slot(array, index, &at);
-    if (rc < 0 || *at)
+    while (count)
+        free(vregions[--count]);
+    free(vregions);
+}
+
+/* vRegions for entries to come: NULL where there was no memory. */
+static struct vregion **make(struct vregion_array *array, uint32_t count, uint32_t promised)
+{
+    struct vregion **made = calloc(count, sizeof *made);
+    for (uint32_t i = 0; made && i < count; i++) {
+        made[i] = calloc(1, sizeof **made);
+        if (!made[i]) {
+            free_all(made, i);
+            return NULL;
+        }
+        *made[i] = (struct vregion){
+            .vmas.total = &array->vmas, .promised = promised, .expected = promised};
+    }
+    return made;
+}
+
+int vregion_grant(struct vregion_array *array, struct frames *frames, uint32_t first,
+                  uint32_t count, uint16_t part, uint32_t promised)
+{
+    uint32_t at = place_of(array, first);
+    uint32_t have = place_of(array, (uint64_t)first + count) - at, missing = count - have;
+    struct vregion **made = NULL;
+    if (!missing)
+        return 0;
+    int rc = reserve(array, missing);
+    if (rc < 0)
         return rc;
-    struct vregion *vregion = calloc(1, sizeof *vregion);
-    if (!vregion)
+    if (part == array->part && !(made = make(array, missing, promised)))
         return -ENOMEM;
-    *vregion = (struct vregion){.owner = owner, .epoch = 1, .vmas.total = &array->vmas};
-    *at = vregion;
-    array->count++;
+    struct vregion_entry *run = array->entries + at;
+    memmove(run + count, run + have, (array->count - at - have) * sizeof *run);
+    array->count += missing;
+    /* Those that there are stand at the run's beginning: spread from its end. */
+    for (uint32_t i = count, next = missing; i-- > 0;) {
+        if (have && run[have - 1].index == first + i)
+            run[i] = run[--have];
+        else
+            run[i] = (struct vregion_entry){first + i, part, made ? made[--next] : NULL};
+    }
+    if (made)
+        frames_promise(frames, (int64_t)missing * promised);
+    free(made);
     return 0;
+}
+
+void vregion_expect(struct vregion *vregion, struct frames *frames, uint32_t lines)
+{
+    vregion->mapped += lines;
+    if (vregion->mapped <= vregion->expected)
+        return;
+    uint32_t more = vregion->mapped - vregion->expected;
+    vregion->expected = vregion->mapped;
+    vregion->promised += more;
+    frames_promise(frames, more);
+}
+
+void vregion_expect_less(struct vregion *vregion, uint32_t lines)
+{
+    vregion->mapped -= lines < vregion->mapped ? lines : vregion->mapped;
+}
+
+void vregion_keep_promise(struct vregion *vregion, struct frames *frames, uint32_t lines)
+{
+    if (lines > vregion->promised)
+        lines = vregion->promised;
+    if (!lines)
+        return;
+    vregion->promised -= lines;
+    frames_promise(frames, -(int64_t)lines);
 }
 
 static int clone_one(const struct vregion *vregion, struct vregion **out, struct frames *frames,
@@ -36,8 +130,6 @@ static int clone_one(const struct vregion *vregion, struct vregion **out, struct
     struct vregion *copy = calloc(1, sizeof *copy);
     if (!copy)
         return -ENOMEM;
-    copy->owner = vregion->owner;
-    copy->epoch = vregion->epoch;
     copy->vmas.total = vmas;
     *out = copy; /* whatever follows, the array's owner frees it */
     int rc = vma_tree_clone(&vregion->vmas, &copy->vmas, vmas);
@@ -47,16 +139,13 @@ static int clone_one(const struct vregion *vregion, struct vregion **out, struct
 int vregion_array_clone(const struct vregion_array *array, struct vregion_array *copy,
                         struct frame_batch *batch)
 {
-    *copy = (struct vregion_array){.count = array->count};
-    int rc = 0;
-    for (uint32_t i = 0; i < VREGION_LEAVES && rc == 0; i++) {
-        if (!array->leaves[i])
-            continue;
-        struct vregion **at;
-        rc = slot(copy, i * VREGION_LEAF, &at);
-        for (uint32_t j = 0; j < VREGION_LEAF && rc == 0; j++)
-            if (array->leaves[i][j])
-                rc = clone_one(array->leaves[i][j], &at[j], batch->frames, &copy->vmas);
+    *copy = (struct vregion_array){.part = array->part};
+    int rc = reserve(copy, array->count);
+    for (uint32_t i = 0; i < array->count && rc == 0; i++) {
+        const struct vregion_entry *entry = &array->entries[i];
+        copy->entries[copy->count++] = (struct vregion_entry){entry->index, entry->part, NULL};
+        if (entry->vregion)
+            rc = clone_one(entry->vregion, &copy->entries[i].vregion, batch->frames, &copy->vmas);
     }
     if (rc < 0)
         vregion_array_free(copy, batch);
@@ -65,25 +154,23 @@ int vregion_array_clone(const struct vregion_array *array, struct vregion_array 
 
 void vregion_array_free(struct vregion_array *array, struct frame_batch *batch)
 {
-    for (uint32_t i = 0; i < VREGION_LEAVES; i++) {
-        for (uint32_t j = 0; array->leaves[i] && j < VREGION_LEAF; j++) {
-            struct vregion *vregion = array->leaves[i][j];
-            if (!vregion)
-                continue;
-            vma_tree_free(&vregion->vmas);
-            line_table_free(&vregion->lines, batch);
-            free(vregion);
-        }
-        free(array->leaves[i]);
+    for (uint32_t i = 0; i < array->count; i++) {
+        struct vregion *vregion = array->entries[i].vregion;
+        if (!vregion)
+            continue;
+        vregion_keep_promise(vregion, batch->frames, UINT32_MAX);
+        vma_tree_free(&vregion->vmas);
+        line_table_free(&vregion->lines, batch);
+        free(vregion);
     }
-    *array = (struct vregion_array){0};
+    free(array->entries);
+    *array = (struct vregion_array){.part = array->part};
 }
 
 void vregion_each(const struct vregion_array *array,
                   void (*visit)(void *arg, const struct vregion *vregion), void *arg)
 {
-    for (uint32_t i = 0; i < VREGION_LEAVES; i++)
-        for (uint32_t j = 0; array->leaves[i] && j < VREGION_LEAF; j++)
-            if (array->leaves[i][j])
-                visit(arg, array->leaves[i][j]);
+    for (uint32_t i = 0; i < array->count; i++)
+        if (array->entries[i].vregion)
+            visit(arg, array->entries[i].vregion);
 }

@@ -16,7 +16,7 @@
 /* The shape of memory. A line is the unit of the ExCache and of the wire: one host page. */
 #define LINE_SHIFT    12
 #define LINE_SIZE     (1u << LINE_SHIFT)
-#define VREGION_SHIFT 30
+#define VREGION_SHIFT 26 /* 64 MiB: docs/decisions/0021-small-vregions.md */
 #define VREGION_LINES (1u << (VREGION_SHIFT - LINE_SHIFT))
 #define WINDOW_START  0x10000ull        /* 64 KiB: the lowest address a program may use */
 #define WINDOW_END    0x400000000000ull /* 64 TiB: the first address that it may not */
@@ -49,6 +49,8 @@
 
 /* Requests. */
 #define MEMORY_TIMEOUT_MS  1500u /* a memory monitor that has not answered by then is lost */
+#define MEMORY_PATIENCE_MS 300u  /* a process asks its node about one that is silent for so long */
+#define LOCATE_TIMEOUT_MS  3000u /* a node looks for a part of an address space so long */
 #define STORAGE_TIMEOUT_MS 5000u /* file calls wait and retry this long, then EIO */
 /*
  * A process's connections to an sComponent at a time, each of which has a number, its lane. The two
@@ -69,8 +71,8 @@
 #define NODE_TIMEOUT_MS   3000u
 
 /* Leases and heartbeats. */
-#define HEARTBEAT_MS   250u
-#define LEASE_MS       1000u /* a component silent for this long is down */
+#define HEARTBEAT_MS   200u
+#define LEASE_MS       800u  /* a component silent for this long is down */
 #define SPACE_GRACE_MS 3000u /* an address space without any connection is freed after this */
 
 /* Spinning before sleeping, where another CPU is idle: about twice what waking an idle CPU takes

@@ -36,6 +36,37 @@ enum component_kind {
 enum component_state {
     COMPONENT_UP = 1,
     COMPONENT_DOWN = 2, /* its lease ran out or its connection was refused */
+    COMPONENT_DRAINING = 3, /* up; gets nothing new, and what it holds moves away */
+};
+
+/*
+ * An address space has parts, each at one mComponent, under asids that differ in the lowest bits.
+ * Part 0 is at the home.
+ */
+enum { PARTS_MAX = 16 };
+
+static inline struct asid asid_part(struct asid first, uint32_t part)
+{
+    return (struct asid){first.n | part};
+}
+
+static inline struct asid asid_first(struct asid any)
+{
+    return (struct asid){any.n & ~(uint64_t)(PARTS_MAX - 1)};
+}
+
+/* What a process has met at the mComponent where a part of its memory was. */
+enum locate_why {
+    LOCATE_SILENT = 1, /* no answer yet, on a connection that stands */
+    LOCATE_BROKEN = 2, /* the connection broke */
+    LOCATE_MOVED = 3,  /* it said that the part is not there (any more) */
+};
+
+/* What an mComponent has of a part. */
+enum space_role {
+    ROLE_NONE = 0,
+    ROLE_PRIMARY = 1, /* serves it */
+    ROLE_REPLICA = 2, /* the second copy: takes the primary's place when that is lost */
 };
 
 /* What an authenticated connection may ask for. */

@@ -16,7 +16,7 @@ from resident import descendants
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOLDER = ["/usr/bin/python3", f"{HERE}/holder.py", "24"]
-OPTIONS = ["run", "--excache", "8M", "--"]
+OPTIONS = ["run", "--excache", "8M", "--replicas", "1", "--"]
 # What a daemon may keep from one run for the next, however many there are: the connections between
 # components are pooled, and the node keeps four spare ones to each of three components.
 POOLED_DESCRIPTORS, POOLED_THREADS = 8 + 3 * 4, 4 + 4

@@ -74,7 +74,7 @@ def test_messages_of_strangers(t):
                 target.refuses(lambda p: p.send(frame(op, bytes(8))), f"{name} before HELLO")
         target.refuses(lambda p: answers(p, p.request(OPS["HELLO"], bytes(36), version=9),
                                          "VERSION", "header's version"), "a wrong version")
-        target.refuses(lambda p: answers(p, p.hello(2, 99), "VERSION", "hello's versions"),
+        target.refuses(lambda p: answers(p, p.hello(90, 99), "VERSION", "hello's versions"),
                        "versions that are not spoken")
         target.refuses(lambda p: p.send(frame(OPS["HELLO"], bytes(35))), "a short HELLO")
         target.refuses(lambda p: p.send(frame(OPS["HELLO"], bytes(37))), "a long HELLO")
@@ -134,7 +134,7 @@ def test_bad_messages_of_friends(t):
             target.refuses(after(attack, **bind), what, closes)
 
         ping = OPS["PING"]
-        refuses(status(ping, b"", "VERSION", version=2), "a wrong version")
+        refuses(status(ping, b"", "VERSION", version=90), "a wrong version")
         refuses(status(ping, b"", "TOO_BIG", length=FRAME_MAX + 1), "an oversized message")
         refuses(status(ping, b"", "CORRUPT", crc=7), "a wrong checksum")
         refuses(lambda p: p.send(bytes(32)), "no magic")
@@ -154,7 +154,7 @@ def bodies(chance):
     yield chance.randbytes(chance.randrange(1, 64))
     yield b"\xff" * 64
     yield struct.pack("<QI", 1, 0xffffffff) + bytes(20)
-    yield struct.pack("<QQI", 1, 1, 0x7fffffff)
+    yield struct.pack("<QQIB", 1, 1, 0x7fffffff, 0)
     yield struct.pack("<I", 0xffffffff)
     yield chance.randbytes(5000)
 

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""What programs see when a component dies or freezes under them, and when it is back."""
+"""What programs with one copy of their memory see when a component dies or freezes under them, and when
+it is back. tests/copies is about two copies."""
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ STORAGE_TIMEOUT_MS = 5000  # proto/limits.h
 
 
 def start(t, script, *args, excache="8M"):
-    p = t.popen("run", "--excache", excache, "--", "/usr/bin/python3", f"{HERE}/{script}", *args,
+    p = t.popen("run", "--excache", excache, "--replicas", "1", "--", "/usr/bin/python3", f"{HERE}/{script}", *args,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     line = p.stdout.readline()
     check(line.startswith("ready"), "the program did not come up:", repr(line), p.poll(),

@@ -12,7 +12,7 @@ from racks import STATUS_KEYS, await_end, await_true, check, main
 def test_help_and_wrong_words(t):
     check("usage: ashlar" in t.call("--help").out)
     check(t.call("--version").out.startswith("ashlar "))
-    for command in ("up", "down", "status", "ps", "run"):
+    for command in ("up", "down", "status", "ps", "drain", "run"):
         check(f"usage: ashlar {command}" in t.call(command, "--help").out)
         wrong = t.call(command, "--frobnicate", code=2)
         check("--frobnicate" in wrong.err and "--help" in wrong.err, wrong.err)

@@ -22,6 +22,7 @@
 
 #include "../util/clock.h"
 #include "../util/error_text.h"
+#include "fault.h"
 #include "log.h"
 #include "options.h"
 #include "registrar.h"
@@ -125,6 +126,10 @@ int monitor_main(struct monitor *m, int argc, char **argv)
     if (code >= 0)
         return code;
     log_set_name(m->name);
+    if (fault_init(m->name) < 0) {
+        monitor_log("ASHLAR_FAULT is not COMPONENT:POINT:N, with N from 1 on");
+        return 1;
+    }
     prctl(PR_SET_NAME, m->program);
     raise_descriptor_limit();
     life.signal_fd = take_signals();

@@ -15,8 +15,8 @@
 #include "net.h"
 
 struct monitor_option {
-    const char *name;     /* such as "size"; always with a value */
-    const char *argument; /* shown in --help, such as "SIZE" */
+    const char *name;     /* such as "size" */
+    const char *argument; /* of its value, shown in --help, such as "SIZE"; NULL: it has none */
     const char *help;
     /* Returns 0 or a negative errno: the value is then reported as wrong. May be repeated. */
     int (*set)(void *self, const char *value);
@@ -37,6 +37,12 @@ struct monitor {
        and load, where that is not the requests served in the last second, which it holds already.
      */
     void (*report)(void *self, struct component_info *info);
+    /* The components of the rack, whenever they have changed; on the main thread, the list is
+       valid during the call only. May be NULL. */
+    void (*members)(void *self, const struct component_info *list, size_t count);
+    /* The registry had declared this component lost: others may have taken its place. Called on the
+       main thread before it registers again. May be NULL. */
+    void (*fenced)(void *self);
     /* After the server has stopped. May be NULL. */
     void (*stop)(void *self);
 
@@ -57,6 +63,14 @@ struct monitor {
  * Returns the process's exit code.
  */
 int monitor_main(struct monitor *monitor, int argc, char **argv) NET_CHECKED;
+
+/*
+ * Asks the registry for the components of the rack now. Any thread but the main one, over a
+ * connection of its own. Returns how many, at most limit, or a negative error where the registry
+ * does not answer.
+ */
+int monitor_components(struct monitor *monitor, struct component_info *out,
+                       size_t limit) NET_CHECKED;
 
 /* One line on stderr (the rack's log file): time, component, text. Any thread. */
 void monitor_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -126,8 +126,10 @@ int options_parse(struct monitor *m, struct common_options *common, int argc, ch
                                                                                : no_argument,
                                        .val = (int)common_table[count].code};
     for (int i = 0; m->options && m->options[i].name && i < OWN_MAX; i++)
-        table[count++] = (struct option){
-            .name = m->options[i].name, .has_arg = required_argument, .val = OPTION_OWN + i};
+        table[count++] = (struct option){.name = m->options[i].name,
+                                         .has_arg = m->options[i].argument ? required_argument
+                                                                           : no_argument,
+                                         .val = OPTION_OWN + i};
 
     *common = (struct common_options){.ready_fd = -1, .lifeline_fd = -1};
     strcpy(m->listen, "127.0.0.1:0");
@@ -144,8 +146,8 @@ int options_parse(struct monitor *m, struct common_options *common, int argc, ch
             return EXIT_USAGE;
         int rc = set(m, common, code, optarg);
         if (rc < 0) {
-            fprintf(stderr, "%s: --%s %s: %s\n", m->program, table[index].name, optarg,
-                    error_text(rc));
+            fprintf(stderr, "%s: --%s %s: %s\n", m->program, table[index].name,
+                    optarg ? optarg : "", error_text(rc));
             return EXIT_USAGE;
         }
     }

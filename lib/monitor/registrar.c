@@ -4,7 +4,11 @@
  * A new connection always begins with REGISTER, under the number that the monitor had: a global
  * manager that was restarted, or that dropped the connection, is told so what it may have missed.
  * While it is away the monitor goes on serving; one line is logged when it goes and one when it is
- * back.
+ * back. A connection that ends is how the global managers see that a monitor died: one that only
+ * was too slow stays open until the next one has registered.
+ *
+ * Who is in the rack is asked for when a heartbeat's answer says that it has changed, and after
+ * each registration, since the count may be another global manager's.
  */
 #include "registrar.h"
 
@@ -26,9 +30,13 @@ void registrar_init(struct registrar *registrar, struct monitor *monitor)
     strcpy(registrar->self.address, net_server_address(monitor->server));
 }
 
-static void disconnect(struct registrar *registrar)
+/* After an error; `slow` where the connection may be in order. */
+static void disconnect(struct registrar *registrar, bool slow)
 {
-    net_close(registrar->conn);
+    if (slow && !registrar->slow_conn)
+        registrar->slow_conn = registrar->conn;
+    else
+        net_close(registrar->conn);
     registrar->conn = NULL;
 }
 
@@ -58,14 +66,72 @@ static int send_register(struct registrar *registrar)
         monitor_log("registered with %s as number %u", m->global_address, reply.id.n);
     registrar->registered = true;
     registrar->complained = false;
+    registrar->told = false;
+    net_close(registrar->slow_conn);
+    registrar->slow_conn = NULL;
     return 0;
 }
 
-static int send_heartbeat(struct registrar *registrar)
+/* It had been declared lost: what it stood for is given up before it is a component again. */
+static int register_anew(struct registrar *registrar)
+{
+    struct monitor *m = registrar->monitor;
+    monitor_log("%s had declared this component lost", m->global_address);
+    if (m->fenced)
+        m->fenced(m->self);
+    registrar->self.id.n = 0;
+    return send_register(registrar);
+}
+
+static int send_heartbeat(struct registrar *registrar, uint32_t *changes)
 {
     struct msg_heartbeat request = {.self = registrar->self};
     struct msg_heartbeat_reply reply;
-    return NET_CALL(registrar->conn, HEARTBEAT, heartbeat, &request, &reply, WAIT_MS);
+    int rc = NET_CALL(registrar->conn, HEARTBEAT, heartbeat, &request, &reply, WAIT_MS);
+    if (rc == 0)
+        *changes = reply.changes;
+    return rc;
+}
+
+/* One beat over a connection that may have to be made. */
+static int keep_registered(struct registrar *registrar, uint32_t *changes)
+{
+    int rc;
+    if (registrar->conn) {
+        rc = send_heartbeat(registrar, changes);
+        if (rc == ASH_NO_COMPONENT) /* forgotten, though still connected */
+            rc = send_register(registrar);
+    } else {
+        rc = connect_global(registrar);
+        if (rc == 0)
+            rc = send_register(registrar);
+    }
+    return rc == ASH_FENCED ? register_anew(registrar) : rc;
+}
+
+/* Global managers that are started again know from who is drained that it is. */
+static void note_own_state(struct registrar *registrar, const struct msg_components_reply *reply)
+{
+    for (uint32_t i = 0; i < reply->components_count; i++) {
+        const struct component_info *info = &reply->components[i];
+        if (info->id.n == registrar->self.id.n && info->state != COMPONENT_DOWN)
+            registrar->self.state = info->state;
+    }
+}
+
+static int tell_members(struct registrar *registrar)
+{
+    struct monitor *m = registrar->monitor;
+    struct msg_components request = {};
+    struct msg_components_reply reply;
+    int rc = NET_CALL(registrar->conn, COMPONENTS, components, &request, &reply, WAIT_MS);
+    if (rc < 0)
+        return rc;
+    registrar->told = true;
+    registrar->changes = reply.changes;
+    note_own_state(registrar, &reply);
+    m->members(m->self, reply.components, reply.components_count);
+    return 0;
 }
 
 /* Requests in about the last second: what load is, unless the monitor's report says otherwise. */
@@ -82,24 +148,18 @@ static uint64_t requests_lately(struct registrar *registrar)
 int registrar_beat(struct registrar *registrar)
 {
     struct monitor *m = registrar->monitor;
-    int rc = 0;
+    uint32_t changes = 0;
 
     registrar->self.load = requests_lately(registrar);
     if (m->report)
         m->report(m->self, &registrar->self);
-    if (registrar->conn) {
-        rc = send_heartbeat(registrar);
-        if (rc == ASH_NO_COMPONENT) /* forgotten, though still connected */
-            rc = send_register(registrar);
-    } else {
-        rc = connect_global(registrar);
-        if (rc == 0)
-            rc = send_register(registrar);
-    }
+    int rc = keep_registered(registrar, &changes);
+    if (rc == 0 && m->members && (!registrar->told || changes != registrar->changes))
+        rc = tell_members(registrar);
     if (rc == 0)
         return 0;
 
-    disconnect(registrar);
+    disconnect(registrar, rc == ASH_TIMEOUT);
     if (rc == ASH_AUTH || rc == ASH_STALE_EPOCH) {
         monitor_log("cannot stay in the rack of %s: %s", m->global_address,
                     rc == ASH_AUTH ? error_text(rc) : "another process has taken this name");
@@ -122,5 +182,24 @@ void registrar_leave(struct registrar *registrar)
         if (rc < 0)
             monitor_log("left without being heard: %s", error_text(rc));
     }
-    disconnect(registrar);
+    disconnect(registrar, false);
+    net_close(registrar->slow_conn);
+}
+
+int monitor_components(struct monitor *m, struct component_info *out, size_t limit)
+{
+    struct msg_bind bind = {.scope = SCOPE_COMPONENT, .writable = ""};
+    struct msg_components request = {};
+    struct msg_components_reply reply;
+    struct net_conn *conn;
+    int rc = net_connect(m->global_address, &m->key, &bind, CONNECT_TIMEOUT_MS, &conn, NULL);
+    if (rc < 0)
+        return rc;
+    rc = NET_CALL(conn, COMPONENTS, components, &request, &reply, GLOBAL_TIMEOUT_MS);
+    if (rc == 0) {
+        rc = (int)(reply.components_count < limit ? reply.components_count : limit);
+        memcpy(out, reply.components, (size_t)rc * sizeof *out);
+    }
+    net_close(conn);
+    return rc;
 }

@@ -1,6 +1,8 @@
 /*
  * A bare monitor for the tests of monitor_main() and of ashlar-global: a component of any kind
- * whose figures are given as options, and which serves nothing but PING.
+ * whose figures are given as options. It reports as `processes` how many components it was told of
+ * as members of the rack, and 100 for each that is draining; as `cached_bytes` how often it was
+ * fenced; and answers COMPONENTS with what monitor_components() says.
  */
 #include "monitor.h"
 
@@ -13,7 +15,10 @@
 struct daemon {
     struct monitor *monitor;
     uint64_t size_bytes, used_bytes, load;
+    uint32_t members, fenced;
 };
+
+enum { MEMBERS_MAX = 16 };
 
 static int set_kind(void *self, const char *value)
 {
@@ -48,13 +53,36 @@ static void report(void *self, struct component_info *info)
     struct daemon *d = self;
     info->size_bytes = d->size_bytes;
     info->used_bytes = d->used_bytes;
+    info->cached_bytes = d->fenced;
+    info->processes = d->members;
     if (d->load)
         info->load = d->load;
 }
 
+static void members(void *self, const struct component_info *list, size_t count)
+{
+    struct daemon *d = self;
+    d->members = (uint32_t)count;
+    for (size_t i = 0; i < count; i++)
+        d->members += list[i].state == COMPONENT_DRAINING ? 100 : 0;
+}
+
+static void fenced(void *self)
+{
+    ((struct daemon *)self)->fenced++;
+}
+
 static int request(void *self, struct net_conn *conn, const struct net_frame *frame)
 {
-    return net_refuse(conn, frame, ASH_UNKNOWN_OP);
+    struct daemon *d = self;
+    struct component_info list[MEMBERS_MAX];
+    if (frame->header.op != OP_COMPONENTS)
+        return net_refuse(conn, frame, ASH_UNKNOWN_OP);
+    int count = monitor_components(d->monitor, list, MEMBERS_MAX);
+    if (count < 0)
+        return net_refuse(conn, frame, count);
+    struct msg_components_reply reply = {.components = list, .components_count = (uint32_t)count};
+    return NET_REPLY(conn, frame, components, &reply);
 }
 
 int main(int argc, char **argv)
@@ -74,7 +102,9 @@ int main(int argc, char **argv)
                               .options = options,
                               .ops = &ops,
                               .self = &daemon,
-                              .report = report};
+                              .report = report,
+                              .members = members,
+                              .fenced = fenced};
     daemon.monitor = &monitor;
     return monitor_main(&monitor, argc, argv);
 }

@@ -113,6 +113,27 @@ int net_request(struct net_conn *conn, uint16_t op, const void *payload, size_t 
     return request(conn, &message, timeout_ms, NULL, reply);
 }
 
+int net_request_begin(struct net_conn *conn, uint16_t op, const void *payload, size_t size,
+                      const struct iovec *bulk, int bulk_count, unsigned timeout_ms, uint64_t *id)
+{
+    *id = atomic_fetch_add_explicit(&conn->next_id, 1, memory_order_relaxed);
+    struct conn_message message = {.op = op,
+                                   .payload = payload,
+                                   .size = size,
+                                   .bulk = bulk,
+                                   .bulk_count = bulk_count,
+                                   .request_id = *id};
+    conn_set_timeout(conn, timeout_ms);
+    return conn_send(conn, &message);
+}
+
+int net_request_end(struct net_conn *conn, uint16_t op, uint64_t id, unsigned timeout_ms,
+                    struct net_frame *reply)
+{
+    struct conn_wait wait = {.timeout_ms = (int)timeout_ms, .spin = true};
+    return conn_await_reply(conn, op, id, &wait, reply);
+}
+
 int net_request_fds(struct net_conn *conn, uint16_t op, const void *payload, size_t size,
                     unsigned timeout_ms, struct net_frame *reply, int *fds, int *fd_count)
 {

@@ -100,7 +100,16 @@ int net_adopt(int fd, struct net_conn **out) NET_CHECKED;
 int net_request(struct net_conn *conn, uint16_t op, const void *payload, size_t size,
                 const struct iovec *bulk, int bulk_count, unsigned timeout_ms,
                 struct net_frame *reply) NET_CHECKED;
-/* The same, receiving up to *fd_count descriptors (close-on-exec) that came with the reply. */
+/*
+ * Its two halves, for who has something to do meanwhile: sends, and waits for the reply to `id`.
+ * After ASH_TIMEOUT net_request_end() may be called again, to wait for longer.
+ */
+int net_request_begin(struct net_conn *conn, uint16_t op, const void *payload, size_t size,
+                      const struct iovec *bulk, int bulk_count, unsigned timeout_ms,
+                      uint64_t *id) NET_CHECKED;
+int net_request_end(struct net_conn *conn, uint16_t op, uint64_t id, unsigned timeout_ms,
+                    struct net_frame *reply) NET_CHECKED;
+/* net_request(), receiving up to *fd_count descriptors (close-on-exec) that came with the reply. */
 int net_request_fds(struct net_conn *conn, uint16_t op, const void *payload, size_t size,
                     unsigned timeout_ms, struct net_frame *reply, int *fds,
                     int *fd_count) NET_CHECKED;

@@ -23,6 +23,7 @@ enum boot_flags {
     BOOT_TRACE = 1,      /* --trace: calls and unserved calls on trace_fd */
     BOOT_NO_MOVE = 2,    /* never use UFFDIO_MOVE, as on kernels before 6.8 */
     BOOT_NO_REWRITE = 4, /* leave call sites as they are: every call is dispatched */
+    BOOT_TRACE_ALLOC = 8, /* --trace=alloc: not calls, but how memory is allocated, on trace_fd */
 };
 
 enum boot_policy {

@@ -10,8 +10,12 @@
 #include <unistd.h>
 
 #include "limits.h"
+#include "members.h"
 #include "run.h"
+#include "clock.h"
 #include "error_text.h"
+
+enum { FOLLOW_MS = 1000 }; /* between two looks at what has left a home that is drained */
 
 struct home {
     struct home *next;          /* homes_lock */
@@ -79,6 +83,21 @@ static void unlist(struct home *home)
     pthread_mutex_unlock(&node->homes_lock);
 }
 
+/*
+ * HOME_CALL(home, PING, ping, &request, &reply): NET_CALL, which ends as soon as the mComponent is
+ * declared down. With the lock.
+ */
+#define HOME_CALL(home, OP, name, request, reply)                                                  \
+    ({                                                                                             \
+        struct members_guard guard_;                                                               \
+        int called_ = members_guard((home)->node->members, &guard_, (home)->info.id,               \
+                                    net_conn_fd((home)->conn));                                    \
+        if (called_ == 0)                                                                          \
+            called_ = NET_CALL((home)->conn, OP, name, (request), (reply), MEMORY_TIMEOUT_MS);     \
+        members_unguard((home)->node->members, &guard_);                                           \
+        called_;                                                                                   \
+    })
+
 /* Whether the mComponent still has the space of one of the processes that live there. */
 static int still_known(struct home *home)
 {
@@ -86,7 +105,15 @@ static int still_known(struct home *home)
     if (request.asid.n == 0)
         return 0;
     struct msg_space_stat_reply reply;
-    return NET_CALL(home->conn, SPACE_STAT, space_stat, &request, &reply, MEMORY_TIMEOUT_MS);
+    return HOME_CALL(home, SPACE_STAT, space_stat, &request, &reply);
+}
+
+static bool is_down(struct home *home)
+{
+    struct members_guard guard;
+    int rc = members_guard(home->node->members, &guard, home->info.id, -1);
+    members_unguard(home->node->members, &guard);
+    return rc < 0;
 }
 
 /* With the lock: asks once, or after an ended connection connects again. Negative: it is lost. */
@@ -96,8 +123,8 @@ static int check(struct home *home, bool ended)
     struct msg_ping_reply reply;
     int rc = home->failed ? home->failed : ended ? ASH_LOST : 0;
     if (rc == 0)
-        rc = NET_CALL(home->conn, PING, ping, &ping, &reply, MEMORY_TIMEOUT_MS);
-    if (rc == 0 || rc == ASH_TIMEOUT)
+        rc = HOME_CALL(home, PING, ping, &ping, &reply);
+    if (rc == 0 || rc == ASH_TIMEOUT || is_down(home))
         return rc;
     net_close(home->conn);
     home->conn = NULL;
@@ -107,10 +134,19 @@ static int check(struct home *home, bool ended)
     return rc < 0 ? rc : still_known(home);
 }
 
+/* Its spaces move away, and their processes may not have noticed. */
+static bool is_drained(struct home *home)
+{
+    struct component_info info;
+    return members_known(home->node->members, home->info.id, &info) &&
+           info.state == COMPONENT_DRAINING;
+}
+
 static void *watch(void *argument)
 {
     struct home *home = argument;
     struct node *node = home->node;
+    uint64_t followed_ms = 0;
     bool lost = false;
     for (;;) {
         pthread_mutex_lock(&home->lock);
@@ -133,6 +169,10 @@ static void *watch(void *argument)
             lost = true;
         }
         pthread_mutex_unlock(&home->lock);
+        if (!lost && clock_ms() - followed_ms >= FOLLOW_MS && is_drained(home)) {
+            run_follow(node, home);
+            followed_ms = clock_ms();
+        }
         if (lost) {
             unlist(home);
             pthread_detach(pthread_self());
@@ -210,33 +250,46 @@ static void note(struct home *home, int rc)
     shutdown(net_conn_fd(home->conn), SHUT_RDWR);
 }
 
-int home_create_space(struct home *home, uint64_t run_id, struct msg_space_create_reply *reply)
+int home_create_space(struct home *home, uint64_t run_id, uint32_t replicas,
+                      struct msg_space_create_reply *reply)
 {
-    struct msg_space_create request = {.run_id = run_id};
+    struct msg_space_create request = {.run_id = run_id, .replicas = replicas};
     pthread_mutex_lock(&home->lock);
     int rc = ASH_LOST;
     if (home->conn && !home->failed) {
-        rc = NET_CALL(home->conn, SPACE_CREATE, space_create, &request, reply, MEMORY_TIMEOUT_MS);
+        rc = HOME_CALL(home, SPACE_CREATE, space_create, &request, reply);
         note(home, rc);
     }
     pthread_mutex_unlock(&home->lock);
     return rc;
 }
 
-void home_destroy_space(struct home *home, struct asid asid)
+bool home_serves(struct home *home, struct asid asid)
+{
+    struct msg_space_stat request = {.asid = asid};
+    struct msg_space_stat_reply reply;
+    pthread_mutex_lock(&home->lock);
+    int rc = ASH_LOST;
+    if (home->conn && !home->failed) {
+        rc = HOME_CALL(home, SPACE_STAT, space_stat, &request, &reply);
+        note(home, rc);
+    }
+    pthread_mutex_unlock(&home->lock);
+    return rc == 0;
+}
+
+int home_destroy_space(struct home *home, struct asid asid)
 {
     struct msg_space_destroy request = {.asid = asid};
     struct msg_space_destroy_reply reply;
     pthread_mutex_lock(&home->lock);
+    int rc = ASH_LOST;
     if (home->conn && !home->failed) {
-        int rc =
-            NET_CALL(home->conn, SPACE_DESTROY, space_destroy, &request, &reply, MEMORY_TIMEOUT_MS);
+        rc = HOME_CALL(home, SPACE_DESTROY, space_destroy, &request, &reply);
         note(home, rc);
-        if (rc < 0 && rc != ASH_NO_SPACE_ID)
-            monitor_log("%s did not free space %llu: %s", home->info.name,
-                        (unsigned long long)asid.n, error_text(rc));
     }
     pthread_mutex_unlock(&home->lock);
+    return rc;
 }
 
 int homes_init(struct node *node)

@@ -19,6 +19,7 @@
 #include "home.h"
 #include "host.h"
 #include "inotify.h"
+#include "members.h"
 #include "node.h"
 #include "run.h"
 #include "seat.h"
@@ -121,7 +122,7 @@ static int process_list(struct node *node, struct net_conn *conn, const struct n
         *info = (struct process_info){
             .pid = (uint32_t)p->pid,
             .asid = p->asid,
-            .home = p->run->memory.id,
+            .home = p->home ? home_info(p->home)->id : (struct component){0},
             .run_id = p->run->id,
             .excache_bytes = p->excache_bytes,
             .started_ms = p->started_ms,
@@ -186,6 +187,11 @@ static void report(void *self, struct component_info *info)
     net_server_set_usage(node->monitor->server, usage);
 }
 
+static void members(void *self, const struct component_info *list, size_t count)
+{
+    members_told(((struct node *)self)->members, list, count);
+}
+
 static int start(void *self, struct monitor *monitor)
 {
     struct node *node = self;
@@ -201,7 +207,9 @@ static int start(void *self, struct monitor *monitor)
     if (getrandom(&node->last_run_id, sizeof node->last_run_id, 0) != sizeof node->last_run_id)
         return -EIO;
     node->last_run_id &= ~(uint64_t)RUN_ID_COUNTER;
-    int rc = homes_init(node);
+    int rc = members_start(monitor, &node->members);
+    if (rc == 0)
+        rc = homes_init(node);
     if (rc == 0)
         rc = segments_start(node);
     if (rc == 0)
@@ -228,6 +236,7 @@ static void stop(void *self)
     segments_stop(node);
     homes_stop(node);
     spares_stop(node->spares);
+    members_stop(node->members);
 }
 
 static int set_excache_total(void *self, const char *value)
@@ -254,6 +263,7 @@ int main(int argc, char **argv)
         .self = &node,
         .start = start,
         .report = report,
+        .members = members,
         .stop = stop,
     };
     return monitor_main(&monitor, argc, argv);

@@ -28,11 +28,13 @@ struct segments;
 struct sharer;
 struct store;
 struct inotify;
+struct members;
 
 enum {
     RUN_EVENTS_MAX = 64,      /* texts a run may send its user: bounds what is queued unread */
     RUN_EVENT_TEXT_MAX = 512, /* bytes of one */
     RUN_PROCESSES_MAX = 960,  /* seats at a time: below the connections that one server takes */
+    RUN_REPLICAS_MAX = 2,     /* copies of its memory */
     RUN_END_MS = 2000,        /* a run's processes are gone this long after they were killed */
 };
 
@@ -41,15 +43,17 @@ struct run {
     struct net_conn *owner; /* lock; NULL when the command is gone */
     uint64_t id;            /* never changes, as the following */
     uint64_t excache_bytes; /* budget of each process */
-    struct component_info memory, storage;
+    uint32_t replicas;      /* copies of its memory */
+    struct component_info storage;
     char *writable;
     char name[NAME_LIMIT];
-    uint64_t reserved_bytes; /* lock: granted at RUN_OPEN, not yet taken by a first process */
-    unsigned processes;      /* lock: seats that exist */
-    unsigned events;         /* lock: sent so far */
-    bool ending;             /* lock: no new seats */
-    bool lost;               /* lock: with its home */
-    bool unreached;          /* lock: its user was told that a component gives no connection */
+    struct component_info memory; /* lock: where new address spaces are made */
+    uint64_t reserved_bytes;      /* lock: granted at RUN_OPEN, not yet taken by a first process */
+    unsigned processes;           /* lock: seats that exist */
+    unsigned events;              /* lock: sent so far */
+    bool ending;                  /* lock: no new seats */
+    bool lost;                    /* lock: with memory of it */
+    bool unreached;               /* lock: its user was told that a component gives no connection */
 };
 
 struct process {
@@ -64,11 +68,10 @@ struct process {
     uint64_t serial;        /* never changes */
     struct asid asid;       /* lock; 0 until it joined, or forked from one that had */
     struct asid parent;     /* lock; of the process that forked it; 0: none */
-    struct home *home;      /* lock; where asid is, a counted reference */
+    struct home *home;      /* lock; where asid is now, a counted reference */
     uint64_t excache_bytes; /* lock: its budget */
     uint64_t started_ms;    /* lock: since the Unix epoch */
     char name[NAME_LIMIT];  /* lock */
-    bool killed;            /* lock */
     struct sharer *sharer;  /* segments' lock; NULL: it shares no memory */
 };
 
@@ -91,6 +94,7 @@ struct node {
     int ended_fd, ended_stop_fd; /* never change; see ended.h */
     struct spares *spares;       /* never changes */
     struct inotify *inotify;     /* never changes; has its own lock */
+    struct members *members;     /* never changes; has its own locks, taken last */
     pthread_t ended_thread;
 };
 

@@ -10,7 +10,11 @@
 #include <unistd.h>
 
 #include "home.h"
+#include "limits.h"
+#include "locate.h"
+#include "members.h"
 #include "seat.h"
+#include "clock.h"
 #include "error_text.h"
 
 /*
@@ -96,6 +100,8 @@ int run_open(struct node *node, struct net_conn *conn, const struct net_frame *f
     struct msg_run_open m;
     if (msg_run_open_decode(&m, frame->payload, frame->header.length) < 0)
         return net_refuse(conn, frame, ASH_MALFORMED);
+    if (m.replicas < 1 || m.replicas > RUN_REPLICAS_MAX)
+        return net_refuse(conn, frame, -EINVAL);
     struct run *run = calloc(1, sizeof *run);
     char *writable = strdup(m.writable);
     if (!run || !writable) {
@@ -104,6 +110,7 @@ int run_open(struct node *node, struct net_conn *conn, const struct net_frame *f
         return net_refuse(conn, frame, -ENOMEM);
     }
     run->writable = writable;
+    run->replicas = m.replicas;
     run->memory = m.memory;
     run->storage = m.storage;
     snprintf(run->name, sizeof run->name, "%s", m.name);
@@ -251,29 +258,141 @@ void run_end_all(struct node *node)
     pthread_mutex_unlock(&node->lock);
 }
 
-/* ---- a lost home ---- */
+/* ---- homes ---- */
+
+/* Of where a run makes its address spaces; another one where that takes nothing any more. */
+static void choose_memory(struct node *node, struct run *run, struct component_info *out)
+{
+    struct component_info now;
+    pthread_mutex_lock(&node->lock);
+    *out = run->memory;
+    pthread_mutex_unlock(&node->lock);
+    bool taking = members_find(node->members, out->id, 0, &now) && now.state == COMPONENT_UP;
+    if (!taking && members_best(node->members, out->id, &now)) {
+        *out = now;
+        pthread_mutex_lock(&node->lock);
+        run->memory = now;
+        pthread_mutex_unlock(&node->lock);
+    }
+}
+
+int run_create_space(struct node *node, struct run *run, struct home **home,
+                     struct msg_space_create_reply *reply)
+{
+    struct component_info memory;
+    choose_memory(node, run, &memory);
+    int rc = home_get(node, &memory, home);
+    if (rc < 0) {
+        run_event(node, run, "%s (memory) at %s cannot be reached: %s", memory.name, memory.address,
+                  error_text(rc));
+        return rc;
+    }
+    rc = home_create_space(*home, run->id, run->replicas, reply);
+    if (rc < 0) {
+        run_event(node, run, "%s (memory) gave no address space: %s", memory.name, error_text(rc));
+        home_put(node, *home);
+    }
+    return rc;
+}
+
+int run_create_store(struct node *node, uint64_t run_id, struct home **home,
+                     struct msg_space_create_reply *reply)
+{
+    pthread_mutex_lock(&node->lock);
+    struct run *run = node->runs;
+    while (run && run->id != run_id)
+        run = run->next;
+    pthread_mutex_unlock(&node->lock);
+    /* What has a store has a process, which keeps the run. */
+    return run ? run_create_space(node, run, home, reply) : ASH_LOST;
+}
+
+/* ---- memory that is lost ---- */
+
+static void lost_locked(struct node *node, struct run *run, const struct component_info *memory)
+{
+    if (run->lost || run->ending)
+        return;
+    run->lost = true;
+    run_event_locked(node, run,
+                     "%s (memory, pid %u) was lost; ended %u process%s that kept memory there",
+                     memory->name, memory->pid, run->processes, run->processes == 1 ? "" : "es");
+    kill_all_locked(node, run);
+}
+
+void run_lost(struct node *node, uint64_t run_id, const struct component_info *memory)
+{
+    pthread_mutex_lock(&node->lock);
+    for (struct run *run = node->runs; run; run = run->next)
+        if (run->id == run_id)
+            lost_locked(node, run, memory);
+    pthread_mutex_unlock(&node->lock);
+}
+
+void run_move_home(struct node *node, uint64_t serial, struct home *from, struct home *to)
+{
+    struct home *put = to;
+    pthread_mutex_lock(&node->lock);
+    for (struct process *p = node->processes; p; p = p->next) {
+        if (p->serial != serial || p->home != from)
+            continue;
+        p->home = to;
+        put = from;
+    }
+    pthread_mutex_unlock(&node->lock);
+    home_put(node, put);
+}
+
+/* One of the processes at a home, other than those that were looked at: with a greater serial. */
+static bool next_there(struct node *node, struct home *home, uint64_t *serial, struct asid *asid)
+{
+    uint64_t best = UINT64_MAX;
+    pthread_mutex_lock(&node->lock);
+    for (struct process *p = node->processes; p; p = p->next) {
+        if (p->home == home && p->serial > *serial && p->serial < best) {
+            best = p->serial;
+            *asid = p->asid;
+        }
+    }
+    pthread_mutex_unlock(&node->lock);
+    *serial = best;
+    return best != UINT64_MAX;
+}
+
+/* Gives a process the home where its space is found. */
+static void follow(struct node *node, struct home *home, uint64_t serial, struct asid asid,
+                   uint64_t deadline_ms)
+{
+    struct component_info now;
+    struct home *to;
+    if (locate_space(node, asid, home_info(home)->id, deadline_ms, &now) == 0 &&
+        home_get(node, &now, &to) == 0) {
+        (void)home_serves(to, asid); /* that says, too, that its process exists */
+        run_move_home(node, serial, home, to);
+    }
+}
+
+void run_follow(struct node *node, struct home *home)
+{
+    uint64_t serial = 0;
+    struct asid asid;
+    while (next_there(node, home, &serial, &asid))
+        if (!home_serves(home, asid))
+            follow(node, home, serial, asid, 0);
+}
 
 void run_home_lost(struct node *node, struct home *home, int why)
 {
     const struct component_info *info = home_info(home);
+    uint64_t serial = 0, deadline_ms = clock_ms() + LOCATE_TIMEOUT_MS;
+    struct asid asid;
     monitor_log("%s (memory, pid %u) was lost: %s", info->name, info->pid, error_text(why));
+    while (next_there(node, home, &serial, &asid))
+        follow(node, home, serial, asid, deadline_ms);
     pthread_mutex_lock(&node->lock);
-    for (struct run *run = node->runs; run; run = run->next) {
-        unsigned there = 0;
-        for (struct process *p = node->processes; p; p = p->next)
-            there += p->run == run && p->home == home;
-        if (there == 0)
-            continue;
-        run_event_locked(node, run,
-                         "%s (memory, pid %u) was lost; ended %u process%s that kept "
-                         "memory there",
-                         info->name, info->pid, there, there == 1 ? "" : "es");
-        run->lost = true;
-        for (struct process *p = node->processes; p; p = p->next) {
-            if (p->run == run && p->home == home)
-                seat_kill_locked(p);
-        }
-    }
+    for (struct process *p = node->processes; p; p = p->next)
+        if (p->home == home)
+            lost_locked(node, p->run, info);
     pthread_mutex_unlock(&node->lock);
 }
 

@@ -15,10 +15,15 @@
 #include "host.h"
 #include "inotify.h"
 #include "limits.h"
+#include "locate.h"
+#include "members.h"
 #include "run.h"
 #include "spares.h"
 #include "segment.h"
+#include "clock.h"
 #include "error_text.h"
+
+enum { RETRY_MS = 20 };
 
 /* ---- making and ending ---- */
 
@@ -133,9 +138,13 @@ void seat_closed(struct node *node, struct net_conn *conn)
 
     /* Its memory goes before the process is forgotten: RUN_CLOSE promises that. */
     segments_leave(node, p);
-    if (p->home) {
-        home_destroy_space(p->home, p->asid);
-        home_put(node, p->home);
+    pthread_mutex_lock(&node->lock);
+    struct home *home = p->home;
+    p->home = NULL;
+    pthread_mutex_unlock(&node->lock);
+    if (home) {
+        locate_and_destroy(node, home, p->asid);
+        home_put(node, home);
     }
     pthread_mutex_lock(&node->lock);
     struct process **at = &node->processes;
@@ -166,12 +175,26 @@ static void note_reach(struct node *node, struct run *run, const struct componen
                   error_text(rc));
 }
 
+/* Asked on the very connection of a process: the mComponent knows whose the space is. */
+static int check_space(struct node *node, struct net_conn *conn, struct asid asid,
+                       const struct component_info *at)
+{
+    struct msg_space_stat request = {.asid = asid};
+    struct msg_space_stat_reply reply;
+    struct members_guard guard;
+    int rc = members_guard(node->members, &guard, at->id, net_conn_fd(conn));
+    if (rc == 0)
+        rc = NET_CALL(conn, SPACE_STAT, space_stat, &request, &reply, MEMORY_TIMEOUT_MS);
+    members_unguard(node->members, &guard);
+    return rc;
+}
+
 /*
  * Connects on the process's behalf, bound to one space and the run. Returns the descriptor, with
  * no state of this side left in it.
  */
 static int connect_as(struct node *node, struct process *p, struct asid asid, struct asid parent,
-                      const struct component_info *to)
+                      const struct component_info *to, unsigned timeout_ms)
 {
     struct msg_bind bind = {
         .scope = SCOPE_PROCESS,
@@ -181,16 +204,13 @@ static int connect_as(struct node *node, struct process *p, struct asid asid, st
         .writable = p->run->writable,
     };
     struct net_conn *conn;
-    int rc = spares_connect(node->spares, to->address, &bind, &conn);
-    note_reach(node, p->run, to, rc);
+    int rc = spares_connect(node->spares, to->address, &bind, timeout_ms, &conn);
+    if (to->kind == COMPONENT_STORAGE) /* memory is looked for elsewhere */
+        note_reach(node, p->run, to, rc);
     if (rc < 0)
         return rc;
-    if (to->kind == COMPONENT_MEMORY) {
-        /* Asked on the very connection: the mComponent knows whose the space is. */
-        struct msg_space_stat request = {.asid = asid};
-        struct msg_space_stat_reply reply;
-        rc = NET_CALL(conn, SPACE_STAT, space_stat, &request, &reply, MEMORY_TIMEOUT_MS);
-    }
+    if (to->kind == COMPONENT_MEMORY)
+        rc = check_space(node, conn, asid, to);
     if (rc < 0) {
         net_close(conn);
         return rc;
@@ -199,20 +219,60 @@ static int connect_as(struct node *node, struct process *p, struct asid asid, st
 }
 
 /*
- * The first connections of a process, to the home and to the sComponent, where it begins with what
+ * The first connections of a process, to its home and to the sComponent, where it begins with what
  * its parent has open; both or none.
  */
 static int connect_both(struct node *node, struct process *p, struct asid asid, struct asid parent,
-                        int out[2])
+                        const struct component_info *memory, int out[2])
 {
     const struct asid none = {0};
-    out[0] = connect_as(node, p, asid, none, &p->run->memory);
+    out[0] = connect_as(node, p, asid, none, memory, CONNECT_TIMEOUT_MS);
     if (out[0] < 0)
         return out[0];
-    out[1] = connect_as(node, p, asid, parent, &p->run->storage);
+    out[1] = connect_as(node, p, asid, parent, &p->run->storage, CONNECT_TIMEOUT_MS);
     if (out[1] < 0)
         close(out[0]);
     return out[1] < 0 ? out[1] : 0;
+}
+
+/* The home as it is now, a counted reference; NULL before the process joined. */
+static struct home *home_of(struct node *node, struct process *p)
+{
+    pthread_mutex_lock(&node->lock);
+    struct home *home = p->home ? home_hold(node, p->home) : NULL;
+    pthread_mutex_unlock(&node->lock);
+    return home;
+}
+
+static bool has_home(struct node *node, struct process *p)
+{
+    pthread_mutex_lock(&node->lock);
+    bool has = p->home;
+    pthread_mutex_unlock(&node->lock);
+    return has;
+}
+
+/*
+ * Looks for a space of the process and connects it there: *fd; -1 where `was` has it, and that is
+ * all that was to be known (`stay`).
+ */
+static int find_space(struct node *node, struct process *p, struct asid asid, struct component was,
+                      bool stay, struct component_info *now, int *fd)
+{
+    const struct asid none = {0};
+    uint64_t deadline_ms = clock_ms() + LOCATE_TIMEOUT_MS;
+    for (;;) {
+        int rc = locate_space(node, asid, was, deadline_ms, now);
+        if (rc < 0)
+            return rc;
+        stay &= now->id.n == was.n;
+        rc = *fd = stay ? -1 : connect_as(node, p, asid, none, now, MEMORY_PATIENCE_MS);
+        if (stay || rc >= 0)
+            return 0;
+        if (clock_ms() >= deadline_ms)
+            return rc;
+        poll(NULL, 0, RETRY_MS); /* what had it a moment ago may be lost in its turn */
+    }
 }
 
 /* ---- requests ---- */
@@ -245,35 +305,25 @@ static int process_join(struct node *node, struct process *p, const struct net_f
     struct msg_process_join m;
     if (msg_process_join_decode(&m, frame->payload, frame->header.length) < 0)
         return net_refuse(p->conn, frame, ASH_MALFORMED);
-    if (p->home)
+    if (has_home(node, p))
         return net_refuse(p->conn, frame, -EALREADY);
     int rc = identify(node, p, m.pid, m.name);
     if (rc < 0)
         return net_refuse(p->conn, frame, rc);
 
-    const struct component_info *memory = &p->run->memory;
     struct home *home;
-    rc = home_get(node, memory, &home);
-    if (rc < 0) {
-        run_event(node, p->run, "%s (memory) at %s cannot be reached: %s", memory->name,
-                  memory->address, error_text(rc));
-        return net_refuse(p->conn, frame, rc);
-    }
     struct msg_space_create_reply space;
-    rc = home_create_space(home, p->run->id, &space);
-    if (rc < 0) {
-        run_event(node, p->run, "%s (memory) gave no address space: %s", memory->name,
-                  error_text(rc));
-        home_put(node, home);
+    rc = run_create_space(node, p->run, &home, &space);
+    if (rc < 0)
         return net_refuse(p->conn, frame, rc);
-    }
     int fds[3];
-    rc = connect_both(node, p, space.asid, p->parent, fds);
+    rc = connect_both(node, p, space.asid, p->parent, home_info(home), fds);
     if (rc < 0) {
-        home_destroy_space(home, space.asid);
+        locate_and_destroy(node, home, space.asid);
         home_put(node, home);
         return net_refuse(p->conn, frame, rc);
     }
+    struct component_info memory = *home_info(home);
     pthread_mutex_lock(&node->lock);
     p->home = home; /* from here on seat_closed() frees the space */
     p->asid = space.asid;
@@ -283,7 +333,7 @@ static int process_join(struct node *node, struct process *p, const struct net_f
     struct msg_process_join_reply reply = {
         .asid = space.asid,
         .memory_bytes = space.size_bytes,
-        .memory = *memory,
+        .memory = memory,
         .storage = p->run->storage,
     };
     int size = msg_process_join_reply_encode(&reply, body, sizeof body);
@@ -304,7 +354,7 @@ static bool asid_taken_locked(struct node *node, struct asid asid)
 }
 
 /* Makes the child's seat, with its address space where it has one already. */
-static int open_child(struct node *node, struct process *p, struct asid asid,
+static int open_child(struct node *node, struct process *p, struct asid asid, struct home *home,
                       struct seat_ends *ends, uint64_t *budget, struct process **out)
 {
     pthread_mutex_lock(&node->lock);
@@ -321,7 +371,7 @@ static int open_child(struct node *node, struct process *p, struct asid asid,
         child->parent = p->asid;
         if (asid.n != 0) {
             child->asid = asid;
-            child->home = home_hold(node, p->home);
+            child->home = home_hold(node, home);
             *out = child; /* stays while the caller has its seat */
         }
     }
@@ -329,23 +379,57 @@ static int open_child(struct node *node, struct process *p, struct asid asid,
     return rc;
 }
 
+/* The child's first connections. Its space is at its parent's home, *home, or follows that. */
+static int connect_child(struct node *node, struct process *p, struct asid child,
+                         struct home **home, int out[2])
+{
+    const struct asid none = {0};
+    struct component_info now;
+    struct home *there;
+    out[0] = connect_as(node, p, child, none, home_info(*home), CONNECT_TIMEOUT_MS);
+    if (out[0] == ASH_NO_SPACE_ID) /* it never was there */
+        return out[0];
+    if (out[0] < 0) {
+        int rc = find_space(node, p, child, home_info(*home)->id, false, &now, &out[0]);
+        if (rc < 0)
+            return rc;
+        rc = home_get(node, &now, &there);
+        if (rc < 0) {
+            close(out[0]);
+            return rc;
+        }
+        home_put(node, *home);
+        *home = there;
+    }
+    out[1] = connect_as(node, p, child, p->asid, &p->run->storage, CONNECT_TIMEOUT_MS);
+    if (out[1] < 0)
+        close(out[0]);
+    return out[1] < 0 ? out[1] : 0;
+}
+
 static int process_fork(struct node *node, struct process *p, const struct net_frame *frame)
 {
     struct msg_process_fork m;
     if (msg_process_fork_decode(&m, frame->payload, frame->header.length) < 0)
         return net_refuse(p->conn, frame, ASH_MALFORMED);
-    if (p->pidfd < 0 || (m.child.n != 0 && !p->home))
+    struct home *home = m.child.n ? home_of(node, p) : NULL;
+    if (p->pidfd < 0 || (m.child.n && !home)) {
+        if (home)
+            home_put(node, home);
         return net_refuse(p->conn, frame, ASH_FORBIDDEN);
+    }
     /* The mComponent serves a connection for a space of this very run alone: what it serves is the
        process's to give away. */
     int fds[4];
-    int rc = m.child.n ? connect_both(node, p, m.child, p->asid, &fds[2]) : 0;
-    if (rc < 0)
+    int rc = home ? connect_child(node, p, m.child, &home, &fds[2]) : 0;
+    if (rc < 0) {
+        home_put(node, home);
         return net_refuse(p->conn, frame, rc);
+    }
     struct seat_ends ends;
     struct msg_process_fork_reply reply;
     struct process *child = NULL;
-    rc = open_child(node, p, m.child, &ends, &reply.excache_bytes, &child);
+    rc = open_child(node, p, m.child, home, &ends, &reply.excache_bytes, &child);
     if (rc == 0 && child) {
         rc = segments_fork(node, p, child);
         if (rc < 0)
@@ -361,9 +445,10 @@ static int process_fork(struct node *node, struct process *p, const struct net_f
         rc = net_reply_fds(p->conn, frame, body, (size_t)size, fds, m.child.n ? 4 : 2);
         seat_ends_close(&ends);
     }
-    if (m.child.n) {
+    if (home) {
         close(fds[2]);
         close(fds[3]);
+        home_put(node, home);
     }
     return rc;
 }
@@ -382,25 +467,90 @@ static int process_started(struct node *node, struct process *p, const struct ne
     return net_reply_fds(p->conn, frame, NULL, 0, &fd, 1);
 }
 
+/* Where a connection of the process goes to: the sComponent of its run, or an mComponent. */
+static int find_component(struct node *node, struct process *p, const struct msg_process_connect *m,
+                          struct component_info *to)
+{
+    struct home *home = home_of(node, p);
+    if (!home)
+        return ASH_FORBIDDEN;
+    int rc = 0;
+    if (m->id.n == p->run->storage.id.n)
+        *to = p->run->storage;
+    else if (m->part >= PARTS_MAX)
+        rc = ASH_FORBIDDEN;
+    else if (members_find(node->members, m->id, HEARTBEAT_MS, to))
+        rc = member_is_up(to) ? 0 : ASH_LOST;
+    else if (m->id.n == home_info(home)->id.n) /* the global managers are away */
+        *to = *home_info(home);
+    else
+        rc = ASH_FORBIDDEN;
+    home_put(node, home);
+    return rc;
+}
+
 static int process_connect(struct node *node, struct process *p, const struct net_frame *frame)
 {
     struct msg_process_connect m;
+    struct component_info to;
     if (msg_process_connect_decode(&m, frame->payload, frame->header.length) < 0)
         return net_refuse(p->conn, frame, ASH_MALFORMED);
-    const struct component_info *to = m.id.n == p->run->memory.id.n    ? &p->run->memory
-                                      : m.id.n == p->run->storage.id.n ? &p->run->storage
-                                                                       : NULL;
-    if (!to || !p->home)
-        return net_refuse(p->conn, frame, ASH_FORBIDDEN);
+    int rc = find_component(node, p, &m, &to);
+    if (rc < 0)
+        return net_refuse(p->conn, frame, rc);
     const struct asid none = {0};
-    int fd = connect_as(node, p, p->asid, none, to);
+    bool memory = to.kind == COMPONENT_MEMORY;
+    /* An mComponent that does not take it soon is looked after: the process asks where its part is,
+       on this same seat. */
+    int fd = connect_as(node, p, memory ? asid_part(p->asid, m.part) : p->asid, none, &to,
+                        memory ? MEMORY_PATIENCE_MS : CONNECT_TIMEOUT_MS);
     if (fd < 0)
         return net_refuse(p->conn, frame, fd);
     uint8_t body[16];
     struct msg_process_connect_reply reply = {.serial = p->serial};
     int size = msg_process_connect_reply_encode(&reply, body, sizeof body);
-    int rc = net_reply_fds(p->conn, frame, body, (size_t)size, &fd, 1);
+    rc = net_reply_fds(p->conn, frame, body, (size_t)size, &fd, 1);
     close(fd);
+    return rc;
+}
+
+/* What is known of an mComponent that was lost, for who is told of it. */
+static void describe(struct node *node, struct home *home, struct component id,
+                     struct component_info *out)
+{
+    if (id.n == home_info(home)->id.n)
+        *out = *home_info(home);
+    else if (!members_find(node->members, id, HEARTBEAT_MS, out))
+        *out = (struct component_info){.id = id, .name = "an mComponent"};
+}
+
+static int process_locate(struct node *node, struct process *p, const struct net_frame *frame)
+{
+    struct msg_process_locate m;
+    struct msg_process_locate_reply reply;
+    if (msg_process_locate_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(p->conn, frame, ASH_MALFORMED);
+    struct home *home = m.part < PARTS_MAX ? home_of(node, p) : NULL, *there;
+    if (!home)
+        return net_refuse(p->conn, frame, ASH_FORBIDDEN);
+    int fd;
+    int rc = find_space(node, p, asid_part(p->asid, m.part), m.was, m.why == LOCATE_SILENT,
+                        &reply.memory, &fd);
+    if (rc < 0) {
+        struct component_info was;
+        describe(node, home, m.was, &was);
+        run_lost(node, p->run->id, &was);
+        home_put(node, home);
+        return net_refuse(p->conn, frame, rc);
+    }
+    if (m.part == 0 && fd >= 0 && home_get(node, &reply.memory, &there) == 0)
+        run_move_home(node, p->serial, home, there);
+    home_put(node, home);
+    uint8_t body[256];
+    int size = msg_process_locate_reply_encode(&reply, body, sizeof body);
+    rc = net_reply_fds(p->conn, frame, body, (size_t)size, &fd, fd >= 0);
+    if (fd >= 0)
+        close(fd);
     return rc;
 }
 
@@ -438,6 +588,8 @@ int seat_request(struct node *node, struct net_conn *conn, const struct net_fram
         return process_started(node, p, frame);
     case OP_PROCESS_CONNECT:
         return process_connect(node, p, frame);
+    case OP_PROCESS_LOCATE:
+        return process_locate(node, p, frame);
     case OP_PROCESS_FAILED:
         return process_failed(node, p, frame);
     case OP_SEGMENT_OPEN:

@@ -140,6 +140,13 @@ static bool is_zero(const uint8_t *content)
     return memcmp(content, zeros, LINE_SIZE) == 0;
 }
 
+/* How many lines there are of a chunk. */
+static uint64_t lines_of_chunk(const struct segment *g, uint64_t chunk)
+{
+    uint64_t size = (g->size_bytes + LINE_SIZE - 1) >> LINE_SHIFT, before = chunk * CHUNK_LINES;
+    return size > before ? least(size - before, CHUNK_LINES) : 0;
+}
+
 static int send_to_space(struct segments *s, struct segment *g, uint64_t line, uint32_t count)
 {
     struct line_ref refs[RUN_MAX_LINES];
@@ -158,7 +165,7 @@ static int send_to_space(struct segments *s, struct segment *g, uint64_t line, u
     if (n == 0)
         return 0;
     if (!chunk->vregion) {
-        int rc = store_take_vregion(g->store);
+        int rc = store_take_vregion(g->store, lines_of_chunk(g, line / CHUNK_LINES));
         if (rc < 0)
             return rc;
         chunk->vregion = (uint32_t)rc;

@@ -99,11 +99,11 @@ static struct net_conn *take(struct spares *s, const char *address)
 }
 
 int spares_connect(struct spares *s, const char *address, const struct msg_bind *bind,
-                   struct net_conn **out)
+                   unsigned timeout_ms, struct net_conn **out)
 {
     struct net_conn *conn;
     while ((conn = take(s, address))) {
-        int rc = net_bind(conn, bind, CONNECT_TIMEOUT_MS, NULL);
+        int rc = net_bind(conn, bind, timeout_ms, NULL);
         if (rc == 0) {
             *out = conn;
             return 0;
@@ -112,7 +112,7 @@ int spares_connect(struct spares *s, const char *address, const struct msg_bind 
         if (rc != ASH_LOST) /* else its component was started again since: the others go too */
             return rc;
     }
-    return net_connect(address, &s->key, bind, CONNECT_TIMEOUT_MS, out, NULL);
+    return net_connect(address, &s->key, bind, timeout_ms, out, NULL);
 }
 
 /* ---- life ---- */

@@ -20,6 +20,6 @@ void spares_stop(struct spares *spares);
 /* A connection to `address`, bound: a spare one, else a new one. Any thread; no lock is to be held.
  */
 int spares_connect(struct spares *spares, const char *address, const struct msg_bind *bind,
-                   struct net_conn **out) NET_CHECKED;
+                   unsigned timeout_ms, struct net_conn **out) NET_CHECKED;
 
 #endif

@@ -1,10 +1,12 @@
 /*
  * Stores: where the lines of shared segments are while they are not resident, one for each run.
  *
- * Lines of memory lie in an address space of the run's own at its home mComponent, given out by the
- * vRegion; it is made when the first line leaves, and destroyed with the store. Lines of files are
- * read from and written to the run's sComponent. Connections are bound as a process of the run
- * is, so the components enforce what the run may do.
+ * Lines of memory lie in an address space of the run's own, given out by the vRegion; it is made
+ * when the first line leaves, and destroyed with the store. Its vRegions lie in parts at one or
+ * more mComponents, as a process's do; a part whose mComponent is lost is looked for, and the
+ * request that met the loss is repeated. Lines of files are read from and written to the run's
+ * sComponent. Connections are bound as a process of the run is, so the components enforce what the
+ * run may do.
  *
  * Everything here is called with segments.lock held, and waits for the components' answers.
  */
@@ -20,13 +22,14 @@ struct store *store_get(struct node *node, struct run *run);
 struct store *store_hold(struct store *store);
 void store_put(struct store *store);
 
-/* A vRegion of the store's space, whose lines are zero. Returns its index or a negative error. */
-int store_take_vregion(struct store *store) NET_CHECKED;
+/* A vRegion of the store's space, whose lines are zero and of which `lines` are expected to be
+   used. Returns its index or a negative error. */
+int store_take_vregion(struct store *store, uint64_t lines) NET_CHECKED;
 void store_give_vregion(struct store *store, uint32_t index);
-/* Sends `count` (at most WRITE_MAX_LINES) lines; data: LINE_SIZE for each. */
+/* Sends `count` (at most WRITE_MAX_LINES) lines of one vRegion; data: LINE_SIZE for each. */
 int store_write_lines(struct store *store, const struct line_ref *lines, uint32_t count,
                       const struct iovec *data) NET_CHECKED;
-/* Reads `count` (at most FETCH_MAX_LINES) lines that were written. */
+/* Reads `count` (at most FETCH_MAX_LINES) lines of one vRegion that were written. */
 int store_read_lines(struct store *store, struct vpn first, uint32_t count, void *to) NET_CHECKED;
 
 /* Files. ASH_TIMEOUT and ASH_LOST: the sComponent is away. */

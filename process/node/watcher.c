@@ -274,7 +274,8 @@ static void disconnect(struct watcher *w)
 static int connect_storage(struct watcher *w)
 {
     struct msg_bind bind = {.scope = SCOPE_PROCESS, .run_id = w->run_id, .writable = w->writable};
-    int rc = spares_connect(w->node->spares, w->storage.address, &bind, &w->conn);
+    int rc =
+        spares_connect(w->node->spares, w->storage.address, &bind, CONNECT_TIMEOUT_MS, &w->conn);
     if (rc < 0) {
         w->conn = NULL;
         return rc;

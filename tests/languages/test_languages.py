@@ -49,7 +49,8 @@ def language(t, argv, work, excache, make=None, heavier=3):
     t.call("up", "--memory", "2", "--memory-size", "2G")
     stats_path = f"{t.runtime}/stats"
     for policy, move in MATRIX if SOAK else MATRIX[:1]:
-        inside = run(t, [t.ashlar, "run", "--excache", f"{excache}M", "--policy", policy, *move,
+        inside = run(t, [t.ashlar, "run", "--replicas", "1", "--excache", f"{excache}M", "--policy",
+                         policy, *move,
                          "--stats", stats_path, "--", *argv], 1200)
         with open(stats_path) as f:
             stats = json.load(f)

@@ -111,7 +111,7 @@ def run_once(t, argv, native, policy, move):
     if not move:
         options.append("--no-move")
     env = {**PLAIN, "XDG_RUNTIME_DIR": t.runtime}
-    result = Result([t.ashlar, "run", *options, "--", *argv], env, t.work, watch=Sampler)
+    result = Result([t.ashlar, "run", "--replicas", "1", *options, "--", *argv], env, t.work, watch=Sampler)
     with open(stats_path) as f:
         stats = json.load(f)
     os.remove(stats_path)

@@ -138,22 +138,6 @@ static unsigned long symbol(const char *path, const char *name)
     return 0;
 }
 
-/* Where ashlar-exec lies in the program's process: the host's own view, its lowest mapping. */
-static unsigned long base_of(const char *exec)
-{
-    char path[64], line[4096], *real = realpath(exec, NULL);
-    unsigned long at = 0;
-    snprintf(path, sizeof path, "/proc/%d/maps", target);
-    FILE *maps = fopen(path, "r");
-    CHECK(maps && real);
-    while (!at && fgets(line, sizeof line, maps))
-        if (strstr(line, real))
-            at = strtoul(line, NULL, 16);
-    fclose(maps);
-    CHECK(at);
-    return at;
-}
-
 /* Goes on until the program stops for a signal; its other signals are let through. */
 static void go_to(int how, int wanted)
 {
@@ -289,17 +273,16 @@ int main(int argc, char **argv)
         if (line[n] == '\n')
             break;
     CHECK(sscanf(line, "%d %d", &target, &blocking_fd) == 2);
-    unsigned long base = base_of(exec);
 
     int blocking = 0, leaving = 0;
-    while (attempt('b', base + intr_begin, base + intr_end, blocking))
+    while (attempt('b', intr_begin, intr_end, blocking))
         blocking++;
-    while (attempt('l', base + exit_begin, base + exit_end, leaving))
+    while (attempt('l', exit_begin, exit_end, leaving))
         leaving++;
     /* The program's strip of stubs: process/kernel/entry/stubs.h, loader.h. */
     const unsigned long stubs = 0x155555554000 - 0x20000, stub_bytes = 32;
     int entering[2] = {0};
-    more_begin = base + symbol(exec, "fast_entry"), more_end = base + symbol(exec, "fast_begun");
+    more_begin = symbol(exec, "fast_entry"), more_end = symbol(exec, "fast_begun");
     for (int form = 0; form < 2; form++) {
         unsigned long at = stubs + (unsigned long)form * stub_bytes;
         while (attempt("ms"[form], at, at + stub_bytes, entering[form]))

@@ -40,7 +40,7 @@ class Ran:
         where = os.path.join(t.work, "inside" if inside else "natively")
         os.makedirs(where, exist_ok=True)
         if inside:
-            argv = [t.ashlar, "run", "--excache", excache, "--", *argv]
+            argv = [t.ashlar, "run", "--replicas", "1", "--excache", excache, "--", *argv]
         began = time.monotonic()
         with open(os.path.join(t.runtime, "output"), "w+b") as output:
             p = subprocess.Popen(argv, env={**CLEAN, "XDG_RUNTIME_DIR": t.runtime}, cwd=where,

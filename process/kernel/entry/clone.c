@@ -182,15 +182,24 @@ static void close_seat(const struct node_child *seat)
             host_call(__NR_close, fds[i]);
 }
 
+/* Every part of the address space is copied; the first one's answer names the child. */
 static int clone_space(struct asid *child)
 {
-    struct rpc rpc;
-    struct msg_space_clone request = {.asid = mm.asid};
-    struct msg_space_clone_reply reply;
-    int rc = RPC_CALL(&rpc, MEMORY, SPACE_CLONE, space_clone, &request, &reply);
-    rpc_end(&rpc);
-    if (rc == 0)
-        *child = reply.child;
+    int rc = 0;
+    *child = (struct asid){0};
+    for (uint32_t part = 0; part < PARTS_MAX && rc == 0; part++) {
+        struct rpc rpc;
+        struct msg_space_clone request = {.asid = asid_part(mm.asid, part)};
+        struct msg_space_clone_reply reply;
+        if (part && !rpc_part_known(part))
+            continue;
+        if (part)
+            request.child = asid_part(*child, part);
+        rc = RPC_CALL_PART(&rpc, part, SPACE_CLONE, space_clone, &request, &reply);
+        rpc_end(&rpc);
+        if (rc == 0 && part == 0)
+            *child = reply.child;
+    }
     return rc;
 }
 

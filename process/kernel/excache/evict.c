@@ -11,14 +11,15 @@
  * Rounds are done in steps while fetches are under way (evict_ahead), when this CPU would only
  * wait; where that does not keep up, by who finds no free slot (evict_make_room).
  *
- * Why the content is safe: a staged page is dropped only after the batch's LINE_WRITE was answered,
- * and a rescued one that is written to again is sent again later, on the same connection or after
- * the first answer.
+ * Why the content is safe: a staged page is neither dropped nor rescued before the batch's
+ * LINE_WRITE was answered, so that it can be sent again, to another mComponent, for as long as that
+ * takes; one that is rescued and written to again is sent again later.
  */
 #include <linux/mman.h>
 
 #include "../entry/process.h"
 #include "../host/host.h"
+#include "../mm/vregions.h"
 #include "chance.h"
 #include "slots.h"
 
@@ -65,33 +66,83 @@ static uint32_t count_free(void)
 
 void evict_reap(void)
 {
-    if (!ex.in_flight)
-        return;
-    int rc = rpc_wait(&ex.writing);
-    rpc_end(&ex.writing);
-    ex.in_flight = false;
-    if (rc == ASH_NO_FRAMES)
-        host_die("out of memory: the mComponent has no frame left for this program's lines");
-    if (rc < 0)
-        host_die("the mComponent refused a write-back (error %d)", -rc);
+    while (ex.in_flight) {
+        struct rpc *rpc = &ex.writing[ex.in_flight - 1];
+        int rc = rpc_wait(rpc);
+        rpc_end(rpc);
+        ex.in_flight--;
+        if (rc == ASH_NO_FRAMES)
+            host_die("out of memory: the mComponent has no frame left for this program's lines");
+        if (rc < 0)
+            host_die("the mComponent refused a write-back (error %d)", -rc);
+    }
+    __atomic_store_n(&ex.batch_in_flight, 0, __ATOMIC_RELEASE);
 }
 
-/* Sends refs and pieces [0, count) without waiting for the answer. */
-static void send_lines(uint32_t count)
+bool evict_is_leaving(uint32_t slot)
 {
-    struct msg_line_write request = {.asid = mm.asid,
-                                     .lines = round.refs,
+    const struct slot *s = &ex.slots[slot];
+    uint32_t batch = __atomic_load_n(&ex.batch_in_flight, __ATOMIC_ACQUIRE);
+    return batch && !s->clean && __atomic_load_n(&s->batch, __ATOMIC_ACQUIRE) == batch;
+}
+
+void evict_settle(void)
+{
+    mutex_lock(&ex.evict_lock);
+    evict_reap();
+    mutex_unlock(&ex.evict_lock);
+}
+
+static bool write_answered(void)
+{
+    for (uint32_t i = 0; i < ex.in_flight; i++)
+        if (!rpc_answered(&ex.writing[i]))
+            return false;
+    return true;
+}
+
+static void send_to(uint32_t part, uint32_t from, uint32_t count)
+{
+    struct msg_line_write request = {.asid = asid_part(mm.asid, part),
+                                     .lines = round.refs + from,
                                      .lines_count = count,
                                      .data_size = count << LINE_SHIFT};
-    mm_flush();
-    int rc = rpc_begin(&ex.writing, COMPONENT_MEMORY);
+    struct rpc *rpc = &ex.writing[ex.in_flight];
+    int rc = rpc_begin_part(rpc, part);
     if (rc == 0)
-        rc = msg_line_write_encode(&request, ex.writing.request, RPC_REQUEST_MAX);
+        rc = msg_line_write_encode(&request, rpc->request, RPC_REQUEST_MAX);
     if (rc >= 0)
-        rc = rpc_post(&ex.writing, OP_LINE_WRITE, rc, round.pieces, (int)count);
+        rc = rpc_post(rpc, OP_LINE_WRITE, rc, round.pieces + from, (int)count);
     if (rc < 0)
         host_die("lines cannot be sent to the mComponent (error %d)", -rc);
-    ex.in_flight = true;
+    ex.in_flight++;
+}
+
+/* Brings the lines of one part among [from, count) to the front of these. Returns their end. */
+static uint32_t gather(uint32_t part, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = from; i < count; i++) {
+        if (vregions_part(round.refs[i].page) != part)
+            continue;
+        struct line_ref ref = round.refs[i];
+        struct rpc_piece piece = round.pieces[i];
+        round.refs[i] = round.refs[from];
+        round.pieces[i] = round.pieces[from];
+        round.refs[from] = ref;
+        round.pieces[from++] = piece;
+    }
+    return from;
+}
+
+/* Sends refs and pieces [0, count), to each part its own, without waiting for the answers. */
+static void send_lines(uint32_t count)
+{
+    mm_flush();
+    for (uint32_t from = 0, end; from < count; from = end) {
+        uint32_t part = vregions_part(round.refs[from].page);
+        end = gather(part, from, count);
+        send_to(part, from, end - from);
+    }
     STAT_ADD(lines_written_back, count);
 }
 
@@ -238,8 +289,10 @@ static void stage(uint32_t most)
                 (struct rpc_piece){(const void *)staged_at(round.slots[i]), LINE_SIZE};
         }
     }
-    if (count)
+    if (count) {
+        __atomic_store_n(&ex.batch_in_flight, batch + 1, __ATOMIC_RELEASE);
         send_lines(count);
+    }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t remote = round.dirty[i] ? LINE_REMOTE : *round.words[i] & LINE_REMOTE;
         line_release(round.words[i], LINE_STAGED | remote | round.slots[i] << LINE_SLOT_SHIFT);
@@ -341,7 +394,7 @@ void evict_ahead(uint32_t wanted)
         lines = ex.batch_lines;
     if (count_free() >= wanted + ex.batch_lines / 2 || !mutex_trylock(&ex.evict_lock))
         return;
-    if (!ex.in_flight || rpc_answered(&ex.writing)) {
+    if (!ex.in_flight || write_answered()) {
         evict_reap();
         bool full = staged_full(lines);
         if (full)
@@ -392,6 +445,27 @@ void evict_forget(uint32_t slot)
 
 /* ---- lines that are about to become unreadable ---- */
 
+/* Protects the lines [0, count) of the round, in order of address, then sends them; they stay,
+ * clean. */
+static void write_back(uint32_t count)
+{
+    for (uint32_t i = 0, run; i < count; i += run) {
+        run = 1;
+        while (i + run < count && round.refs[i + run].page.n == round.refs[i].page.n + run)
+            run++;
+        if (uffd_write_protect(vpn_address(round.refs[i].page), (uint64_t)run << LINE_SHIFT, true) <
+            0)
+            host_die("the host cannot write-protect %lx", vpn_address(round.refs[i].page));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t *word = round.words[i];
+        *word = (*word & ~(uint32_t)LINE_STATE_MASK) | LINE_CLEAN | LINE_REMOTE;
+    }
+    if (count)
+        send_lines(count);
+    evict_reap();
+}
+
 void excache_flush_out(struct vpn first, struct vpn end)
 {
     uint32_t count = 0;
@@ -404,20 +478,24 @@ void excache_flush_out(struct vpn first, struct vpn end)
         }
         if ((*word & LINE_STATE_MASK) != LINE_DIRTY)
             continue;
-        uint64_t at = n << LINE_SHIFT;
-        if (uffd_write_protect(at, LINE_SIZE, true) < 0)
-            host_die("the host cannot write-protect %lx", at);
-        *word = (*word & ~(uint32_t)LINE_STATE_MASK) | LINE_CLEAN | LINE_REMOTE;
+        round.words[count] = word;
         round.refs[count].page.n = n;
-        round.pieces[count++] = (struct rpc_piece){(const void *)at, LINE_SIZE};
+        round.pieces[count++] = (struct rpc_piece){(const void *)(n << LINE_SHIFT), LINE_SIZE};
         if (count == BATCH_MAX) {
-            send_lines(count);
-            evict_reap();
+            write_back(count);
             count = 0;
         }
     }
-    if (count) {
-        send_lines(count);
-        evict_reap();
+    write_back(count);
+}
+
+uint32_t excache_dirty(void)
+{
+    uint32_t dirty = 0;
+    for (uint32_t slot = 1; slot <= ex.ever_used; slot++) {
+        const uint32_t *word = line_word_if_any(ex.slots[slot].page);
+        dirty +=
+            word && *word >> LINE_SLOT_SHIFT == slot && (*word & LINE_STATE_MASK) == LINE_DIRTY;
     }
+    return dirty;
 }

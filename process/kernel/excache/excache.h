@@ -17,10 +17,10 @@
  * dirty lines are sent in one LINE_WRITE whose answer is awaited only when the next batch leaves;
  * a batch is dropped when as many lines as the policy says have left after it. A line touched while
  * staged is rescued: that is the second chance by which recency is learnt, for user space has no
- * accessed bits. Clean lines get one only where that pays (chance.h); else they are dropped at once.
- * Lines that cannot be moved (read-only or executable ranges, pages shared with a fork child, hosts
- * before Linux 6.8) are dropped where they are clean, and staged in place, write-protected, where
- * they are dirty.
+ * accessed bits. Clean lines get one only where that pays (chance.h); else they are dropped at
+ * once. Lines that cannot be moved (read-only or executable ranges, pages shared with a fork child,
+ * hosts before Linux 6.8) are dropped where they are clean, and staged in place, write-protected,
+ * where they are dirty.
  *
  * Messages per miss: 1 (amortised over the run). System calls per single miss: sendto, recv, one
  * ioctl, the signal's return. Copies of the data: socket to buffer, buffer to page.
@@ -51,8 +51,10 @@ int excache_fault(uint64_t address, bool write, struct thread *t);
 void excache_forget(struct vpn first, struct vpn end);
 /* The lines of [from, from + count) are now at `to`: the host's pages were moved already. */
 void excache_moved(struct vpn from, struct vpn to, uint64_t count);
-/* Writes back and drops every resident line of [first, end): they become unreadable. */
+/* Writes back every dirty line of [first, end): they stay, clean. */
 void excache_flush_out(struct vpn first, struct vpn end);
+/* How many lines are dirty. mm.lock is held for writing. */
+uint32_t excache_dirty(void);
 /*
  * Whether a line is resident and clean; drops those of [first, end) that are, or that are on their
  * way out: the owner has them. mm.lock is held for writing.

@@ -14,6 +14,7 @@
 #include "../host/host.h"
 #include "../mm/changes.h"
 #include "../mm/shared.h"
+#include "../mm/vregions.h"
 #include "chance.h"
 #include "slots.h"
 
@@ -291,11 +292,13 @@ static int fill_fetch(struct run *run, bool write)
 {
     uint64_t since = host_ticks_ns();
     struct rpc rpc;
-    struct msg_line_fetch request = {.asid = mm.asid, .first = run->first, .count = run->count};
+    struct msg_line_fetch request = {.first = run->first, .count = run->count};
     struct msg_line_fetch_reply reply;
 
     bool changes = changes_send_with(&request);
-    int rc = rpc_begin(&rpc, COMPONENT_MEMORY);
+    uint32_t part = vregions_part(run->first);
+    request.asid = asid_part(mm.asid, part);
+    int rc = rpc_begin_part(&rpc, part);
     if (rc == 0)
         rc = msg_line_fetch_encode(&request, rpc.request, RPC_REQUEST_MAX);
     if (rc >= 0)
@@ -390,7 +393,9 @@ static int serve(struct thread *t, struct vpn page, bool write)
             }
             break;
         case LINE_STAGED:
-            if (line_claim(word, LINE_STAGED)) {
+            if (evict_is_leaving(w >> LINE_SLOT_SHIFT)) {
+                evict_settle();
+            } else if (line_claim(word, LINE_STAGED)) {
                 uint64_t since = host_ticks_ns();
                 evict_rescue(word, *word >> LINE_SLOT_SHIFT, write);
                 note_miss(since);

@@ -69,12 +69,14 @@ struct excache {
                             are small, and the list of a large budget is pages. Protected by lock */
     uint32_t head, tail; /* the resident list; protected by lock */
 
-    struct mutex evict_lock; /* order: after mm.lock, before ops_lock */
-    struct batch *batches;   /* a ring of batches_limit + 1; protected by evict_lock */
-    uint32_t oldest, staged; /* the ring's first batch and their number */
-    uint64_t left;           /* lines that have left so far; protected by evict_lock */
-    struct rpc writing;      /* the write-back in flight; protected by evict_lock */
-    bool in_flight;
+    struct mutex evict_lock;       /* order: after mm.lock, before ops_lock */
+    struct batch *batches;         /* a ring of batches_limit + 1; protected by evict_lock */
+    uint32_t oldest, staged;       /* the ring's first batch and their number */
+    uint64_t left;                 /* lines that have left so far; protected by evict_lock */
+    struct rpc writing[PARTS_MAX]; /* the write-back in flight, a request for each part that is
+                                      concerned; protected by evict_lock */
+    uint32_t in_flight;            /* how many */
+    uint32_t batch_in_flight;      /* 1 + its index in batches; 0: none. Read without the lock */
 };
 extern struct excache ex;
 
@@ -95,6 +97,13 @@ void evict_make_room(uint32_t wanted);
  * fetch of `wanted` lines is under way. The caller may hold one connection and its run's lines.
  */
 void evict_ahead(uint32_t wanted);
+/*
+ * Whether a staged line's content is being written back and was not answered yet: it has to stay as
+ * it is until then, for it may have to be sent again, to another mComponent.
+ */
+bool evict_is_leaving(uint32_t slot);
+/* Waits until no write-back is in flight. No lock but mm.lock is held, and no line. */
+void evict_settle(void);
 /* Takes back a staged line whose word the caller has claimed; releases the word. */
 void evict_rescue(uint32_t *word, uint32_t slot, bool write);
 /* A staged line that is to be forgotten: leaves its batch. mm.lock is held for writing. */

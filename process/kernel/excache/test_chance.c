@@ -10,7 +10,8 @@
 
 enum { FETCH_NS = 30000, LINES = 64 };
 
-/* Rounds of 64 lines each, of which so many are rescued; a line's move and a rescue take so long. */
+/* Rounds of 64 lines each, of which so many are rescued; a line's move and a rescue take so long.
+ */
 static void rounds(int count, int rescued, uint64_t move_ns)
 {
     for (int i = 0; i < count; i++) {

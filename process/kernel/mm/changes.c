@@ -1,14 +1,17 @@
 /*
- * See changes.h. Messages: none of its own but where changes.h says so, and one VREGION_GRANT for
- * each new GiB of addresses.
+ * See changes.h. Messages: none of its own but where changes.h says so, one VREGION_GRANT for each
+ * run of new vRegions, and one SPACE_OPS for each part of the address space that is concerned.
  *
  * mm.ops_lock is held from before the changes are sent until they are answered, and ops_count stays
  * as it was until then: so who fetches a line meanwhile, by another connection, waits for that.
  */
+#include <linux/mman.h>
+
 #include "changes.h"
 
 #include "../host/host.h"
 #include "../rpc/rpc.h"
+#include "vregions.h"
 
 enum { PATHS_BYTES = PATH_LIMIT };
 
@@ -17,43 +20,37 @@ static struct mapped_file files[OPS_FILES_MAX];
 static uint32_t files_count;
 static uint8_t *paths;
 static uint32_t paths_size;
+static uint64_t serial;      /* of the last list of changes */
+static struct vm_op *pieces; /* what one part is told of changes that concern several */
 
 void changes_init(void)
 {
     mm.ops = host_alloc(OPS_MAX * sizeof *mm.ops);
-    mm.vregions = host_alloc(VREGION_COUNT / 8);
+    pieces = host_alloc(OPS_MAX * sizeof *pieces);
     paths = host_alloc(PATHS_BYTES);
-    host_assert(mm.ops && mm.vregions && paths);
+    host_assert(mm.ops && pieces && paths);
+    vregions_init();
 }
 
-static void grant(uint32_t first, uint32_t count)
+static struct vpn end_of(struct vpn first, uint64_t count)
 {
-    struct rpc rpc;
-    struct msg_vregion_grant request = {.asid = mm.asid, .first = first, .count = count};
-    struct msg_vregion_grant_reply reply;
-    int rc = RPC_CALL(&rpc, MEMORY, VREGION_GRANT, vregion_grant, &request, &reply);
-    rpc_end(&rpc);
+    return (struct vpn){first.n + count};
+}
+
+/* What cannot be refused any more. ops_lock is held. */
+static void grant_or_die(struct vpn first, struct vpn end, bool writable)
+{
+    int rc = vregions_grant(first, end, writable);
     if (rc < 0)
-        host_die("the home mComponent grants no vRegion %u+%u: out of memory (error %d)", first,
-                 count, -rc);
-    for (uint32_t i = first; i < first + count; i++)
-        mm.vregions[i / 8] |= (uint8_t)(1 << i % 8);
+        host_die("the home mComponent grants no memory at %lx (error %d)", vpn_address(first), -rc);
 }
 
-/* Asks for the vRegions of [first, end) that are not granted yet. ops_lock is held. */
-static void grant_missing(struct vpn first, struct vpn end)
+int changes_reserve(struct vpn first, struct vpn end)
 {
-    uint32_t at = (uint32_t)(first.n / VREGION_LINES);
-    uint32_t last = (uint32_t)((end.n - 1) / VREGION_LINES);
-    while (at <= last) {
-        uint32_t run = 0;
-        while (at + run <= last && run < GRANT_MAX &&
-               !(mm.vregions[(at + run) / 8] >> (at + run) % 8 & 1))
-            run++;
-        if (run)
-            grant(at, run);
-        at += run ? run : 1;
-    }
+    mutex_lock(&mm.ops_lock);
+    int rc = vregions_grant(first, end, true);
+    mutex_unlock(&mm.ops_lock);
+    return rc < 0 ? -ENOMEM : 0;
 }
 
 /* What has to be granted before the changes are sent. ops_lock is held. */
@@ -62,10 +59,20 @@ static void prepare(void)
     for (uint32_t i = 0; i < mm.ops_count; i++) {
         const struct vm_op *op = &mm.ops[i];
         if (op->kind == VM_OP_MAP || op->kind == VM_OP_MAP_FILE)
-            grant_missing(op->first, (struct vpn){op->first.n + op->count});
-        if (op->kind == VM_OP_REMAP)
-            grant_missing(op->to, (struct vpn){op->to.n + op->count});
+            grant_or_die(op->first, end_of(op->first, op->count), op->prot & PROT_WRITE);
     }
+}
+
+/* Whether all changes concern the part of `page` alone. */
+static bool all_in_part_of(struct vpn page)
+{
+    uint32_t part = vregions_part(page);
+    for (uint32_t i = 0; i < mm.ops_count; i++) {
+        const struct vm_op *op = &mm.ops[i];
+        if (vregions_part(op->first) != part || vregions_run(op->first, op->count) != op->count)
+            return false;
+    }
+    return true;
 }
 
 static void forget(void)
@@ -75,22 +82,59 @@ static void forget(void)
     __atomic_store_n(&mm.ops_count, 0, __ATOMIC_RELEASE);
 }
 
-static void flush_locked(void)
+static void send_ops(uint32_t part, const struct vm_op *ops, uint32_t count)
 {
     struct rpc rpc;
     struct msg_space_ops_reply reply;
-    prepare();
-    struct msg_space_ops request = {.asid = mm.asid,
-                                    .ops = mm.ops,
-                                    .ops_count = mm.ops_count,
+    struct msg_space_ops request = {.asid = asid_part(mm.asid, part),
+                                    .serial = ++serial,
+                                    .ops = ops,
+                                    .ops_count = count,
                                     .files = files,
                                     .files_count = files_count,
                                     .paths = paths,
                                     .paths_size = paths_size};
-    int rc = RPC_CALL(&rpc, MEMORY, SPACE_OPS, space_ops, &request, &reply);
+    int rc = RPC_CALL_PART(&rpc, part, SPACE_OPS, space_ops, &request, &reply);
     rpc_end(&rpc);
     if (rc < 0)
-        host_die("the home mComponent refused a change of the address space (error %d)", -rc);
+        host_die("an mComponent refused a change of the address space (error %d)", -rc);
+}
+
+/* Of all changes those, or the pieces of them, that concern one part. A move lies in one part. */
+static void send_pieces(uint32_t part)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < mm.ops_count; i++) {
+        const struct vm_op *op = &mm.ops[i];
+        for (uint64_t done = 0, run; done < op->count; done += run) {
+            struct vm_op piece = *op;
+            piece.first.n += done;
+            run = vregions_run(piece.first, op->count - done);
+            if (vregions_part(piece.first) != part)
+                continue;
+            piece.count = run;
+            if (op->kind == VM_OP_MAP_FILE || op->kind == VM_OP_REMAP)
+                piece.to.n += done;
+            pieces[count++] = piece;
+            if (count == OPS_MAX) {
+                send_ops(part, pieces, count);
+                count = 0;
+            }
+        }
+    }
+    if (count)
+        send_ops(part, pieces, count);
+}
+
+static void flush_locked(void)
+{
+    prepare();
+    if (all_in_part_of(mm.ops[0].first)) {
+        send_ops(vregions_part(mm.ops[0].first), mm.ops, mm.ops_count);
+    } else {
+        for (uint32_t part = 0; part < PARTS_MAX; part++)
+            send_pieces(part);
+    }
     forget();
 }
 
@@ -115,11 +159,15 @@ bool changes_send_with(struct msg_line_fetch *request)
     if (!__atomic_load_n(&mm.ops_count, __ATOMIC_ACQUIRE))
         return false;
     mutex_lock(&mm.ops_lock);
+    if (mm.ops_count)
+        prepare();
+    if (mm.ops_count && !all_in_part_of(request->first))
+        flush_locked();
     if (!mm.ops_count) {
         mutex_unlock(&mm.ops_lock);
         return false;
     }
-    prepare();
+    request->serial = ++serial;
     request->ops = mm.ops;
     request->ops_count = mm.ops_count;
     request->files = files;
@@ -162,6 +210,87 @@ void changes_post(uint8_t kind, int prot, struct vpn first, struct vpn end, stru
     mutex_unlock(&mm.ops_lock);
 }
 
+/* ---- moves ---- */
+
+/* Copies what a part has of lines to others, in another part; absent ones stay so. */
+static void copy_lines(const struct vma *v, struct vpn from, struct vpn to, uint32_t count)
+{
+    struct rpc fetched, written;
+    uint32_t part = vregions_part(from), to_part = vregions_part(to), n = 0;
+    struct msg_line_fetch request = {
+        .asid = asid_part(mm.asid, part), .first = from, .count = count};
+    struct msg_line_fetch_reply reply;
+    struct line_ref refs[FETCH_MAX_LINES];
+    struct rpc_piece lines[FETCH_MAX_LINES];
+    static const uint8_t zeros[LINE_SIZE];
+
+    int rc = RPC_CALL_PART(&fetched, part, LINE_FETCH, line_fetch, &request, &reply);
+    if (rc == 0 && reply.kinds_size != count)
+        rc = ASH_MALFORMED;
+    const uint8_t *data = rc == 0 ? reply.data : NULL;
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        bool stored = reply.kinds[i] == LINE_DATA;
+        if (!stored && !(v->file && reply.kinds[i] == LINE_ZERO))
+            continue;
+        refs[n].page.n = to.n + i;
+        lines[n++] = (struct rpc_piece){stored ? data : zeros, LINE_SIZE};
+        data += stored ? LINE_SIZE : 0;
+    }
+    written.connection = NULL;
+    if (rc == 0 && n) {
+        struct msg_line_write store = {.asid = asid_part(mm.asid, to_part),
+                                       .lines = refs,
+                                       .lines_count = n,
+                                       .data_size = n << LINE_SHIFT};
+        rc = rpc_begin_part(&written, to_part);
+        if (rc == 0)
+            rc = msg_line_write_encode(&store, written.request, RPC_REQUEST_MAX);
+        if (rc >= 0)
+            rc = rpc_exchange(&written, OP_LINE_WRITE, rc, lines, (int)n);
+    }
+    rpc_end(&written);
+    rpc_end(&fetched);
+    if (rc < 0)
+        host_die("lines cannot be moved between mComponents (error %d)", -rc);
+}
+
+static bool stays_in_part(struct vpn first, struct vpn to, uint64_t count)
+{
+    return vregions_part(first) == vregions_part(to) && vregions_run(first, count) == count &&
+           vregions_run(to, count) == count;
+}
+
+static void append_mapping(const struct vma *v);
+
+void changes_post_move(const struct vma *v, struct vpn first)
+{
+    uint64_t count = v->end.n - v->first.n;
+    mutex_lock(&mm.ops_lock);
+    if (mm.ops_count)
+        prepare();
+    grant_or_die(v->first, v->end, v->prot & PROT_WRITE);
+    if (mm.ops_count == OPS_MAX)
+        flush_locked();
+    if (stays_in_part(first, v->first, count)) {
+        append(&(struct vm_op){
+            .kind = VM_OP_REMAP, .prot = v->prot, .first = first, .count = count, .to = v->first});
+    } else {
+        append_mapping(v);
+        flush_locked();
+        for (uint64_t done = 0, run; done < count; done += run) {
+            struct vpn from = {first.n + done}, to = {v->first.n + done};
+            run = count - done < FETCH_MAX_LINES ? count - done : FETCH_MAX_LINES;
+            run = vregions_run(from, run) < run ? vregions_run(from, run) : run;
+            run = vregions_run(to, run) < run ? vregions_run(to, run) : run;
+            copy_lines(v, from, to, (uint32_t)run);
+        }
+        append(&(struct vm_op){.kind = VM_OP_UNMAP, .first = first, .count = count});
+    }
+    mutex_unlock(&mm.ops_lock);
+}
+
+/* ---- mappings of files ---- */
+
 static bool same_file(const struct mapped_file *a, const struct vma_file *b)
 {
     return a->id.device == b->id.device && a->id.inode == b->id.inode &&
@@ -192,16 +321,25 @@ static uint16_t place_of(const struct vma_file *file)
     return (uint16_t)i;
 }
 
+/* Appends the mapping of a vma; ops_lock is held, there is room for two. */
+static void append_mapping(const struct vma *v)
+{
+    struct vm_op op = {.kind = v->file ? VM_OP_MAP_FILE : VM_OP_MAP,
+                       .prot = v->prot,
+                       .first = v->first,
+                       .count = v->end.n - v->first.n};
+    if (v->file) {
+        op.file = place_of(v->file);
+        op.to.n = v->file_line;
+    }
+    append(&op);
+}
+
 void changes_post_file(const struct vma *v)
 {
     mutex_lock(&mm.ops_lock);
     if (mm.ops_count == OPS_MAX)
         flush_locked();
-    append(&(struct vm_op){.kind = VM_OP_MAP_FILE,
-                           .prot = v->prot,
-                           .file = place_of(v->file),
-                           .first = v->first,
-                           .count = v->end.n - v->first.n,
-                           .to = {v->file_line}});
+    append_mapping(v);
     mutex_unlock(&mm.ops_lock);
 }

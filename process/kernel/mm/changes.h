@@ -12,14 +12,21 @@
 #include "mm.h"
 
 void changes_init(void);
+/* Before memory is promised to the program: its vRegions, so that this is where it is refused.
+   -ENOMEM. mm.lock is held for writing. One message for each run of vRegions that are new. */
+int changes_reserve(struct vpn first, struct vpn end) __attribute__((warn_unused_result));
 /* mm.lock is held for writing for these two. A file's mapping is posted too: the home reports what
    is wrong with a file when its lines are fetched. */
 void changes_post(uint8_t kind, int prot, struct vpn first, struct vpn end, struct vpn to);
 void changes_post_file(const struct vma *v);
+/* A vma has moved to where it is now, from `first` on; nothing of it is on its way out. Between two
+   parts of the address space its lines are copied, which takes two messages for each 64. */
+void changes_post_move(const struct vma *v, struct vpn first);
 
 /*
- * Puts what waits into a LINE_FETCH. False: nothing waits. Else nobody else can send or post until
- * changes_sent(), which the caller calls once the fetch was answered; it may not evict meanwhile.
+ * Puts what waits into a LINE_FETCH, whose `first` is filled. False: nothing waits (any more). Else
+ * nobody else can send or post until changes_sent(), which the caller calls once the fetch was
+ * answered; it may not evict meanwhile.
  */
 bool changes_send_with(struct msg_line_fetch *request);
 void changes_sent(void);

@@ -25,6 +25,9 @@
 #define LOW_START 0x40000000ull
 #define LOW_END   0x80000000ull
 
+/* Dirty lines that a fork leaves as they are: 16 write-backs. */
+enum { FORK_DIRTY_MAX = 1024 };
+
 struct mm mm;
 
 /* A page-aligned [first, end) out of bytes; false where it leaves the window or is empty. */
@@ -90,6 +93,22 @@ void mm_unmap_locked(struct vpn first, struct vpn end, bool tell)
     forget_range(first, end, tell, false);
 }
 
+/*
+ * Where `count` lines go below top. A large mapping ends with a vRegion, so that it shares none
+ * with what is there already: each of its vRegions is then placed where there is room for all of
+ * it.
+ */
+static struct vpn gap_for(uint64_t count, struct vpn top)
+{
+    if (count >= VREGION_LINES) {
+        struct vpn low = vmas_gap(count + VREGION_LINES, top);
+        uint64_t end = (low.n + count + VREGION_LINES) / VREGION_LINES * VREGION_LINES;
+        if (low.n)
+            return (struct vpn){end - count};
+    }
+    return vmas_gap(count, top);
+}
+
 int mm_place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struct vpn *end)
 {
     uint64_t count = (length + LINE_SIZE - 1) >> LINE_SHIFT;
@@ -108,7 +127,7 @@ int mm_place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struc
     if (hint && !(flags & MAP_32BIT) && mm_range(hint, length, first, end) &&
         vmas_free(*first, *end))
         return 0;
-    *first = vmas_gap(count, vpn_of(flags & MAP_32BIT ? LOW_END : mm.mmap_top));
+    *first = gap_for(count, vpn_of(flags & MAP_32BIT ? LOW_END : mm.mmap_top));
     if (!first->n || (flags & MAP_32BIT && first->n < vpn_of(LOW_START).n))
         return -ENOMEM;
     *end = (struct vpn){first->n + count};
@@ -188,6 +207,8 @@ long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vn
         return -ENOMEM;
     rwlock_write(&mm.lock);
     long rc = mm_place(hint, length, flags, &first, &end);
+    if (rc == 0 && !file && prot & PROT_WRITE && !(flags & MAP_NORESERVE))
+        rc = changes_reserve(first, end);
     if (rc == 0 && file) {
         f = file_at(first, file);
         rc = f ? 0 : -ENOMEM;
@@ -412,7 +433,7 @@ static long relocate(struct vpn first, struct vpn end, struct vpn to)
     v.end = (struct vpn){to.n + count};
     vmas_insert(&v);
     if (!vma_shared(&v))
-        changes_post(VM_OP_REMAP, v.prot, first, end, to);
+        changes_post_move(&v, first);
     return 0;
 }
 
@@ -581,10 +602,24 @@ long mm_brk(uint64_t to)
 
 /* ---- fork ---- */
 
+/*
+ * Dirty lines are copied by the host, and either process writes its own back: at the home they
+ * would be two. Many of them are written back first, so that parent and child share them there.
+ */
+static void share_dirty_lines(void)
+{
+    if (excache_dirty() <= FORK_DIRTY_MAX)
+        return;
+    for (uint32_t i = 0; i < mm.vma_count; i++)
+        if (!vma_shared(&mm.vmas[i]) && mm.vmas[i].prot & (PROT_READ | PROT_WRITE | PROT_EXEC))
+            excache_flush_out(mm.vmas[i].first, mm.vmas[i].end);
+}
+
 void mm_fork_prepare(void)
 {
     rwlock_write(&mm.lock);
     excache_quiesce();
+    share_dirty_lines();
     mm_flush();
     changes_hold();
 }

@@ -82,7 +82,6 @@ struct mm {
     struct mutex ops_lock; /* order: after lock */
     struct vm_op *ops;     /* posted, not yet sent; OPS_MAX of them; protected by ops_lock */
     uint32_t ops_count;    /* written under ops_lock, read without (acquire) */
-    uint8_t *vregions;     /* VREGION_COUNT bits: granted; protected by ops_lock */
 
     int uffd;
     bool can_move;  /* UFFDIO_MOVE exists and was not turned off */

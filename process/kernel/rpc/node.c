@@ -128,8 +128,7 @@ static long exchange(int fd, uint16_t op, uint8_t *payload, size_t size, size_t 
     wire_header_encode(&h, bytes);
     *fd_count = 0;
     if (!send_header(fd, bytes, sizeof bytes, sent->fds, sent->count) ||
-        !send_all(fd, payload, size) ||
-        !receive_all(fd, bytes, sizeof bytes, fds, fd_count))
+        !send_all(fd, payload, size) || !receive_all(fd, bytes, sizeof bytes, fds, fd_count))
         return ASH_LOST;
     int rc = wire_header_decode(&h, bytes, room);
     if (rc < 0)
@@ -224,21 +223,39 @@ int node_started(struct process *p)
     int fds[NODE_FDS_MAX];
     struct msg_process_started request = {.pid = (uint32_t)p->pid};
     text_copy(request.name, sizeof request.name, p->name);
-    long rc = call_for_fds(p, OP_PROCESS_STARTED, body,
-                           msg_process_started_encode(&request, body, sizeof body), sizeof body,
-                           fds, 1);
+    long rc =
+        call_for_fds(p, OP_PROCESS_STARTED, body,
+                     msg_process_started_encode(&request, body, sizeof body), sizeof body, fds, 1);
     return rc < 0 ? (int)rc : fds[0];
 }
 
-int node_connect(struct process *p, struct component id)
+int node_connect(struct process *p, struct component id, uint32_t part)
 {
     uint8_t body[64];
     int fds[NODE_FDS_MAX];
-    struct msg_process_connect request = {.id = id};
+    struct msg_process_connect request = {.id = id, .part = (uint16_t)part};
     long rc =
         call_for_fds(p, OP_PROCESS_CONNECT, body,
                      msg_process_connect_encode(&request, body, sizeof body), sizeof body, fds, 1);
     return rc < 0 ? (int)rc : fds[0];
+}
+
+int node_locate(struct process *p, uint32_t part, struct component was, uint8_t why,
+                struct component_info *now, int *fd)
+{
+    uint8_t body[256];
+    int fds[NODE_FDS_MAX], count = 0;
+    struct msg_process_locate request = {.part = (uint16_t)part, .was = was, .why = why};
+    struct msg_process_locate_reply reply;
+    int size = msg_process_locate_encode(&request, body, sizeof body);
+    long rc = node_call(p, OP_PROCESS_LOCATE, body, (size_t)size, sizeof body, fds, &count);
+    if (rc >= 0)
+        rc = msg_process_locate_reply_decode(&reply, body, (size_t)rc);
+    if (rc < 0)
+        return (int)rc;
+    *now = reply.memory;
+    *fd = count ? fds[0] : -1;
+    return 0;
 }
 
 void node_watch(int lifeline_fd)

@@ -38,8 +38,16 @@ int node_fork(struct process *p, struct asid child, struct node_child *out)
     __attribute__((warn_unused_result));
 /* The child's first words. The descriptor of the page for shared_init(), or a negative error. */
 int node_started(struct process *p) __attribute__((warn_unused_result));
-/* A further connection to a component; a descriptor or a negative error. */
-int node_connect(struct process *p, struct component id) __attribute__((warn_unused_result));
+/* A further connection to a component, of an mComponent to what it has of a part of the address
+   space; a descriptor or a negative error. */
+int node_connect(struct process *p, struct component id, uint32_t part)
+    __attribute__((warn_unused_result));
+/*
+ * Where a part of the address space is that was at `was`: 0, or a negative error where it is lost.
+ * *fd is a connection to *now, or -1: `was` has it, and is to be waited for.
+ */
+int node_locate(struct process *p, uint32_t part, struct component was, uint8_t why,
+                struct component_info *now, int *fd) __attribute__((warn_unused_result));
 
 /* The lifeline: from now on the host kills this process when the node ends. */
 void node_watch(int lifeline_fd);

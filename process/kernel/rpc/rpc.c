@@ -27,6 +27,7 @@ enum {
     CONNECTIONS = LANES,
     PIECES_MAX = WRITE_MAX_LINES + 1,
     RETRY_MS = 20,
+    GIVE_UP_MS = 10000, /* a part that fails so long is lost, whatever the node says */
     REPLY_AT = WIRE_HEADER_SIZE + RPC_REQUEST_MAX,
     BUFFER_SIZE = REPLY_AT + WIRE_HEADER_SIZE + FRAME_MAX,
     SPIN_BACKOFF_MAX = 127,
@@ -34,95 +35,142 @@ enum {
 };
 
 struct rpc_connection {
-    struct mutex lock; /* held from rpc_begin to rpc_end; protects the rest */
-    int fd;            /* -1: none yet, or lost */
-    uint64_t serial;   /* of that descriptor, see process->rpc_limit */
-    int kind;
-    uint16_t op; /* of the request under way */
+    struct mutex lock;     /* held from rpc_begin to rpc_end; protects the rest */
+    struct rpc_pool *pool; /* never changes */
+    int fd;                /* -1: none yet, or lost */
+    uint32_t moves;        /* pool->moves when that descriptor was made */
+    uint64_t serial;       /* of that descriptor, see process->rpc_limit */
+    uint16_t op;           /* of the request under way */
     uint64_t request_id;
     uint32_t sent_size;
+    size_t received;           /* bytes of the reply so far */
+    uint64_t failing_since_ns; /* when this request met the first failure; 0: none */
     /* Request, then reply, each a header and a body: REPLY_AT bytes, header, FRAME_MAX. */
     uint8_t *buffer;
     uint32_t spin_skip, spin_backoff; /* waits not to spin at; see receive_some() */
 };
 
-static struct rpc_connection memory[CONNECTIONS], storage[CONNECTIONS];
+/* The connections to one component: the sComponent, or where a part of the address space is. */
+struct rpc_pool {
+    int kind;
+    uint32_t part;
+    struct mutex move_lock;      /* order: after a connection's lock, before the node's */
+    struct component_info where; /* id 0: not known; protected by move_lock */
+    uint32_t moves;              /* how often `where` has changed; written under move_lock */
+    struct rpc_connection connections[CONNECTIONS];
+};
+
+static struct rpc_pool storage, memory[PARTS_MAX];
 static struct process *owner;
 static uint64_t serials; /* descriptors ever made; relaxed */
 /* Counts connections given back; takers_waiting: who sleeps on it. Partners, both SEQ_CST. */
 static uint32_t given_back, takers_waiting;
 
-static unsigned timeout_ms(const struct rpc_connection *c)
+static bool of_memory(const struct rpc_connection *c)
 {
-    return c->kind == COMPONENT_MEMORY ? MEMORY_TIMEOUT_MS : STORAGE_TIMEOUT_MS;
-}
-
-static struct rpc_connection *pool_of(int kind)
-{
-    return kind == COMPONENT_MEMORY ? memory : storage;
-}
-
-static const struct component_info *component_of(int kind)
-{
-    return kind == COMPONENT_MEMORY ? &owner->memory : &owner->storage;
+    return c->pool->kind == COMPONENT_MEMORY;
 }
 
 /* Bounds every wait of the connection, so that waiting takes one system call. */
 static void set_timeouts(const struct rpc_connection *c)
 {
-    unsigned ms = timeout_ms(c);
+    unsigned ms = of_memory(c) ? MEMORY_PATIENCE_MS : STORAGE_TIMEOUT_MS;
     struct __kernel_old_timeval t = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     host_call(__NR_setsockopt, c->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
     host_call(__NR_setsockopt, c->fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
 }
 
+static void pool_init(struct rpc_pool *pool, int kind, uint32_t part, int fd)
+{
+    pool->kind = kind;
+    pool->part = part;
+    pool->move_lock = (struct mutex){0};
+    for (int i = 0; i < CONNECTIONS; i++) {
+        struct rpc_connection *c = &pool->connections[i];
+        c->lock = (struct mutex){0};
+        c->pool = pool;
+        c->fd = i == 0 ? fd : -1;
+        c->moves = pool->moves;
+    }
+    if (fd >= 0)
+        set_timeouts(&pool->connections[0]);
+}
+
 void rpc_init(struct process *p, int memory_fd, int storage_fd)
 {
     owner = p;
+    storage.where = p->storage;
+    memory[0].where = p->memory;
+    pool_init(&storage, COMPONENT_STORAGE, 0, storage_fd);
+    for (uint32_t part = 0; part < PARTS_MAX; part++)
+        pool_init(&memory[part], COMPONENT_MEMORY, part, part == 0 ? memory_fd : -1);
     for (int i = 0; i < CONNECTIONS; i++) {
-        memory[i].lock = storage[i].lock = (struct mutex){0};
-        memory[i].kind = COMPONENT_MEMORY;
-        storage[i].kind = COMPONENT_STORAGE;
         /* What the program before an exec, or a forked process's parent, asked for is another
            request: ids begin anywhere. */
         uint64_t first = 0;
         host_call(__NR_getrandom, &first, sizeof first, 0);
-        storage[i].request_id = (first >> (64 - LANE_SHIFT + 1)) | (uint64_t)i << LANE_SHIFT;
-        memory[i].fd = i == 0 ? memory_fd : -1;
-        storage[i].fd = i == 0 ? storage_fd : -1;
+        storage.connections[i].request_id = (first >> (64 - LANE_SHIFT + 1)) | (uint64_t)i
+                                                                                   << LANE_SHIFT;
     }
-    set_timeouts(&memory[0]);
-    set_timeouts(&storage[0]);
+}
+
+static void forget_descriptor(struct rpc_connection *c)
+{
+    if (c->fd >= 0)
+        host_call(__NR_close, c->fd);
+    c->fd = -1;
+}
+
+static void pool_leave(struct rpc_pool *pool)
+{
+    for (int i = 0; i < CONNECTIONS; i++) {
+        forget_descriptor(&pool->connections[i]);
+        pool->connections[i].buffer = NULL; /* the parent's alone */
+    }
 }
 
 void rpc_fork_child(struct process *p, int memory_fd, int storage_fd)
 {
-    for (int i = 0; i < CONNECTIONS; i++) {
-        if (memory[i].fd >= 0)
-            host_call(__NR_close, memory[i].fd);
-        if (storage[i].fd >= 0)
-            host_call(__NR_close, storage[i].fd);
-        memory[i].buffer = storage[i].buffer = NULL; /* the parent's alone */
-    }
+    pool_leave(&storage);
+    for (uint32_t part = 0; part < PARTS_MAX; part++)
+        pool_leave(&memory[part]);
     rpc_init(p, memory_fd, storage_fd);
 }
 
+void rpc_part_at(uint32_t part, struct component where)
+{
+    struct rpc_pool *pool = &memory[part];
+    mutex_lock(&pool->move_lock);
+    if (pool->where.id.n == 0)
+        pool->where.id = where;
+    mutex_unlock(&pool->move_lock);
+}
+
+bool rpc_part_known(uint32_t part)
+{
+    return __atomic_load_n(&memory[part].where.id.n, __ATOMIC_RELAXED) != 0;
+}
+
+static int connect_to(struct rpc_connection *c);
+
 void rpc_descriptors(int *memory_fd, int *storage_fd)
 {
-    *memory_fd = memory[0].fd;
-    *storage_fd = storage[0].fd;
+    *memory_fd = memory[0].connections[0].fd;
+    *storage_fd = storage.connections[0].fd;
 }
 
 void rpc_hold_first(void)
 {
-    mutex_lock(&memory[0].lock);
-    mutex_lock(&storage[0].lock);
+    struct rpc_connection *c = &memory[0].connections[0];
+    mutex_lock(&c->lock);
+    mutex_lock(&storage.connections[0].lock);
+    (void)connect_to(c); /* what is handed on is to be where the home is now */
 }
 
 void rpc_release_first(void)
 {
-    mutex_unlock(&storage[0].lock);
-    mutex_unlock(&memory[0].lock);
+    mutex_unlock(&storage.connections[0].lock);
+    mutex_unlock(&memory[0].connections[0].lock);
 }
 
 /*
@@ -137,16 +185,15 @@ static void await_the_end(void)
         ;
 }
 
-static void lost(struct rpc_connection *c, int why)
+/* A part of the memory is nowhere any more. */
+static void memory_lost(struct rpc_connection *c, int why)
 {
-    const struct component_info *info = component_of(c->kind);
-    host_call(__NR_close, c->fd);
-    c->fd = -1;
-    if (c->kind == COMPONENT_MEMORY)
-        await_the_end();
-    if (c->kind == COMPONENT_MEMORY)
-        host_die("%s (memory, pid %u) was lost (%s); this program kept its memory there",
-                 info->name, info->pid, why == ASH_TIMEOUT ? "no answer" : ash_error_text(why));
+    const struct component_info *info = &c->pool->where;
+    forget_descriptor(c);
+    await_the_end();
+    host_die("%s (memory, pid %u) was lost (%s); this program kept its memory there",
+             info->name[0] ? info->name : "an mComponent", info->pid,
+             why == ASH_TIMEOUT ? "no answer" : ash_error_text(why));
 }
 
 /*
@@ -158,17 +205,18 @@ static bool usable(const struct rpc_connection *c)
     const struct process *p = current()->process;
     if (!p->vforked)
         return true;
-    return c->fd < 0 ? c == &storage[0] : c->serial <= p->rpc_limit;
+    return c->fd < 0 ? c == &storage.connections[0] : c->serial <= p->rpc_limit;
 }
 
-static struct rpc_connection *try_take(struct rpc_connection *pool)
+static struct rpc_connection *try_take(struct rpc_pool *pool)
 {
     for (int i = 0; i < CONNECTIONS; i++) {
-        if (!mutex_trylock(&pool[i].lock))
+        struct rpc_connection *c = &pool->connections[i];
+        if (!mutex_trylock(&c->lock))
             continue;
-        if (usable(&pool[i]))
-            return &pool[i];
-        mutex_unlock(&pool[i].lock);
+        if (usable(c))
+            return c;
+        mutex_unlock(&c->lock);
     }
     return NULL;
 }
@@ -177,7 +225,7 @@ static struct rpc_connection *try_take(struct rpc_connection *pool)
  * Any free connection, or a sleep until one is given back: never a wait for a certain one, since a
  * write-back in flight keeps its own until the next eviction.
  */
-static struct rpc_connection *take(struct rpc_connection *pool)
+static struct rpc_connection *take(struct rpc_pool *pool)
 {
     for (;;) {
         uint32_t before = __atomic_load_n(&given_back, __ATOMIC_SEQ_CST);
@@ -194,30 +242,53 @@ static struct rpc_connection *take(struct rpc_connection *pool)
 static void set_descriptor(struct rpc_connection *c, int fd)
 {
     c->fd = fd;
+    c->moves = __atomic_load_n(&c->pool->moves, __ATOMIC_ACQUIRE);
     set_timeouts(c);
     c->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * Sees to it that the connection has a descriptor, to where its component is now; not in a vfork
+ * child, whose descriptors are a copy. 0 or a negative error.
+ */
+static int connect_to(struct rpc_connection *c)
+{
+    struct rpc_pool *pool = c->pool;
+    if (current()->process->vforked)
+        return c->fd < 0 ? ASH_LOST : 0;
+    if (c->fd >= 0 && c->moves == __atomic_load_n(&pool->moves, __ATOMIC_ACQUIRE))
+        return 0;
+    forget_descriptor(c);
+    int fd = node_connect(owner, pool->where.id, pool->part);
+    if (fd < 0)
+        return fd;
+    set_descriptor(c, fd);
+    return 0;
 }
 
 uint64_t rpc_two_of_each(void)
 {
     struct rpc first, second, store;
-    int rc = rpc_begin(&first, COMPONENT_MEMORY);
-    if (rc == 0)
-        rc = rpc_begin(&second, COMPONENT_MEMORY);
-    else
-        second.connection = NULL;
-    rpc_end(&second);
-    rpc_end(&first);
-    rc = rpc_begin(&store, COMPONENT_STORAGE);
+    for (uint32_t part = 0; part < PARTS_MAX; part++) {
+        if (!rpc_part_known(part))
+            continue;
+        if (rpc_begin_part(&first, part) == 0) {
+            (void)!rpc_begin_part(&second, part);
+            rpc_end(&second);
+        }
+        rpc_end(&first);
+    }
+    int rc = rpc_begin(&store, COMPONENT_STORAGE);
     rpc_end(&store);
     (void)rc; /* a storage monitor that is away is the next file call's matter */
     return __atomic_load_n(&serials, __ATOMIC_RELAXED);
 }
 
-int rpc_begin(struct rpc *rpc, int kind)
+static int begin(struct rpc *rpc, struct rpc_pool *pool)
 {
-    struct rpc_connection *c = take(pool_of(kind));
+    struct rpc_connection *c = take(pool);
     rpc->connection = c;
+    rpc->bulk_count = 0;
     if (!c->buffer) {
         c->buffer = host_alloc(BUFFER_SIZE);
         if (!c->buffer)
@@ -226,16 +297,20 @@ int rpc_begin(struct rpc *rpc, int kind)
         host_call(__NR_madvise, c->buffer, BUFFER_SIZE, MADV_DONTFORK);
     }
     rpc->request = c->buffer + WIRE_HEADER_SIZE;
-    if (c->fd < 0 && !current()->process->vforked) {
-        int fd = node_connect(owner, component_of(kind)->id);
-        if (fd >= 0)
-            set_descriptor(c, fd);
-        else if (kind == COMPONENT_MEMORY)
-            host_die("no connection to %s (memory): error %d", component_of(kind)->name, -fd);
-        /* A storage connection is tried again by rpc_exchange, for as long as its deadline allows.
-         */
-    }
+    c->failing_since_ns = 0;
+    /* Where that fails, posting the request finds out, and does what can be done. */
+    (void)connect_to(c);
     return 0;
+}
+
+int rpc_begin_part(struct rpc *rpc, uint32_t part)
+{
+    return begin(rpc, &memory[part]);
+}
+
+int rpc_begin(struct rpc *rpc, int kind)
+{
+    return begin(rpc, kind == COMPONENT_MEMORY ? &memory[0] : &storage);
 }
 
 void rpc_end(struct rpc *rpc)
@@ -272,7 +347,7 @@ static bool goes_on(const struct rpc_connection *c, uint64_t *deadline)
 {
     uint64_t now = host_now_ns();
     if (!*deadline)
-        *deadline = now + timeout_ms(c) * 1000000ull;
+        *deadline = now + (of_memory(c) ? MEMORY_PATIENCE_MS : STORAGE_TIMEOUT_MS) * 1000000ull;
     return now < *deadline;
 }
 
@@ -310,6 +385,7 @@ static int send_request(struct rpc_connection *c, const struct rpc_piece *bulk, 
     struct io_vector v[PIECES_MAX];
     if (!again)
         c->request_id++;
+    c->received = 0;
     struct wire_header h = {.version = PROTOCOL_VERSION,
                             .flags = again ? WIRE_AGAIN : 0,
                             .op = c->op,
@@ -407,28 +483,35 @@ static long receive_some(struct rpc_connection *c, uint8_t *to, size_t room, uin
     return n == -EAGAIN || n == -EINTR ? ASH_TIMEOUT : ASH_LOST;
 }
 
-/* The whole reply into the buffer; its status, or an ASH_ code of the connection. */
+/*
+ * The whole reply into the buffer; its status, or an ASH_ code of the connection. After ASH_TIMEOUT
+ * it goes on where it was.
+ */
 static int receive_reply(struct rpc_connection *c, struct rpc *rpc)
 {
     uint8_t *base = c->buffer + REPLY_AT;
-    size_t have = 0, want = WIRE_HEADER_SIZE;
+    size_t want = WIRE_HEADER_SIZE;
     struct wire_header h;
     uint64_t deadline = 0;
     bool decoded = false;
 
-    while (have < want) {
-        long n = receive_some(c, base + have, WIRE_HEADER_SIZE + FRAME_MAX - have, &deadline);
-        if (n < 0)
-            return (int)n;
-        have += (size_t)n;
-        if (!decoded && have >= WIRE_HEADER_SIZE) {
+    for (;;) {
+        if (!decoded && c->received >= WIRE_HEADER_SIZE) {
             if (wire_header_decode(&h, base, FRAME_MAX) < 0)
                 return ASH_LOST;
             want = WIRE_HEADER_SIZE + h.length;
             decoded = true;
         }
+        if (c->received >= want)
+            break;
+        long n = receive_some(c, base + c->received, WIRE_HEADER_SIZE + FRAME_MAX - c->received,
+                              &deadline);
+        if (n < 0)
+            return (int)n;
+        c->received += (size_t)n;
     }
-    if (have != want || h.request_id != c->request_id || !wire_crc_ok(&h, base + WIRE_HEADER_SIZE))
+    if (c->received != want || h.request_id != c->request_id ||
+        !wire_crc_ok(&h, base + WIRE_HEADER_SIZE))
         return ASH_LOST;
     rpc->reply = base + WIRE_HEADER_SIZE;
     rpc->reply_size = h.length;
@@ -442,22 +525,103 @@ static int post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *
     int index = wire_op_index(op);
     c->op = op;
     c->sent_size = (uint32_t)size;
+    rpc->bulk = bulk;
+    rpc->bulk_count = count;
     if (index >= 0)
         STAT_ADD(messages[index], 1);
-    *(c->kind == COMPONENT_MEMORY ? &current()->to_memory : &current()->to_storage) += 1;
-    if (c->fd < 0 && c->kind == COMPONENT_MEMORY)
-        lost(c, ASH_LOST);
-    if (c->fd < 0)
-        return ASH_LOST;
-    int rc = send_request(c, bulk, count, again);
-    if (rc == ASH_LOST || rc == ASH_TIMEOUT)
-        lost(c, rc);
+    *(of_memory(c) ? &current()->to_memory : &current()->to_storage) += 1;
+    return c->fd < 0 ? ASH_LOST : send_request(c, bulk, count, again);
+}
+
+/* ---- a part of the memory that does not answer ---- */
+
+/* Asks the node where it is. 1: there, and the connection stands: to be waited on. */
+static int locate(struct rpc_pool *pool, struct rpc_connection *c, uint8_t why)
+{
+    struct component_info now;
+    int fd;
+    int rc = node_locate(owner, pool->part, pool->where.id, why, &now, &fd);
+    if (rc < 0)
+        return rc;
+    if (fd < 0)
+        return 1;
+    if (now.id.n != pool->where.id.n) {
+        pool->where = now;
+        __atomic_store_n(&pool->moves, pool->moves + 1, __ATOMIC_RELEASE);
+        if (pool->part == 0)
+            owner->memory = now;
+    }
+    forget_descriptor(c);
+    set_descriptor(c, fd);
+    return 0;
+}
+
+static uint8_t why_of(const struct rpc_connection *c, int error)
+{
+    return error == ASH_TIMEOUT && c->fd >= 0          ? LOCATE_SILENT
+           : error == ASH_TIMEOUT || error == ASH_LOST ? LOCATE_BROKEN
+                                                       : LOCATE_MOVED;
+}
+
+/* Finds the part again, by this thread or one that was faster. As locate(). */
+static int follow(struct rpc_connection *c, int error)
+{
+    struct rpc_pool *pool = c->pool;
+    uint8_t why = why_of(c, error);
+    if (current()->process->vforked)
+        return why == LOCATE_SILENT ? 1 : error;
+    if (why == LOCATE_BROKEN)
+        forget_descriptor(c);
+    mutex_lock(&pool->move_lock);
+    bool followed = c->moves != pool->moves; /* by another request: it is there, or was until now */
+    int rc = followed ? connect_to(c) : locate(pool, c, why);
+    if (followed && rc < 0)
+        rc = locate(pool, c, LOCATE_BROKEN);
+    mutex_unlock(&pool->move_lock);
     return rc;
+}
+
+/*
+ * A request to an mComponent failed so. Returns when it was repeated, or is to be waited for; does
+ * not return where that part of the memory is lost.
+ */
+static void recover(struct rpc *rpc, int error)
+{
+    struct rpc_connection *c = rpc->connection;
+    uint64_t now = host_now_ns();
+    if (!c->failing_since_ns)
+        c->failing_since_ns = now;
+    for (;; now = host_now_ns()) {
+        int rc = now - c->failing_since_ns < GIVE_UP_MS * 1000000ull ? follow(c, error) : error;
+        if (rc == 1)
+            return;
+        if (rc < 0)
+            memory_lost(c, error);
+        error = send_request(c, rpc->bulk, rpc->bulk_count, false);
+        if (error == 0)
+            return;
+        forget_descriptor(c); /* part of it may have been sent */
+    }
+}
+
+/* Whether an answer, or that there was none, says that the part is to be looked for. */
+static bool is_lost(int status)
+{
+    return status == ASH_LOST || status == ASH_TIMEOUT || status == ASH_MOVED ||
+           status == ASH_STALE_EPOCH || status == ASH_NO_SPACE_ID;
 }
 
 int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
 {
-    return post(rpc, op, size, bulk, count, false);
+    struct rpc_connection *c = rpc->connection;
+    int rc = post(rpc, op, size, bulk, count, false);
+    if (rc == ASH_LOST || rc == ASH_TIMEOUT)
+        forget_descriptor(c);
+    if (of_memory(c) && is_lost(rc)) {
+        recover(rpc, rc);
+        rc = 0;
+    }
+    return rc;
 }
 
 bool rpc_answered(const struct rpc *rpc)
@@ -470,10 +634,18 @@ bool rpc_answered(const struct rpc *rpc)
 int rpc_wait(struct rpc *rpc)
 {
     struct rpc_connection *c = rpc->connection;
-    int rc = receive_reply(c, rpc);
-    if (rc == ASH_LOST || rc == ASH_TIMEOUT)
-        lost(c, rc);
-    return rc;
+    for (;;) {
+        int rc = receive_reply(c, rpc);
+        if (!is_lost(rc))
+            return rc;
+        if (of_memory(c)) {
+            recover(rpc, rc);
+        } else {
+            if (rc == ASH_LOST || rc == ASH_TIMEOUT)
+                forget_descriptor(c);
+            return rc;
+        }
+    }
 }
 
 /* Sleeps RETRY_MS; there is no event to wait for when a component is away. */
@@ -488,7 +660,8 @@ int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece 
     uint64_t deadline = 0;
     bool again = false;
     for (;; again = true) {
-        int rc = post(rpc, op, size, bulk, count, again);
+        int rc =
+            again ? post(rpc, op, size, bulk, count, true) : rpc_post(rpc, op, size, bulk, count);
         if (rc == 0)
             rc = rpc_wait(rpc);
         if (rc != ASH_LOST && rc != ASH_TIMEOUT)
@@ -499,10 +672,8 @@ int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece 
             deadline = now + STORAGE_TIMEOUT_MS * 1000000ull;
         if (now >= deadline || rc == ASH_TIMEOUT || current()->process->vforked)
             return -EIO;
-        int fd = node_connect(owner, owner->storage.id);
-        if (fd >= 0)
-            set_descriptor(rpc->connection, fd);
-        else
+        forget_descriptor(rpc->connection);
+        if (connect_to(rpc->connection) < 0)
             pause_before_retry();
     }
 }

@@ -2,12 +2,20 @@
 #ifndef ASHLAR_KERNEL_RPC_POOL_H
 #define ASHLAR_KERNEL_RPC_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "types.h"
 
 struct process;
 
 /* The first connection to each component; further ones come from the node on demand. */
 void rpc_init(struct process *p, int memory_fd, int storage_fd);
+/* A part of the address space is at this component, as its home says; what is known already stays,
+   for it may be newer. */
+void rpc_part_at(uint32_t part, struct component where);
+/* Whether a part is known to be somewhere. */
+bool rpc_part_known(uint32_t part);
 /* In a fork child: closes the parent's connections and starts with its own. */
 void rpc_fork_child(struct process *p, int memory_fd, int storage_fd);
 /*

@@ -28,7 +28,7 @@ void syscall_dispatch(struct thread *t)
     const uint64_t a[6] = {t->regs.rdi, t->regs.rsi, t->regs.rdx,
                            t->regs.r10, t->regs.r8,  t->regs.r9};
     const struct syscall_row *row = nr < SYSCALL_COUNT ? &syscall_table[nr] : NULL;
-    bool trace = t->process->trace_fd >= 0;
+    bool trace = t->process->boot_flags & BOOT_TRACE;
     long result = -ENOSYS;
 
     struct trace_start start;

@@ -95,6 +95,24 @@ void trace_end(struct thread *t, uint64_t nr, const uint64_t a[6], long result,
     print(t, &line);
 }
 
+bool trace_allocates(const struct process *p)
+{
+    return p->boot_flags & BOOT_TRACE_ALLOC;
+}
+
+void trace_allocation(struct thread *t, const char *format, ...)
+{
+    struct trace_text line = {0};
+    va_list args;
+    trace_put(&line, "[pid %d] ", t->tid);
+    va_start(args, format);
+    size_t room = sizeof line.text - line.used;
+    size_t size = text_vformat(line.text + line.used, room, format, args);
+    va_end(args);
+    line.used += size < room ? size : room - 1;
+    print(t, &line);
+}
+
 void trace_unserved(struct thread *t, uint64_t nr, long result)
 {
     static uint64_t said[SYSCALL_COUNT / 64];

@@ -24,6 +24,11 @@ void trace_end(struct thread *t, uint64_t nr, const uint64_t a[6], long result,
 /* A call that is refused, once each. */
 void trace_unserved(struct thread *t, uint64_t nr, long result);
 
+/* `ashlar run --trace=alloc`: a line about where memory was allocated. */
+bool trace_allocates(const struct process *p);
+void trace_allocation(struct thread *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* trace_arguments.c: a text that is written piece by piece, and cut where it is full. */
 struct trace_text {
     size_t used;

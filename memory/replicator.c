@@ -1,0 +1,396 @@
+/*
+ * See replicator.h. Each thread looks at every space a few times in a second, and when it is woken.
+ *
+ * A part that had a replica when this mComponent was fenced is *doubtful*. Its replica's component
+ * says what is: primary there, then it has moved; replica still, then nothing happened but that the
+ * registry did not hear of this one for a while. It knows nothing of it: then it was fenced itself
+ * and has dropped it, if it is the same process still, and this one goes on alone; a new process
+ * may have lost what the program wrote there, so the part is lost.
+ */
+#include "replicator.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "deadline.h"
+#include "fault.h"
+#include "parts.h"
+#include "replicate.h"
+#include "ship.h"
+
+enum {
+    SCAN_MS = 200,
+    DOUBT_MS = 5000, /* without an answer of the replica's component: the part is lost */
+    DOUBT_WAIT_MS = 1000,
+    PRESSURE_SHARE = 8, /* below 1/8 of the frames left, a part moves to where more is free */
+};
+
+PEER_DECODE(space_locate)
+PEER_DECODE(replica_promote)
+
+/* ---- taking over ---- */
+
+bool replica_take_over(struct memory *memory, struct space *space, struct component primary)
+{
+    struct space_place place;
+    if (space_place(space, &place) < 0 || place.role != ROLE_REPLICA)
+        return false; /* and changes of a primary may take long */
+    fault_point("takeover.begin");
+    pthread_rwlock_wrlock(&space->changing);
+    bool ok = space_become_primary(space, primary);
+    pthread_rwlock_unlock(&space->changing);
+    if (ok) {
+        fault_point("takeover.done");
+        spaces_inherit(&memory->spaces, space);
+        memory_wake_replicator(memory);
+    }
+    return ok;
+}
+
+struct losses {
+    struct memory *memory;
+    unsigned taken_over, bereft;
+    bool unsure; /* the list is too old for some */
+};
+
+static void bear_loss(void *arg, struct space *space)
+{
+    struct losses *losses = arg;
+    struct peers *peers = &losses->memory->peers;
+    struct space_place place;
+    if (space_place(space, &place) < 0)
+        return;
+    if (place.doubtful_ms)
+        return; /* settle() finds out */
+    struct component other = place.role == ROLE_REPLICA ? place.primary : place.replica;
+    enum peer_loss loss =
+        other.n ? peers_loss(peers, other, place.pid, place.seen_ms) : PEER_NOT_LOST;
+    losses->unsure |= loss == PEER_LOSS_UNSURE;
+    if (loss != PEER_LOST)
+        return;
+    if (place.role == ROLE_REPLICA && place.ready)
+        losses->taken_over += replica_take_over(losses->memory, space, other);
+    else if (place.role == ROLE_REPLICA)
+        spaces_destroy(&losses->memory->spaces, space);
+    else
+        losses->bereft += space_lose_replica(space, other);
+}
+
+bool replicas_bear_losses(struct memory *memory)
+{
+    struct losses losses = {.memory = memory};
+    if (peers_state(&memory->peers, memory->monitor.id) == PEER_DOWN)
+        return true; /* then the word is not this one's: it will be fenced */
+    spaces_each(&memory->spaces, bear_loss, &losses);
+    if (!losses.taken_over && !losses.bereft)
+        return !losses.unsure;
+    monitor_log("a loss: %u parts are served here now, %u have no second copy until it is made",
+                losses.taken_over, losses.bereft);
+    memory_wake_replicator(memory);
+    return !losses.unsure;
+}
+
+/* ---- fenced ---- */
+
+static void doubt(void *arg, struct space *space)
+{
+    struct space_place place;
+    if (space_place(space, &place) < 0)
+        return;
+    if (place.role == ROLE_REPLICA)
+        space_end(space, ASH_NO_SPACE_ID); /* its primary is to hear of it: say_dropped() */
+    else if (place.replica.n)
+        space_set_doubtful(space, true);
+}
+
+void replicas_when_fenced(struct memory *memory)
+{
+    spaces_each(&memory->spaces, doubt, NULL);
+    memory_wake_replicator(memory);
+}
+
+static void lose(struct space *space, struct component replica)
+{
+    monitor_log("%llx is lost: number %u, which may have taken its place, does not have it",
+                (unsigned long long)space->asid.n, replica.n);
+    space_end(space, ASH_NO_SPACE_ID);
+}
+
+/* A replica that was dropped: its primary may not have heard that this mComponent was lost. */
+static void say_dropped(void *arg, struct space *space)
+{
+    struct memory *memory = arg;
+    struct space_place place = space_last_place(space);
+    struct msg_space_locate request = {.asid = space->asid, .lost = memory->monitor.id};
+    struct msg_space_locate_reply reply;
+    if (place.role != ROLE_REPLICA || !space_is_gone_since(space, UINT64_MAX))
+        return;
+    (void)!PEER_CALL(&memory->peers, place.primary, SPACE_LOCATE, space_locate, &request, &reply);
+    spaces_destroy(&memory->spaces, space);
+}
+
+/* Asks once; it stays doubtful where there is no answer yet. */
+static void settle(struct memory *memory, struct space *space, const struct space_place *place)
+{
+    struct msg_space_locate request = {.asid = space->asid};
+    struct msg_space_locate_reply reply;
+    int rc =
+        PEER_CALL(&memory->peers, place->replica, SPACE_LOCATE, space_locate, &request, &reply);
+    if (rc < 0 && clock_ms() - place->doubtful_ms < DOUBT_MS)
+        return;
+    if (rc < 0)
+        lose(space, place->replica);
+    else if (reply.role == ROLE_PRIMARY)
+        space_end(space, ASH_MOVED);
+    else if (reply.role == ROLE_NONE && peers_is_still(&memory->peers, place->replica, place->pid))
+        space_lose_replica(space, place->replica);
+    else if (reply.role == ROLE_NONE &&
+             peers_loss(&memory->peers, place->replica, place->pid, place->seen_ms) == PEER_LOST)
+        lose(space, place->replica);
+    else if (reply.role == ROLE_NONE)
+        return;
+    space_set_doubtful(space, false);
+    pthread_mutex_lock(&memory->replicator_lock);
+    pthread_cond_broadcast(&memory->replicator_settled);
+    pthread_mutex_unlock(&memory->replicator_lock);
+}
+
+/* Its component was taken for lost for a while, and may have dropped it. */
+static void ask_for_replica(struct memory *memory, struct space *space,
+                            const struct space_place *place)
+{
+    struct msg_space_locate request = {.asid = space->asid};
+    struct msg_space_locate_reply reply;
+    space_doubt_replica(space, place->replica, false);
+    int rc =
+        PEER_CALL(&memory->peers, place->replica, SPACE_LOCATE, space_locate, &request, &reply);
+    if (rc < 0)
+        space_doubt_replica(space, place->replica, true); /* again */
+    else if (reply.role == ROLE_NONE && space_lose_replica(space, place->replica))
+        memory_wake_replicator(memory);
+}
+
+static bool is_doubtful(struct space *space)
+{
+    struct space_place place;
+    return space_place(space, &place) == 0 && place.doubtful_ms;
+}
+
+bool replicator_await_settled(struct memory *memory, struct space *space)
+{
+    struct timespec deadline = deadline_timespec(clock_ms() + DOUBT_WAIT_MS);
+    int rc = 0;
+    pthread_mutex_lock(&memory->replicator_lock);
+    while (rc == 0 && is_doubtful(space))
+        rc = pthread_cond_timedwait(&memory->replicator_settled, &memory->replicator_lock,
+                                    &deadline);
+    pthread_mutex_unlock(&memory->replicator_lock);
+    return rc == 0;
+}
+
+/* ---- the rounds of the threads ---- */
+
+static bool is_ending(struct memory *memory)
+{
+    pthread_mutex_lock(&memory->replicator_lock);
+    bool ending = memory->replicator_ending;
+    pthread_mutex_unlock(&memory->replicator_lock);
+    return ending;
+}
+
+static void settle_one(void *arg, struct space *space)
+{
+    struct memory *memory = arg;
+    struct space_place place;
+    if (is_ending(memory) || space_place(space, &place) < 0)
+        return;
+    if (place.doubtful_ms)
+        settle(memory, space, &place);
+    else if (place.role == ROLE_PRIMARY && place.replica.n && place.replica_in_doubt)
+        ask_for_replica(memory, space, &place);
+}
+
+static void copy_one(void *arg, struct space *space)
+{
+    struct memory *memory = arg;
+    if (!is_ending(memory) && space_wants_replica(space, clock_ms(), SCAN_MS))
+        (void)!replicate(memory, space); /* tried again later */
+}
+
+/* Its replica is where it may not stay: made elsewhere, or given up where there is nobody else. */
+static void move_replica(void *arg, struct space *space)
+{
+    struct memory *memory = arg;
+    struct space_place place;
+    if (is_ending(memory) || space_place(space, &place) < 0 || place.role != ROLE_PRIMARY ||
+        peers_state(&memory->peers, place.replica) != PEER_DRAINING ||
+        replicate(memory, space) != ASH_NO_COMPONENT)
+        return;
+    pthread_rwlock_wrlock(&space->changing);
+    if (space_place(space, &place) == 0 && place.replica.n) {
+        replica_drop(memory, space, &place);
+        space_lose_replica(space, place.replica);
+    }
+    pthread_rwlock_unlock(&space->changing);
+}
+
+/* This mComponent is drained: a replica, and that takes the place. */
+static void move_part(void *arg, struct space *space)
+{
+    struct memory *memory = arg;
+    struct space_place place;
+    if (is_ending(memory) || space_place(space, &place) < 0 || place.role != ROLE_PRIMARY ||
+        place.doubtful_ms || !space_may_try(space, clock_ms()) || replicate(memory, space) < 0)
+        return;
+    pthread_rwlock_wrlock(&space->changing);
+    if (space_place(space, &place) == 0 && place.replica.n)
+        (void)!replica_promote(memory, space); /* else it has lost that one: again */
+    pthread_rwlock_unlock(&space->changing);
+}
+
+/* ---- pressure ---- */
+
+struct relief {
+    struct memory *memory;
+    struct space *space; /* the largest that somebody else has room for; a reference is held */
+    uint64_t bytes;
+};
+
+/* Whether others have room for it, so that they have more left than there is here. */
+static bool fits_elsewhere(struct memory *memory, const struct space_place *place, uint64_t bytes)
+{
+    struct component to = peers_choose(&memory->peers, place->replica, true);
+    uint64_t left = (uint64_t)frames_available(&memory->frames) * LINE_SIZE;
+    return to.n && peers_room(&memory->peers, to) > bytes + bytes / 4 + left;
+}
+
+static void consider_relief(void *arg, struct space *space)
+{
+    struct relief *relief = arg;
+    struct space_place place;
+    struct msg_space_stat_reply stat;
+    if (space_place(space, &place) < 0 || place.role != ROLE_PRIMARY || place.doubtful_ms ||
+        space_stat(space, &stat) < 0 || stat.bytes <= relief->bytes ||
+        !fits_elsewhere(relief->memory, &place, stat.bytes))
+        return;
+    if (relief->space)
+        space_put(relief->space);
+    space_ref(space);
+    relief->space = space;
+    relief->bytes = stat.bytes;
+}
+
+/* Few frames are left: the largest part that fits elsewhere goes there, as when this is drained. */
+static void relieve(struct memory *memory)
+{
+    struct relief relief = {.memory = memory};
+    if (frames_available(&memory->frames) >= memory->frames.count / PRESSURE_SHARE)
+        return;
+    spaces_each(&memory->spaces, consider_relief, &relief);
+    if (!relief.space)
+        return;
+    monitor_log("few frames are left: %llx, %llu bytes, moves",
+                (unsigned long long)relief.space->asid.n, (unsigned long long)relief.bytes);
+    move_part(memory, relief.space);
+    space_put(relief.space);
+}
+
+/* Whatever is being copied meanwhile: programs wait for what this finds out. */
+static void settle_round(struct memory *memory)
+{
+    spaces_each(&memory->spaces, say_dropped, memory);
+    spaces_each(&memory->spaces, settle_one, memory);
+    if (!replicas_bear_losses(memory) && peers_refresh(&memory->peers) == 0)
+        (void)!replicas_bear_losses(memory);
+}
+
+static void copy_round(struct memory *memory)
+{
+    spaces_each(&memory->spaces, copy_one, memory);
+    spaces_each(&memory->spaces, move_replica, memory);
+    if (peers_state(&memory->peers, memory->monitor.id) == PEER_DRAINING)
+        spaces_each(&memory->spaces, move_part, memory);
+    else
+        relieve(memory);
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    struct memory *memory = worker->memory;
+    pthread_mutex_lock(&memory->replicator_lock);
+    while (!memory->replicator_ending) {
+        struct timespec next = deadline_timespec(clock_ms() + SCAN_MS);
+        if (!worker->due)
+            pthread_cond_timedwait(&memory->replicator_wake, &memory->replicator_lock, &next);
+        worker->due = false;
+        pthread_mutex_unlock(&memory->replicator_lock);
+        worker->round(memory);
+        pthread_mutex_lock(&memory->replicator_lock);
+    }
+    pthread_mutex_unlock(&memory->replicator_lock);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+void memory_wake_replicator(struct memory *memory)
+{
+    pthread_mutex_lock(&memory->replicator_lock);
+    for (int i = 0; i < WORKERS; i++)
+        memory->workers[i].due = true;
+    pthread_cond_broadcast(&memory->replicator_wake);
+    pthread_mutex_unlock(&memory->replicator_lock);
+}
+
+int replicator_start(struct memory *memory)
+{
+    static void (*const rounds[WORKERS])(struct memory *) = {settle_round, copy_round};
+    int rc = 0;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&memory->replicator_lock, NULL);
+    pthread_cond_init(&memory->replicator_wake, &attr);
+    pthread_cond_init(&memory->replicator_settled, &attr);
+    pthread_condattr_destroy(&attr);
+    for (int i = 0; i < WORKERS && rc == 0; i++) {
+        memory->workers[i] = (struct worker){.memory = memory, .round = rounds[i]};
+        rc = -pthread_create(&memory->workers[i].thread, NULL, work, &memory->workers[i]);
+    }
+    return rc;
+}
+
+void replicator_stop(struct memory *memory)
+{
+    pthread_mutex_lock(&memory->replicator_lock);
+    memory->replicator_ending = true;
+    pthread_cond_broadcast(&memory->replicator_wake);
+    pthread_mutex_unlock(&memory->replicator_lock);
+    for (int i = 0; i < WORKERS; i++)
+        pthread_join(memory->workers[i].thread, NULL);
+    pthread_cond_destroy(&memory->replicator_settled);
+    pthread_cond_destroy(&memory->replicator_wake);
+    pthread_mutex_destroy(&memory->replicator_lock);
+}
+
+static void hand_over(void *arg, struct space *space)
+{
+    struct memory *memory = arg;
+    struct space_place place;
+    struct msg_replica_promote_reply reply;
+    if (space_place(space, &place) < 0 || place.role != ROLE_PRIMARY || !place.replica.n ||
+        peers_state(&memory->peers, place.replica) == PEER_DOWN)
+        return;
+    struct msg_replica_promote request = {.asid = space->asid, .epoch = place.epoch};
+    int rc = PEER_CALL(&memory->peers, place.replica, REPLICA_PROMOTE, replica_promote, &request,
+                       &reply);
+    if (peer_unreached(rc))
+        monitor_log("%llx was not handed over to number %u", (unsigned long long)space->asid.n,
+                    place.replica.n);
+}
+
+void replicas_when_ending(struct memory *memory)
+{
+    spaces_each(&memory->spaces, hand_over, memory);
+}

@@ -1,0 +1,56 @@
+/*
+ * Changes of a part, made here and at its replica: what every request that changes one goes
+ * through.
+ *
+ *   change_begin()   takes space->changing for reading, sends the request to the replica
+ *   ...              applies it here
+ *   change_end()     awaits the replica's answer, lets go
+ *
+ * What was answered to a process is so in two places. A replica that is lost, or that answers
+ * otherwise than this copy, is given up, and a new one made later. Only the registry's word makes a
+ * silent replica a lost one; a primary that is taken for lost itself finds it so, by
+ * ASH_STALE_EPOCH, and gives its place up: ASH_MOVED.
+ */
+#ifndef ASHLAR_MEMORY_SHIP_H
+#define ASHLAR_MEMORY_SHIP_H
+
+#include "memory.h"
+
+struct change {
+    /* The caller's: a request and its payload; or, op being OP_REPLICA_VREGIONS, vRegions. */
+    struct memory *memory;
+    struct space *space;
+    uint16_t op;
+    const void *request;
+    uint32_t request_size;
+    const struct vregion_info *vregions;
+    uint32_t vregions_count;
+    bool alone; /* no other change of this space is to be under way */
+
+    /* Filled by change_begin(): */
+    struct component replica; /* 0: there is none */
+    uint32_t pid;             /* its process, and when that was there */
+    uint64_t seen_ms;
+    uint32_t epoch;
+    /* The module's own: */
+    struct peer_call call;
+    bool sent;
+    uint64_t began_ms;
+};
+
+/* 0: change_end() is owed. ASH_MOVED: it is no primary. */
+int change_begin(struct change *change) __attribute__((warn_unused_result));
+/* `rc` is what became of it here. Returns that, or ASH_MOVED. */
+int change_end(struct change *change, int rc) __attribute__((warn_unused_result));
+
+/* Has a replica, or what is to become one, forgotten: answered, or its component is lost. `place`
+   says which it is: its component, process and epoch. */
+void replica_drop(struct memory *memory, struct space *space, const struct space_place *place);
+
+/*
+ * Gives the place of a primary up to its replica. `changing` is held for writing. 0, or ASH_MOVED
+ * where it is the primary already: the space has ended then, here. Else the replica is lost.
+ */
+int replica_promote(struct memory *memory, struct space *space) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,115 @@
+/* See vregions.h. */
+#include "vregions.h"
+
+#include "../entry/thread.h"
+#include "../host/host.h"
+#include "../rpc/rpc.h"
+#include "../rpc/rpc_pool.h"
+#include "../syscalls/trace.h"
+
+/* By index: 1 + the part, 0: not granted. Written under mm.ops_lock, read without. */
+static uint8_t *parts;
+
+void vregions_init(void)
+{
+    parts = host_alloc(VREGION_COUNT);
+    host_assert(parts);
+}
+
+/* The lines of [first, end) that lie in vRegions [at, at + count). */
+static uint64_t lines_within(struct vpn first, struct vpn end, uint64_t at, uint64_t count)
+{
+    uint64_t low = at * VREGION_LINES, high = (at + count) * VREGION_LINES;
+    low = low < first.n ? first.n : low;
+    high = high > end.n ? end.n : high;
+    return high - low;
+}
+
+static const char *name_of(const struct msg_vregion_grant_reply *reply, uint16_t part)
+{
+    for (uint32_t i = 0; i < reply->parts_count; i++)
+        if (reply->parts[i].part == part)
+            return reply->parts[i].name;
+    return "?";
+}
+
+/* The steps of an allocation, as the home tells them, and where each run of vRegions lies. */
+static void trace_grant(const struct msg_vregion_grant_reply *reply, uint64_t ns)
+{
+    struct thread *t = current();
+    const char *home = t->process->memory.name;
+    trace_allocation(
+        t, "vRegions %u to %u: asked of the home %s (1)%s%s; answered (6) <%lu.%lu us>",
+        reply->vregions[0].index, reply->vregions[reply->vregions_count - 1].index, home,
+        reply->asked ? "; it asked the GMM (2), which chose another (3)" : "",
+        reply->told ? "; it told that (4), which made room (5)" : "", ns / 1000, ns / 100 % 10);
+    for (uint32_t i = 0, run; i < reply->vregions_count; i += run) {
+        const struct vregion_info *v = &reply->vregions[i];
+        run = 1;
+        while (i + run < reply->vregions_count && v[run].part == v->part)
+            run++;
+        trace_allocation(t, "  %lx to %lx: part %u, at %s", (uint64_t)v->index << VREGION_SHIFT,
+                         (uint64_t)(v->index + run) << VREGION_SHIFT, v->part,
+                         name_of(reply, v->part));
+    }
+}
+
+static int grant(uint32_t first, uint32_t count, uint64_t lines)
+{
+    struct rpc rpc;
+    struct msg_vregion_grant request = {
+        .asid = mm.asid, .first = first, .count = count, .lines = lines};
+    struct msg_vregion_grant_reply reply;
+    uint64_t since = host_ticks_ns();
+    int rc = RPC_CALL(&rpc, MEMORY, VREGION_GRANT, vregion_grant, &request, &reply);
+    if (rc == 0 && reply.vregions_count != count)
+        rc = ASH_MALFORMED;
+    for (uint32_t i = 0; rc == 0 && i < count; i++) {
+        const struct vregion_info *v = &reply.vregions[i];
+        if (v->index != first + i || v->part >= PARTS_MAX) {
+            rc = ASH_MALFORMED;
+            break;
+        }
+        rpc_part_at(v->part, v->owner);
+        __atomic_store_n(&parts[v->index], (uint8_t)(v->part + 1), __ATOMIC_RELEASE);
+    }
+    if (rc == 0 && trace_allocates(current()->process))
+        trace_grant(&reply, host_ticks_ns() - since);
+    rpc_end(&rpc);
+    return rc;
+}
+
+int vregions_grant(struct vpn first, struct vpn end, bool writable)
+{
+    uint32_t at = (uint32_t)(first.n / VREGION_LINES);
+    uint32_t last = (uint32_t)((end.n - 1) / VREGION_LINES);
+    while (at <= last) {
+        uint64_t lines = lines_within(first, end, at, 1);
+        uint32_t run = 0;
+        /* What one message asks for has an equal share in each of its vRegions. */
+        while (at + run <= last && run < GRANT_MAX && !parts[at + run] &&
+               lines_within(first, end, at + run, 1) == lines)
+            run++;
+        int rc = run ? grant(at, run, writable ? lines_within(first, end, at, run) : 0) : 0;
+        if (rc < 0)
+            return rc;
+        at += run ? run : 1;
+    }
+    return 0;
+}
+
+uint32_t vregions_part(struct vpn page)
+{
+    uint8_t part = __atomic_load_n(&parts[page.n / VREGION_LINES], __ATOMIC_ACQUIRE);
+    host_assert(part);
+    return part - 1u;
+}
+
+uint64_t vregions_run(struct vpn page, uint64_t most)
+{
+    uint32_t part = vregions_part(page);
+    uint64_t run = VREGION_LINES - page.n % VREGION_LINES;
+    while (run < most && vregions_part((struct vpn){page.n + run}) == part)
+        run += VREGION_LINES;
+    return run < most ? run : most;
+}
