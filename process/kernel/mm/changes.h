@@ -1,5 +1,5 @@
 /*
- * Changes of the address space that were made here and wait to be told to the home.
+ * Changes of the address space that were made here and wait to be told to where its parts are.
  *
  * They are posted in the order in which they were made and go, up to OPS_MAX together, with the
  * LINE_FETCH that needs them (no message of their own), or in a SPACE_OPS: before a write-back or a

@@ -106,10 +106,8 @@ void trace_allocation(struct thread *t, const char *format, ...)
     va_list args;
     trace_put(&line, "[pid %d] ", t->tid);
     va_start(args, format);
-    size_t room = sizeof line.text - line.used;
-    size_t size = text_vformat(line.text + line.used, room, format, args);
+    trace_vput(&line, format, args);
     va_end(args);
-    line.used += size < room ? size : room - 1;
     print(t, &line);
 }
 

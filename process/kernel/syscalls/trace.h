@@ -10,6 +10,8 @@
 #ifndef ASHLAR_KERNEL_TRACE_H
 #define ASHLAR_KERNEL_TRACE_H
 
+#include <stdarg.h>
+
 #include "syscalls.h"
 
 struct trace_start {
@@ -36,6 +38,7 @@ struct trace_text {
 };
 void trace_put(struct trace_text *out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+void trace_vput(struct trace_text *out, const char *format, va_list args);
 /* The arguments, with what the call wrote where `ended`. */
 void trace_arguments(struct trace_text *out, uint64_t nr, const uint64_t a[6], bool ended,
                      long result);

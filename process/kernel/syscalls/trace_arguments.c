@@ -230,14 +230,19 @@ static const char *const signatures[SYSCALL_COUNT] = {
     [__NR_membarrier] = "dxd",
 };
 
+void trace_vput(struct trace_text *out, const char *format, va_list args)
+{
+    size_t room = sizeof out->text - out->used;
+    size_t size = text_vformat(out->text + out->used, room, format, args);
+    out->used += size < room ? size : room - 1;
+}
+
 void trace_put(struct trace_text *out, const char *format, ...)
 {
     va_list args;
-    size_t room = sizeof out->text - out->used;
     va_start(args, format);
-    size_t size = text_vformat(out->text + out->used, room, format, args);
+    trace_vput(out, format, args);
     va_end(args);
-    out->used += size < room ? size : room - 1;
 }
 
 /* ---- names ---- */
