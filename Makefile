@@ -17,8 +17,8 @@ deps:
 test-deps:
 	@tools/deps test
 
-# Its last line of output: N passed, N failed.
-test: test-deps all
+# Builds, too. Its last line of output: N passed, N failed.
+test: test-deps
 	@tools/test-summary $(BUILD) $(TEST_OPTIONS)
 
 demo: all
@@ -36,7 +36,7 @@ docs:
 	@python3 proto/generate.py reference proto/messages.def proto/errors.def > docs/wire.md
 
 # What takes minutes a test: real programs, whole test-suites.
-soak: test-deps all
+soak: test-deps
 	@tools/test-summary $(BUILD) --setup soak --suite soak $(TEST_OPTIONS)
 
 # Every decoder for FUZZ_SECONDS each.

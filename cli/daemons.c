@@ -134,6 +134,10 @@ static int start_one(struct rack *rack, struct starting *s, const char *listen, 
         argv[argc++] = d->kind == COMPONENT_MEMORY ? "--size" : "--excache-total";
         argv[argc++] = size;
     }
+    if (d->kind == COMPONENT_MEMORY && !d->file.size_bytes && rack->replica_dram[0]) {
+        argv[argc++] = "--replica-dram";
+        argv[argc++] = rack->replica_dram;
+    }
     snprintf(log_path, sizeof log_path, "%s/%s.log", rack->dir, d->name);
     int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     int ready[2];
@@ -295,6 +299,7 @@ int daemons_start(struct rack *rack, const struct rack_plan *plan)
                               : plan->memory          ? half_of_memory(plan->memory)
                                                       : 0;
     rack->excache_total_bytes = plan->excache_total_bytes;
+    memcpy(rack->replica_dram, plan->replica_dram, sizeof rack->replica_dram);
     add(rack, "g", COMPONENT_GLOBAL, 1);
     add(rack, "m", COMPONENT_MEMORY, plan->memory + plan->files_count);
     for (unsigned i = 0; i < plan->files_count; i++)

@@ -14,6 +14,7 @@ enum { RACK_FILES_MAX = 8 };
 struct rack_plan {
     unsigned memory, storage, process; /* how many of each */
     uint64_t memory_size_bytes;        /* of each; 0: half of the machine's memory over all */
+    char replica_dram[RACK_SIZE_MAX];  /* as struct rack has it */
     struct memory_file files[RACK_FILES_MAX]; /* of further mComponents */
     unsigned files_count;
     uint64_t excache_total_bytes; /* of each pComponent; 0: its own choice */

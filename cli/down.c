@@ -20,13 +20,9 @@ int cli_down(int argc, char **argv)
     if (cli_option(&command, argc, argv, &code) == -2 ||
         (code = cli_no_arguments(&command, argc, argv)) != CLI_OK)
         return code;
-    bool named;
     struct rack rack;
-    const char *name = rack_choose_name(command.rack, &named);
-    if (!name)
-        return CLI_USAGE;
-    if (rack_locate(&rack, name) < 0)
-        return CLI_FAILED;
+    if ((code = rack_name(&rack, command.rack)) != CLI_OK)
+        return code;
     int rc = rack_lock(&rack, false);
     if (rc == -ENOENT) {
         cli_error("there is no rack %s", rack.name);

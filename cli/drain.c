@@ -240,19 +240,9 @@ int cli_drain(int argc, char **argv)
 {
     struct cli_command command = {.name = "drain", .help = help, .options = options};
     static struct drain d;
-    bool named;
     int code = parse(&command, &d, argc, argv);
-    if (code >= 0)
+    if (code >= 0 || (code = rack_open(&d.rack, command.rack)) != CLI_OK)
         return code;
-    const char *name = rack_choose_name(command.rack, &named);
-    if (!name)
-        return CLI_USAGE;
-    if (rack_locate(&d.rack, name) < 0)
-        return CLI_FAILED;
-    if (rack_load(&d.rack) < 0) {
-        cli_error("there is no rack %s (ashlar up)", d.rack.name);
-        return CLI_NO_RACK;
-    }
     d.global = rack_first(&d.rack, COMPONENT_GLOBAL);
     int rc = rack_key(&d.rack, &d.key);
     if (rc < 0 || !d.global) {

@@ -1,5 +1,4 @@
 /* ashlar ps: the processes that run on a rack, as its process monitors list them. */
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,21 +134,13 @@ int cli_ps(int argc, char **argv)
 {
     struct cli_command command = {.name = "ps", .help = help, .options = options};
     int code, option;
-    bool json = false, named;
+    bool json = false;
     while ((option = cli_option(&command, argc, argv, &code)) >= 0)
         json = true;
     if (option == -2 || (code = cli_no_arguments(&command, argc, argv)) != CLI_OK)
         return code;
     struct rack rack;
-    const char *name = rack_choose_name(command.rack, &named);
-    if (!name)
-        return CLI_USAGE;
-    if (rack_locate(&rack, name) < 0)
-        return CLI_FAILED;
-    int rc = rack_load(&rack);
-    if (rc < 0) {
-        cli_error("there is no rack %s (ashlar up)", rack.name);
-        return CLI_NO_RACK;
-    }
+    if ((code = rack_open(&rack, command.rack)) != CLI_OK)
+        return code;
     return list_rack(&rack, json);
 }

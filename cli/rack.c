@@ -79,6 +79,27 @@ int rack_locate(struct rack *rack, const char *name)
     return 0;
 }
 
+int rack_name(struct rack *rack, const char *option)
+{
+    bool named;
+    const char *name = rack_choose_name(option, &named);
+    if (!name)
+        return CLI_USAGE;
+    return rack_locate(rack, name) < 0 ? CLI_FAILED : CLI_OK;
+}
+
+int rack_open(struct rack *rack, const char *option)
+{
+    int code = rack_name(rack, option);
+    int rc = code == CLI_OK ? rack_load(rack) : 0;
+    if (rc == 0)
+        return code;
+    cli_error(rc == -ENOENT ? "there is no rack %s (ashlar up)"
+                            : "rack %s: rack.json cannot be read (ashlar down)",
+              rack->name);
+    return CLI_NO_RACK;
+}
+
 void rack_each(void (*each)(const char *name, void *argument), void *argument)
 {
     char base[BASE_MAX];
@@ -192,12 +213,16 @@ int rack_load(struct rack *rack)
     json_t *root = json_load_file(path, 0, NULL);
     json_t *daemons, *item;
     json_int_t memory_size, excache_total;
+    const char *replica_dram = "";
     int rc = -EINVAL;
     size_t i;
-    if (json_unpack(root, "{s:I, s:I, s:o}", "memory_size_bytes", &memory_size,
-                    "excache_total_bytes", &excache_total, "daemons", &daemons) < 0 ||
+    if (json_unpack(root, "{s:I, s:I, s?s, s:o}", "memory_size_bytes", &memory_size,
+                    "excache_total_bytes", &excache_total, "replica_dram", &replica_dram, "daemons",
+                    &daemons) < 0 ||
+        strlen(replica_dram) >= sizeof rack->replica_dram ||
         json_array_size(daemons) > RACK_DAEMONS_MAX)
         goto out;
+    strcpy(rack->replica_dram, replica_dram);
     rack->memory_size_bytes = (uint64_t)memory_size;
     rack->excache_total_bytes = (uint64_t)excache_total;
     rack->count = 0;
@@ -231,14 +256,29 @@ int rack_save(const struct rack *rack)
         }
         json_array_append_new(daemons, item);
     }
-    json_t *root = json_pack("{s:s, s:I, s:I, s:o}", "name", rack->name, "memory_size_bytes",
+    json_t *root = json_pack("{s:s, s:I, s:I, s:s, s:o}", "name", rack->name, "memory_size_bytes",
                              (json_int_t)rack->memory_size_bytes, "excache_total_bytes",
-                             (json_int_t)rack->excache_total_bytes, "daemons", daemons);
+                             (json_int_t)rack->excache_total_bytes, "replica_dram",
+                             rack->replica_dram, "daemons", daemons);
     int rc = root && json_dump_file(root, fresh, JSON_INDENT(2)) == 0 && rename(fresh, path) == 0
                  ? 0
                  : -EIO;
     json_decref(root);
     return rc;
+}
+
+/* A file, or a directory of files: the logs that an sComponent left. */
+static void remove_entry(int at, const char *name)
+{
+    if (unlinkat(at, name, 0) == 0 || (errno != EISDIR && errno != EPERM))
+        return;
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        (void)unlinkat(fd, e->d_name, 0);
+    if (dir)
+        closedir(dir);
+    (void)unlinkat(at, name, AT_REMOVEDIR);
 }
 
 int rack_remove(struct rack *rack)
@@ -248,7 +288,7 @@ int rack_remove(struct rack *rack)
         return errno == ENOENT ? 0 : -errno;
     for (struct dirent *e; (e = readdir(dir));) {
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            (void)unlinkat(dirfd(dir), e->d_name, 0);
+            remove_entry(dirfd(dir), e->d_name);
     }
     closedir(dir);
     return rmdir(rack->dir) < 0 ? -errno : 0;

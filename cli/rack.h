@@ -23,7 +23,7 @@
 #define RACK_DEFAULT        "default"
 #define RACK_PRIVATE_PREFIX "run-" /* racks that a run started for itself: not for people */
 
-enum { RACK_DAEMONS_MAX = 128, RACK_DIR_MAX = 256, RACK_FILE_MAX = 256 };
+enum { RACK_DAEMONS_MAX = 128, RACK_DIR_MAX = 256, RACK_FILE_MAX = 256, RACK_SIZE_MAX = 24 };
 #define RACK_MEMORY_LEAST  (1ull << 20)   /* of an mComponent */
 #define RACK_EXCACHE_LEAST (256ull << 10) /* of a process: the node's smallest grant */
 
@@ -48,6 +48,8 @@ struct rack {
     int dir_fd;                   /* holds the lock where it is locked; -1 */
     uint64_t memory_size_bytes;   /* of each mComponent of DRAM */
     uint64_t excache_total_bytes; /* of each pComponent; 0: its own choice */
+    char
+        replica_dram[RACK_SIZE_MAX]; /* of each mComponent of DRAM, as it is told; "": its choice */
     unsigned count;
     struct daemon_record daemons[RACK_DAEMONS_MAX];
 };
@@ -56,6 +58,11 @@ struct rack {
  */
 const char *rack_choose_name(const char *option, bool *named);
 bool rack_name_valid(const char *name);
+
+/* The rack that an option names, or the default one: its name and dir alone, or what is recorded of
+   it too. CLI_OK, or the exit code of what was said. */
+int rack_name(struct rack *rack, const char *option);
+int rack_open(struct rack *rack, const char *option);
 
 /* Fills name and dir. Makes BASE; -EPERM (said) where it is not the caller's own and private. */
 int rack_locate(struct rack *rack, const char *name) NET_CHECKED;

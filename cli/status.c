@@ -165,15 +165,16 @@ static void print_json(const struct status *status, const char *health)
         const struct component_status *c = &status->components[i];
         json_array_append_new(
             components,
-            json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
-                      c->record->name, "kind", rack_kind_name(c->record->kind), "pid",
-                      (json_int_t)c->record->pid, "address", c->record->address, "state",
-                      state_name(c), "size_bytes", (json_int_t)size_bytes(c), "used_bytes",
-                      (json_int_t)used_bytes(c), "cached_bytes", (json_int_t)cached_bytes(c),
-                      "load", (json_int_t)c->heard.load, "processes",
-                      (json_int_t)c->heard.processes, "requests", (json_int_t)c->answer.requests,
-                      "refused", (json_int_t)c->answer.refused, "single",
-                      (json_int_t)c->answer.single));
+            json_pack(
+                "{s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
+                c->record->name, "kind", rack_kind_name(c->record->kind), "pid",
+                (json_int_t)c->record->pid, "address", c->record->address, "state", state_name(c),
+                "size_bytes", (json_int_t)size_bytes(c), "used_bytes", (json_int_t)used_bytes(c),
+                "cached_bytes", (json_int_t)cached_bytes(c), "load", (json_int_t)c->heard.load,
+                "processes", (json_int_t)c->heard.processes, "requests",
+                (json_int_t)c->answer.requests, "refused", (json_int_t)c->answer.refused, "single",
+                (json_int_t)c->answer.single, "replica_bytes", (json_int_t)c->answer.replica_bytes,
+                "logged_bytes", (json_int_t)c->answer.logged_bytes));
     }
     json_t *root = json_pack("{s:s, s:O, s:o}", "health", health, "reasons", status->reasons,
                              "components", components);
@@ -188,15 +189,16 @@ static void print_table(const struct status *status, const struct rack *rack, co
     json_t *reason;
     printf("rack %s: %s\n", rack->name, health);
     json_array_foreach(status->reasons, i, reason) printf("  ! %s\n", json_string_value(reason));
-    printf("\n%-5s %-8s %-7s %-8s %-21s %10s %10s %10s  %s\n", "ID", "KIND", "PID", "STATE",
-           "ADDRESS", "SIZE", "USED", "CACHED", "LOAD");
+    printf("\n%-5s %-8s %-7s %-8s %-21s %10s %10s %10s %10s %10s  %s\n", "ID", "KIND", "PID",
+           "STATE", "ADDRESS", "SIZE", "USED", "CACHED", "REPLICAS", "IN LOG", "LOAD");
     for (i = 0; i < status->count; i++) {
         const struct component_status *c = &status->components[i];
-        char size[16], used[16], cached[16];
-        printf("%-5s %-8s %-7d %-8s %-21s %10s %10s %10s  %llu\n", c->record->name,
+        char size[16], used[16], cached[16], replicas[16], logged[16];
+        printf("%-5s %-8s %-7d %-8s %-21s %10s %10s %10s %10s %10s  %llu\n", c->record->name,
                rack_kind_name(c->record->kind), (int)c->record->pid, state_name(c),
                c->record->address, cli_size(size_bytes(c), size), cli_size(used_bytes(c), used),
-               cli_size(cached_bytes(c), cached), (unsigned long long)c->heard.load);
+               cli_size(cached_bytes(c), cached), cli_size(c->answer.replica_bytes, replicas),
+               cli_size(c->answer.logged_bytes, logged), (unsigned long long)c->heard.load);
     }
 }
 
@@ -204,24 +206,14 @@ int cli_status(int argc, char **argv)
 {
     struct cli_command command = {.name = "status", .help = help, .options = options};
     int code, option;
-    bool json = false, named;
+    bool json = false;
     while ((option = cli_option(&command, argc, argv, &code)) >= 0)
         json = true;
     if (option == -2 || (code = cli_no_arguments(&command, argc, argv)) != CLI_OK)
         return code;
     struct rack rack;
-    const char *name = rack_choose_name(command.rack, &named);
-    if (!name)
-        return CLI_USAGE;
-    if (rack_locate(&rack, name) < 0)
-        return CLI_FAILED;
-    int rc = rack_load(&rack);
-    if (rc < 0) {
-        cli_error(rc == -ENOENT ? "there is no rack %s (ashlar up)"
-                                : "rack %s: rack.json cannot be read (ashlar down)",
-                  rack.name);
-        return CLI_NO_RACK;
-    }
+    if ((code = rack_open(&rack, command.rack)) != CLI_OK)
+        return code;
     static struct status status;
     status.reasons = json_array();
     look(&status, &rack);

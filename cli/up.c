@@ -14,6 +14,10 @@ static const char help[] =
     "On a rack that is up, starts those of its daemons that have ended.\n\n"
     "  --memory N         mComponents (default 2)\n"
     "  --memory-size SIZE memory of each (default: half of this machine's, over all)\n"
+    "  --replica-dram SIZE\n"
+    "                     what second copies of memory may take of each mComponent's DRAM; more\n"
+    "                     of them lies in logs at sComponents (default: an eighth of its memory;\n"
+    "                     all: there are no logs)\n"
     "  --memory-file PATH,SIZE\n"
     "                     one more mComponent, of cold memory: a file on disk or NVMe, which is\n"
     "                     made there. May be given again; with it, --memory may be 0\n"
@@ -30,6 +34,7 @@ enum {
     OPT_MEMORY = CLI_OPT_OWN,
     OPT_MEMORY_SIZE,
     OPT_MEMORY_FILE,
+    OPT_REPLICA_DRAM,
     OPT_STORAGE,
     OPT_PROCESS,
     OPT_EXCACHE_TOTAL,
@@ -39,6 +44,7 @@ enum {
 static const struct option options[] = {
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"memory-size", required_argument, NULL, OPT_MEMORY_SIZE},
+    {"replica-dram", required_argument, NULL, OPT_REPLICA_DRAM},
     {"memory-file", required_argument, NULL, OPT_MEMORY_FILE},
     {"storage", required_argument, NULL, OPT_STORAGE},
     {"process", required_argument, NULL, OPT_PROCESS},
@@ -64,6 +70,16 @@ static int add_file(const char *value, struct rack_plan *plan)
     return cli_size_at_least(comma + 1, RACK_MEMORY_LEAST, &file->size_bytes);
 }
 
+/* Handed on as it is. */
+static int set_replica_dram(const char *value, struct rack_plan *plan)
+{
+    uint64_t bytes;
+    if (strlen(value) >= sizeof plan->replica_dram)
+        return -EINVAL;
+    strcpy(plan->replica_dram, value);
+    return strcmp(value, "all") == 0 ? 0 : cli_size_at_least(value, RACK_MEMORY_LEAST, &bytes);
+}
+
 static int parse(int option, const char *value, struct rack_plan *plan)
 {
     switch (option) {
@@ -72,6 +88,8 @@ static int parse(int option, const char *value, struct rack_plan *plan)
         return strcmp(value, "0") == 0 ? 0 : cli_count(value, &plan->memory);
     case OPT_MEMORY_FILE:
         return add_file(value, plan);
+    case OPT_REPLICA_DRAM:
+        return set_replica_dram(value, plan);
     case OPT_STORAGE:
         return cli_count(value, &plan->storage);
     case OPT_PROCESS:
@@ -142,13 +160,9 @@ int cli_up(int argc, char **argv)
     if (plan.memory + plan.files_count == 0)
         return cli_wrong_value(&command, OPT_MEMORY, "0");
 
-    bool named;
     struct rack rack;
-    const char *name = rack_choose_name(command.rack, &named);
-    if (!name)
-        return CLI_USAGE;
-    if (rack_locate(&rack, name) < 0)
-        return CLI_FAILED;
+    if ((code = rack_name(&rack, command.rack)) != CLI_OK)
+        return code;
     int rc = rack_lock(&rack, true);
     if (rc < 0) {
         cli_error("%s cannot be used: %s", rack.dir, strerror(-rc));

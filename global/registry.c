@@ -268,6 +268,7 @@ int registry_heartbeat(struct registry *r, const struct component_info *self, ui
         e->info.size_bytes = self->size_bytes;
         e->info.used_bytes = self->used_bytes;
         e->info.cached_bytes = self->cached_bytes;
+        e->info.log_free_bytes = self->log_free_bytes;
         e->info.load = self->load;
         e->info.processes = self->processes;
         e->before = e->since;

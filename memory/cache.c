@@ -50,7 +50,7 @@ static size_t pages_bytes(const struct cache *cache)
 int cache_init(struct cache *cache, struct frames *frames)
 {
     *cache = (struct cache){.frames = frames, .bucket_count = CACHE_SHARDS * CACHE_CLUSTER};
-    while (cache->bucket_count < frames->count / 2)
+    while (cache->bucket_count < frames->size / 2)
         cache->bucket_count *= 2;
     cache->pages = zero_pages(pages_bytes(cache));
     cache->buckets = zero_pages(cache->bucket_count * sizeof *cache->buckets);

@@ -4,8 +4,8 @@
  */
 #include "fetch.h"
 
-#include "cold.h"
 #include "errors.h"
+#include "logged.h"
 #include "types.h"
 
 /* Drops what the lines from `first` on refer to: they are not answered. */
@@ -23,22 +23,41 @@ static void truncate_at(struct fetch *fetch, uint32_t first, struct frames *fram
     fetch->count = first;
 }
 
-static uint8_t heat(struct frames *frames, struct frame frame)
+/* Its pin goes where it cannot be had. */
+static int heat(struct frames *frames, struct frame frame, uint8_t *kind)
 {
     struct frame_batch batch;
-    if (cold_heat(frames->cold, frame) == 0)
-        return LINE_DATA;
+    int rc = cold_heat(frames->cold, frame);
+    *kind = rc == 0 ? LINE_DATA : LINE_IO_ERROR;
+    if (rc == 0)
+        return 0;
     frame_batch_init(&batch, frames);
     frame_batch_unpin(&batch, frame);
     frame_batch_flush(&batch);
-    return LINE_IO_ERROR;
+    return rc == ASH_LOST ? rc : 0;
+}
+
+/* Those that are logged are read back together. One that cannot be is met again below. */
+static void heat_logged(struct fetch *fetch, struct frames *frames)
+{
+    struct frame cold[FETCH_MAX_LINES];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < fetch->count; i++)
+        if (fetch->kinds[i] == FETCH_COLD)
+            cold[count++] = fetch->frames[i];
+    if (count && frames->cold->log)
+        (void)!logged_heat(frames->cold, cold, count, true);
 }
 
 int fetch_fill(struct fetch *fetch, struct cache *cache)
 {
+    heat_logged(fetch, cache->frames);
     for (uint32_t i = 0; i < fetch->count; i++) {
-        if (fetch->kinds[i] == FETCH_COLD)
-            fetch->kinds[i] = heat(cache->frames, fetch->frames[i]);
+        if (fetch->kinds[i] == FETCH_COLD &&
+            heat(cache->frames, fetch->frames[i], &fetch->kinds[i]) < 0) {
+            truncate_at(fetch, i, cache->frames);
+            return i == 0 ? ASH_LOST : 0;
+        }
         if (fetch->kinds[i] != FETCH_OF_FILE)
             continue;
         const struct fetch_file *of = &fetch->files[i];

@@ -29,8 +29,8 @@ struct fetch {
 
 /*
  * Resolves cold lines and the lines of files. Waits for the sComponent for the first line only: the
- * run ends before a later line that is not in the cache. ASH_NO_FRAMES; fetch_release() is owed all
- * the same.
+ * run ends before a later line that is not in the cache. ASH_NO_FRAMES, or ASH_LOST: the line went
+ * with the log; fetch_release() is owed all the same.
  */
 int fetch_fill(struct fetch *fetch, struct cache *cache) __attribute__((warn_unused_result));
 

@@ -42,15 +42,20 @@ static void *reserve_pages(size_t bytes)
 
 int frames_init(struct frames *frames, uint64_t size_bytes)
 {
-    uint64_t count = size_bytes / LINE_SIZE;
-    if (count < 64 || count >= UINT32_MAX - 1)
+    return frames_init_logged(frames, size_bytes, 0);
+}
+
+int frames_init_logged(struct frames *frames, uint64_t size_bytes, uint64_t logged_bytes)
+{
+    uint64_t size = size_bytes / LINE_SIZE, count = size + logged_bytes / LINE_SIZE;
+    if (size < 64 || size >= UINT32_MAX - 1 || count < size || count >= UINT32_MAX - 1)
         return -EINVAL;
-    *frames = (struct frames){.count = (uint32_t)count};
-    frames->reserve = count / 16 < RESERVE_MAX ? (uint32_t)count / 16 : RESERVE_MAX;
+    *frames = (struct frames){.count = (uint32_t)count, .size = (uint32_t)size};
+    frames->reserve = size / 16 < RESERVE_MAX ? (uint32_t)size / 16 : RESERVE_MAX;
     frames->memory = reserve_pages((count + 1) * LINE_SIZE);
     frames->words = reserve_pages((count + 1) * sizeof *frames->words);
     frames->locations = reserve_pages((count + 1) * sizeof *frames->locations);
-    frames->dram = frames->count;
+    frames->dram = frames->size;
     if (frames->memory && frames->words && frames->locations)
         return 0;
     frames_free(frames);
@@ -154,9 +159,18 @@ static uint32_t take_free(struct frames *frames, struct frame *out, uint32_t wan
     return got;
 }
 
+/* What is left of `limit` when `used` are. */
+static uint32_t left_of(uint32_t limit, uint32_t used)
+{
+    return used < limit ? limit - used : 0;
+}
+
 static uint32_t kept_from(const struct frames *frames, enum frame_use use)
 {
-    return use == FRAME_FOR_LINE ? frames->reserve : frames->reserve / 2;
+    if (use == FRAME_FOR_LINE)
+        return frames->reserve + left_of(atomic_load_explicit(&frames->keep, memory_order_relaxed),
+                                         frames_backed(frames));
+    return use == FRAME_FOR_REPLICA ? frames->reserve : frames->reserve / 2;
 }
 
 /* Frames that this use may still take. Racing takers may overshoot by a few: the reserve is soft,
@@ -166,8 +180,7 @@ static uint32_t allowance(const struct frames *frames, enum frame_use use)
     if (use == FRAME_FOR_CACHE)
         return UINT32_MAX;
     uint32_t kept = kept_from(frames, use);
-    uint32_t used = frames_used(frames);
-    return used + kept < frames->count ? frames->count - kept - used : 0;
+    return left_of(frames->size, frames_used(frames) + kept);
 }
 
 /* Pages of DRAM in use: behind frames, and the store's. */
@@ -176,12 +189,6 @@ static uint32_t pages(const struct frames *frames)
     uint32_t in_use = atomic_load_explicit(&frames->in_use, memory_order_relaxed);
     uint32_t cooled = atomic_load_explicit(&frames->cooled, memory_order_relaxed);
     return (in_use > cooled ? in_use - cooled : 0) + (frames->cold ? cold_pages(frames->cold) : 0);
-}
-
-/* What is left of `limit` pages when `used` are. */
-static uint32_t left_of(uint32_t limit, uint32_t used)
-{
-    return used < limit ? limit - used : 0;
 }
 
 uint32_t frames_room(const struct frames *frames)
@@ -195,8 +202,8 @@ static uint32_t free_pages(const struct frames *frames, enum frame_use use)
 {
     if (!frames->cold)
         return UINT32_MAX; /* the free lists are the bound */
-    return left_of(use == FRAME_FOR_LINE ? frames->dram : frames->dram + frames->reserve,
-                   pages(frames));
+    bool line = use == FRAME_FOR_LINE || use == FRAME_FOR_REPLICA;
+    return left_of(line ? frames->dram : frames->dram + frames->reserve, pages(frames));
 }
 
 /* Makes frames cold until `want` lines have room, as far as that can be. Returns how many have. */
@@ -223,7 +230,7 @@ uint32_t frames_take(struct frames *frames, enum frame_use use, struct frame *ou
         want = allowed;
     if (use != FRAME_FOR_CACHE && frames->cold) {
         uint32_t room = make_room(frames, want);
-        if (use == FRAME_FOR_LINE)
+        if (use == FRAME_FOR_LINE || use == FRAME_FOR_REPLICA)
             want = room;
     }
     uint32_t got = take_some(frames, use, out, want);
@@ -245,6 +252,11 @@ uint32_t frames_available(const struct frames *frames)
     return available;
 }
 
+uint32_t frames_replica_room(const struct frames *frames)
+{
+    return allowance(frames, FRAME_FOR_REPLICA);
+}
+
 uint32_t frames_unpromised(const struct frames *frames)
 {
     int64_t promised = atomic_load_explicit(&frames->promised, memory_order_relaxed);
@@ -255,8 +267,9 @@ uint32_t frames_unpromised(const struct frames *frames)
 uint32_t frames_used(const struct frames *frames)
 {
     uint32_t in_use = atomic_load_explicit(&frames->in_use, memory_order_relaxed);
-    uint32_t cached = atomic_load_explicit(&frames->cached, memory_order_relaxed);
-    return in_use > cached ? in_use - cached : 0;
+    uint32_t other = atomic_load_explicit(&frames->cached, memory_order_relaxed) +
+                     atomic_load_explicit(&frames->logged, memory_order_relaxed);
+    return in_use > other ? in_use - other : 0;
 }
 
 void frames_count_cached(struct frames *frames, int change)
@@ -309,16 +322,26 @@ static void free_cold(struct frames *frames, struct frame frame)
 {
     cold_forget(frames->cold, frame);
     push(frames, &frames->bare, &frame.n, 1);
-    atomic_fetch_sub_explicit(&frames->cooled, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&frames->in_use, 1, memory_order_relaxed);
+}
+
+void frames_adopt(struct frames *frames, struct frame frame)
+{
+    uint64_t old =
+        atomic_fetch_and_explicit(&frames->words[frame.n], ~FRAME_BACKED, memory_order_relaxed);
+    if (old & FRAME_BACKED && !(old & FRAME_COLD))
+        atomic_fetch_sub_explicit(&frames->backed, 1, memory_order_relaxed);
 }
 
 void frame_batch_add(struct frame_batch *batch, struct frame frame)
 {
-    if (atomic_load_explicit(&batch->frames->words[frame.n], memory_order_relaxed) & FRAME_COLD) {
+    uint64_t word = atomic_load_explicit(&batch->frames->words[frame.n], memory_order_relaxed);
+    if (word & FRAME_COLD) {
         free_cold(batch->frames, frame);
         return;
     }
+    if (word & FRAME_BACKED)
+        atomic_fetch_sub_explicit(&batch->frames->backed, 1, memory_order_relaxed);
     batch->freed[batch->count++] = frame.n;
     if (batch->count == FRAME_BATCH)
         frame_batch_flush(batch);

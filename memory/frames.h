@@ -7,9 +7,9 @@
  * what copy-on-write and sending without a copy rest on.
  *
  * A line's frame may be cold (cold.h): then the host has no page behind it, and its bytes are in
- * the cold store, at its location. One that is pinned does not become cold; who pins a cold one
- * owes cold_heat() before it looks at the bytes. All that is asked of a hot one is in the word that
- * the pin changes.
+ * the cold store or, beyond the budget, in the log (log.h), at its location. One that is pinned
+ * does not become cold; who pins a cold one owes cold_heat() before it looks at the bytes. All that
+ * is asked of a hot one is in the word that the pin changes.
  */
 #ifndef ASHLAR_MEMORY_FRAMES_H
 #define ASHLAR_MEMORY_FRAMES_H
@@ -25,9 +25,11 @@ struct frame {
     uint32_t n;
 };
 
-/* Who asks: the last frames are kept back, so that the cache and the tables can always work. */
+/* Who asks: the last frames are kept back, so that the cache and the tables can always work, and
+   some for replicas whose lines go to the log. */
 enum frame_use {
     FRAME_FOR_LINE,
+    FRAME_FOR_REPLICA,
     FRAME_FOR_TABLE,
     FRAME_FOR_CACHE,
 };
@@ -40,6 +42,8 @@ enum frame_use {
 #define FRAME_COOLING (1ull << 58) /* the cooler, which has a pin, reads it */
 #define FRAME_COLD    (1ull << 59)
 #define FRAME_HARD    (1ull << 60) /* what it holds does not get small */
+#define FRAME_LOGGED  (1ull << 61) /* beside COLD: its bytes are in the log */
+#define FRAME_BACKED  (1ull << 62) /* a replica's: its bytes may go to the log */
 #define FRAME_PINS    (FRAME_LINE - FRAME_PIN)
 #define FRAME_COUNTS  (FRAME_LINE - 1)
 
@@ -49,9 +53,11 @@ struct frames {
     /* Never change after frames_init(): */
     uint8_t *memory; /* (count + 1) pages; frame 0's is never touched */
     _Atomic uint64_t *words;
-    /* Of a free frame: the one below it in its list. Of a cold one: its slot in the store. */
+    /* Of a free frame: the one below it in its list. Of a cold one: its slot in the store, or in
+       the log. */
     _Atomic uint32_t *locations;
-    uint32_t count, reserve;
+    uint32_t count, reserve; /* count: the highest number */
+    uint32_t size;           /* how many may be in use and not logged */
     uint32_t (*reclaim)(void *self, uint32_t want);
     void *reclaim_self;
     uint32_t dram;     /* pages that may be behind frames; count, but with a cold store */
@@ -64,12 +70,18 @@ struct frames {
     _Alignas(64) _Atomic uint32_t fresh; /* frames above this one were never used */
     _Atomic uint32_t warm_count;
     _Atomic uint32_t in_use, cached, cooled;
+    _Atomic uint32_t logged;  /* of those cooled */
+    _Atomic uint32_t backed;  /* BACKED ones that are hot, and what is reserved for such */
+    _Atomic uint32_t keep;    /* for BACKED ones: what others leave them */
     _Atomic int64_t promised; /* to lines that are not stored yet */
 };
 
 /* Reserves size_bytes of address space (rounded down to frames); pages come with their first use.
  */
 int frames_init(struct frames *frames, uint64_t size_bytes) __attribute__((warn_unused_result));
+/* The same with numbers for logged_bytes more, in the log. */
+int frames_init_logged(struct frames *frames, uint64_t size_bytes, uint64_t logged_bytes)
+    __attribute__((warn_unused_result));
 void frames_free(struct frames *frames);
 
 /*
@@ -88,15 +100,25 @@ uint32_t frames_take(struct frames *frames, enum frame_use use, struct frame *ou
     __attribute__((warn_unused_result));
 
 /* The line's bytes are in it: from now on it may become cold, at the first occasion where nobody
-   is expected to use it. The caller has the only reference. */
-static inline void frames_fill(struct frames *frames, struct frame frame, bool used)
+   is expected to use it; and be logged, where it is `backed`. The caller has the only reference. */
+static inline void frames_fill(struct frames *frames, struct frame frame, bool used, bool backed)
 {
-    atomic_store_explicit(&frames->words[frame.n], FRAME_REF | FRAME_LINE | (used ? FRAME_USED : 0),
+    atomic_store_explicit(&frames->words[frame.n],
+                          FRAME_REF | FRAME_LINE | (used ? FRAME_USED : 0) |
+                              (backed ? FRAME_BACKED : 0),
                           memory_order_release);
+    if (backed)
+        atomic_fetch_add_explicit(&frames->backed, 1, memory_order_relaxed);
 }
+
+/* A frame is to be logged no more. What is logged stays so until it is heated. */
+void frames_adopt(struct frames *frames, struct frame frame);
 
 /* Frames that line data may still take, those of the cache included. */
 uint32_t frames_available(const struct frames *frames);
+
+/* Frames that replicas' lines may still take. */
+uint32_t frames_replica_room(const struct frames *frames);
 
 /* Pages of DRAM that lines may still take, those of the cache included. */
 uint32_t frames_room(const struct frames *frames);
@@ -112,8 +134,17 @@ static inline void frames_promise(struct frames *frames, int64_t change)
 /* Frames that are available and promised to nobody. */
 uint32_t frames_unpromised(const struct frames *frames);
 
-/* Frames held by address spaces: all in use but the cache's. */
+/* Frames held by address spaces: all in use but the cache's and logged ones. */
 uint32_t frames_used(const struct frames *frames);
+
+static inline uint32_t frames_logged(const struct frames *frames)
+{
+    return atomic_load_explicit(&frames->logged, memory_order_relaxed);
+}
+static inline uint32_t frames_backed(const struct frames *frames)
+{
+    return atomic_load_explicit(&frames->backed, memory_order_relaxed);
+}
 
 static inline uint32_t frames_cached(const struct frames *frames)
 {

@@ -248,6 +248,29 @@ uint32_t line_table_differ(const struct line_table *a, const struct line_table *
     return VREGION_LINES;
 }
 
+static bool see(uint8_t *seen, uint32_t frame)
+{
+    uint8_t bit = (uint8_t)(1 << frame % 8);
+    bool before = seen[frame / 8] & bit;
+    seen[frame / 8] |= bit;
+    return before;
+}
+
+uint32_t line_table_count(const struct line_table *table, const struct frames *frames,
+                          uint8_t *seen)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; table->chunks && i < CHUNK_COUNT; i++) {
+        struct frame chunk = table->chunks[i];
+        if (!chunk.n || see(seen, chunk.n)) /* one that was seen has been counted through */
+            continue;
+        const uint32_t *e = entries(frames, chunk);
+        for (uint32_t j = 0; j < CHUNK_LINES; j++)
+            count += holds_frame(e[j]) && !see(seen, e[j]);
+    }
+    return count;
+}
+
 void line_table_free(struct line_table *table, struct frame_batch *batch)
 {
     for (uint32_t i = 0; table->chunks && i < CHUNK_COUNT; i++)

@@ -61,6 +61,11 @@ int line_table_clone(const struct line_table *table, struct line_table *copy, st
 uint32_t line_table_differ(const struct line_table *a, const struct line_table *b,
                            const struct frames *frames, uint32_t line);
 
+/* Counts the frames that its lines have and that are not in `seen` yet, a bit for each frame, and
+   puts them there. */
+uint32_t line_table_count(const struct line_table *table, const struct frames *frames,
+                          uint8_t *seen);
+
 void line_table_free(struct line_table *table, struct frame_batch *batch);
 
 #endif

@@ -3,7 +3,8 @@
  *
  * Beside the threads of its connections there are the keeper, which a few times in a second frees
  * address spaces whose processes are gone and lets go of files that nobody maps any more; the
- * replicator (replicator.h); and, where cold lines are compressed, the cooler (cold.h).
+ * replicator (replicator.h); the logger (logger.h), unless all is kept in DRAM; and, where cold
+ * lines are compressed, the cooler (cold.h).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "clock.h"
 #include "deadline.h"
 #include "error_text.h"
+#include "logger.h"
 #include "memory.h"
 #include "parts.h"
 #include "replicator.h"
@@ -20,7 +22,10 @@
 
 enum {
     KEEPER_MS = 200,
-    GONE_MS = 5000, /* how long what moved away is known to have */
+    GONE_MS = 5000,    /* how long what moved away is known to have */
+    REPLICA_SHARE = 8, /* of --size may be in DRAM of second copies, where nothing else is said; */
+    REPLICA_DRAM_LEAST = 1 << 20, /* but so much */
+    LOG_SHARE = 4,                /* so many times --size may be in the log */
 };
 
 static int set_size(void *self, const char *value)
@@ -42,11 +47,22 @@ static int set_compress(void *self, const char *value)
     return memory->compress || strcmp(value, "off") == 0 ? 0 : -EINVAL;
 }
 
+static int set_replica_dram(void *self, const char *value)
+{
+    struct memory *memory = self;
+    memory->all_in_dram = strcmp(value, "all") == 0;
+    return memory->all_in_dram ? 0 : size_parse(value, &memory->replica_dram_bytes);
+}
+
 static const struct monitor_option options[] = {
     {"size", "SIZE", "memory to serve, such as 512M or 4G (default: a quarter of the host's)",
      set_size},
     {"dram", "SIZE",
      "of that, what may be in DRAM at a time; less needs --compress on (default: all)", set_dram},
+    {"replica-dram", "SIZE",
+     "what second copies may take of DRAM; more goes to a log at an sComponent, where the rack has "
+     "one (default: an eighth of --size; all: no log)",
+     set_replica_dram},
     {"compress", "on|off", "compress lines that are not used while DRAM is short (default: off)",
      set_compress},
     {0},
@@ -73,7 +89,9 @@ static void expire(void *arg, struct space *space)
     if (rc < 0 || !spaces_is_lonely(spaces, space, clock_ms(), SPACE_GRACE_MS))
         return;
     bool replica = place.role == ROLE_REPLICA;
-    if (replica && (!place.ready || parts_is_forgotten(memory, space)))
+    /* It may have taken its primary's place while that was asked. */
+    if (replica && (!place.ready || parts_is_forgotten(memory, space, &place)) &&
+        space_forget_replica(space, &place))
         spaces_destroy(spaces, space);
     else if (!replica && (!space_part(space) || parts_are_orphans(memory, asid_first(space->asid))))
         (void)!parts_finish(memory, space); /* it may have moved: then its new place will */
@@ -110,6 +128,23 @@ static int start_keeper(struct memory *memory)
     return -pthread_create(&memory->keeper, NULL, keep, memory);
 }
 
+/* The budget of replicas. One that is all of DRAM needs no log. */
+static int plan_log(struct memory *memory)
+{
+    uint64_t bytes = memory->replica_dram_bytes;
+    if (!bytes)
+        bytes = memory->size_bytes / REPLICA_SHARE;
+    if (bytes < REPLICA_DRAM_LEAST)
+        bytes = REPLICA_DRAM_LEAST;
+    if (memory->replica_dram_bytes && memory->replica_dram_bytes < REPLICA_DRAM_LEAST) {
+        monitor_log("--replica-dram is less than 1M");
+        return -EINVAL;
+    }
+    if (!memory->all_in_dram && bytes < memory->dram_bytes)
+        memory->replica_lines = (uint32_t)(bytes / LINE_SIZE);
+    return 0;
+}
+
 /* The frames, and where lines that are not used go. */
 static int start_frames(struct memory *memory)
 {
@@ -120,9 +155,17 @@ static int start_frames(struct memory *memory)
         monitor_log("--dram is more than --size, or less without --compress on");
         return -EINVAL;
     }
-    int rc = frames_init(&memory->frames, memory->size_bytes);
-    if (rc == 0 && memory->compress)
-        rc = cold_init(&memory->cold, &memory->frames, memory->dram_bytes);
+    if (plan_log(memory) < 0)
+        return -EINVAL;
+    bool logs = memory->replica_lines;
+    int rc = frames_init_logged(&memory->frames, memory->size_bytes,
+                                logs ? LOG_SHARE * memory->size_bytes : 0);
+    if (rc == 0 && logs)
+        rc = log_init(&memory->log, &log_stores_io, &memory->log_stores,
+                      memory->frames.count - memory->frames.size);
+    if (rc == 0 && (memory->compress || logs))
+        rc = cold_init(&memory->cold, &memory->frames, memory->dram_bytes, memory->compress,
+                       logs ? &memory->log : NULL);
     if (rc == 0 && memory->compress)
         rc = cold_start(&memory->cold);
     return rc;
@@ -132,6 +175,7 @@ static int start(void *self, struct monitor *monitor)
 {
     struct memory *memory = self;
     peers_init(&memory->peers, monitor);
+    log_stores_init(&memory->log_stores, monitor);
     int rc = start_frames(memory);
     if (rc == 0)
         rc = cache_init(&memory->cache, &memory->frames);
@@ -145,6 +189,8 @@ static int start(void *self, struct monitor *monitor)
         rc = start_keeper(memory);
     if (rc == 0)
         rc = replicator_start(memory);
+    if (rc == 0 && memory->replica_lines)
+        rc = logger_start(memory);
     if (rc < 0)
         monitor_log("cannot serve %llu bytes of memory: %s", (unsigned long long)memory->size_bytes,
                     error_text(rc));
@@ -156,6 +202,8 @@ static void stop(void *self)
     struct memory *memory = self;
     replicator_stop(memory);
     replicas_when_ending(memory);
+    if (memory->replica_lines)
+        logger_stop(memory);
     pthread_mutex_lock(&memory->keeper_lock);
     memory->ending = true;
     pthread_cond_signal(&memory->keeper_wake);
@@ -168,10 +216,15 @@ static void stop(void *self)
     files_free(&memory->files);
     backing_close_storage(&memory->backing);
     peers_free(&memory->peers);
-    if (memory->compress) {
+    if (memory->compress)
         cold_stop(&memory->cold);
-        cold_free(&memory->cold);
+    if (memory->replica_lines) {
+        log_tidy(&memory->log);
+        log_free(&memory->log);
     }
+    if (memory->compress || memory->replica_lines)
+        cold_free(&memory->cold);
+    log_stores_free(&memory->log_stores);
     frames_free(&memory->frames);
 }
 
@@ -180,18 +233,24 @@ static uint64_t frames_bytes(uint32_t frames)
     return (uint64_t)frames * LINE_SIZE;
 }
 
-static void count_single(void *count, struct space *space)
-{
-    *(uint32_t *)count += space_wants_replica(space, UINT64_MAX, 0);
-}
-
 static void usage(void *self, struct msg_ping_reply *reply)
 {
     struct memory *memory = self;
-    reply->size_bytes = frames_bytes(memory->frames.count);
+    reply->size_bytes = frames_bytes(memory->frames.size);
     reply->used_bytes = frames_bytes(frames_used(&memory->frames));
     reply->cached_bytes = frames_bytes(frames_cached(&memory->frames));
-    spaces_each(&memory->spaces, count_single, &reply->single);
+    reply->replica_bytes = frames_bytes(frames_backed(&memory->frames));
+    reply->logged_bytes = frames_bytes(frames_logged(&memory->frames));
+    reply->single = atomic_load_explicit(&memory->spaces.singles, memory_order_relaxed);
+}
+
+/* What the log can take besides what it has. */
+static uint64_t log_free_bytes(struct memory *memory)
+{
+    uint32_t most = memory->frames.count - memory->frames.size;
+    uint32_t logged = frames_logged(&memory->frames);
+    bool usable = memory->replica_lines && log_is_usable(&memory->log);
+    return usable && logged < most ? frames_bytes(most - logged) : 0;
 }
 
 struct census {
@@ -215,9 +274,10 @@ static void report(void *self, struct component_info *info)
         net_server_set_usage(memory->monitor.server, usage);
         memory->usage_set = true;
     }
-    info->size_bytes = frames_bytes(memory->frames.count);
+    info->size_bytes = frames_bytes(memory->frames.size);
     info->used_bytes = frames_bytes(frames_used(&memory->frames));
     info->cached_bytes = frames_bytes(frames_cached(&memory->frames));
+    info->log_free_bytes = log_free_bytes(memory);
     struct census census = {.all =
                                 peers_state(&memory->peers, memory->monitor.id) == PEER_DRAINING};
     spaces_each(&memory->spaces, count_space, &census);
@@ -228,6 +288,9 @@ static void members(void *self, const struct component_info *list, size_t count)
 {
     struct memory *memory = self;
     peers_update(&memory->peers, list, count);
+    log_stores_update(&memory->log_stores, list, count);
+    if (memory->replica_lines)
+        log_look(&memory->log);
     if (!replicas_bear_losses(memory))
         memory_wake_replicator(memory); /* it may ask for another list */
 }

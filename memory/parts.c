@@ -17,9 +17,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "fault.h"
+#include "replicate.h"
 #include "replicator.h"
 #include "ship.h"
 
@@ -40,7 +42,7 @@ PEER_DECODE(space_destroy)
 /* Somebody has heard that `lost` is. */
 static void bear_loss(struct memory *memory, struct space *space, struct component lost)
 {
-    if (replica_take_over(memory, space, lost))
+    if (replica_take_over(memory, space, lost, false))
         return;
     space_doubt_replica(space, lost, true);
     memory_wake_replicator(memory);
@@ -51,14 +53,16 @@ void parts_look(struct memory *memory, struct asid asid, struct component lost,
 {
     struct space *space = spaces_find(&memory->spaces, asid);
     struct space_place place;
-    *out = (struct msg_space_locate_reply){.role = ROLE_NONE};
+    *out = (struct msg_space_locate_reply){.role = ROLE_NONE, .pid = (uint32_t)getpid()};
     if (!space)
         return;
     if (lost.n)
         bear_loss(memory, space, lost);
     if (space_place(space, &place) == 0 && (place.role == ROLE_PRIMARY || place.ready))
-        *out = (struct msg_space_locate_reply){
-            .role = (uint8_t)place.role, .primary = place.primary, .epoch = place.epoch};
+        *out = (struct msg_space_locate_reply){.role = (uint8_t)place.role,
+                                               .primary = place.primary,
+                                               .epoch = place.epoch,
+                                               .pid = (uint32_t)getpid()};
     space_put(space);
 }
 
@@ -102,18 +106,33 @@ bool parts_are_orphans(struct memory *memory, struct asid first)
     return !found;
 }
 
-bool parts_is_forgotten(struct memory *memory, struct space *replica)
+bool parts_is_forgotten(struct memory *memory, struct space *replica,
+                        const struct space_place *place)
 {
     struct msg_space_locate request = {.asid = replica->asid};
     struct msg_space_locate_reply reply;
-    struct space_place place;
-    if (space_place(replica, &place) < 0)
-        return false;
-    int rc = PEER_CALL(&memory->peers, place.primary, SPACE_LOCATE, space_locate, &request, &reply);
-    if (rc < 0 || (reply.role == ROLE_PRIMARY && reply.epoch <= place.epoch))
-        return false;
+    fault_point("forgotten.ask");
+    int rc =
+        PEER_CALL(&memory->peers, place->primary, SPACE_LOCATE, space_locate, &request, &reply);
     /* A new process under the primary's number has nothing, and this is the only copy. */
-    return peers_is_still(&memory->peers, place.primary, place.pid);
+    return rc == 0 && reply.pid == place->pid &&
+           !(reply.role == ROLE_PRIMARY && reply.epoch <= place->epoch);
+}
+
+bool parts_is_elsewhere(struct memory *memory, struct space *space, uint32_t epoch, bool *unsure)
+{
+    struct msg_space_locate request = {.asid = space->asid};
+    struct msg_space_locate_reply reply;
+    struct component up[PEERS_MAX];
+    unsigned count = peers_up(&memory->peers, up);
+    *unsure = peers_may_be_more(&memory->peers);
+    for (unsigned i = 0; i < count; i++) {
+        int rc = PEER_CALL(&memory->peers, up[i], SPACE_LOCATE, space_locate, &request, &reply);
+        if (rc == 0 && reply.role == ROLE_PRIMARY && reply.epoch > epoch)
+            return true;
+        *unsure |= rc < 0;
+    }
+    return false;
 }
 
 /* ---- requests to a part ---- */
@@ -134,7 +153,8 @@ static int ask_part(struct memory *memory, struct space *space, uint16_t part, s
         bool moved = rc == ASH_MOVED || rc == ASH_NO_SPACE_ID;
         if (!moved && !peer_unreached(rc))
             return rc;
-        if (peers_refresh(&memory->peers) == 0 && peers_state(&memory->peers, *to) == PEER_DOWN)
+        if (peers_refresh(&memory->peers, PEER_FRESH_MS) == 0 &&
+            peers_state(&memory->peers, *to) == PEER_DOWN)
             lost = *to;
         if ((moved || lost.n) && parts_locate(memory, asid, lost, &found) == 0 &&
             found.n != to->n) {
@@ -200,6 +220,7 @@ struct rooms {
     bool fresh[PARTS_MAX];   /* nothing lies in it: its component may not know it */
     bool barred[PARTS_MAX];  /* its component did not answer just now */
     bool low;                /* new vRegions are refused here */
+    bool in_vain;            /* the global managers know of no other room for as much */
     struct component silent; /* the last such component */
     struct grant_steps steps;
 };
@@ -207,7 +228,7 @@ struct rooms {
 static void look_for_rooms(struct memory *memory, struct space *space, struct rooms *rooms)
 {
     const struct frames *frames = &memory->frames;
-    *rooms = (struct rooms){.low = frames_available(frames) < frames->count / FLOOR_SHARE};
+    *rooms = (struct rooms){.low = frames_available(frames) < frames->size / FLOOR_SHARE};
     rooms->here = rooms->low ? 0 : (uint64_t)frames_unpromised(frames) * LINE_SIZE;
     space_parts(space, rooms->parts);
     for (uint16_t part = 1; part < PARTS_MAX; part++) {
@@ -276,7 +297,7 @@ static int part_with_most(struct memory *memory, struct rooms *rooms, uint16_t *
         most = bytes;
         *part = i;
     }
-    return most < (uint64_t)memory->frames.count / FLOOR_SHARE * LINE_SIZE ? ASH_NO_FRAMES : 0;
+    return most < (uint64_t)memory->frames.size / FLOOR_SHARE * LINE_SIZE ? ASH_NO_FRAMES : 0;
 }
 
 /* The part that a vRegion with `bytes` to come goes to. */
@@ -290,7 +311,7 @@ static int choose_part(struct memory *memory, struct space *space, struct rooms 
         rooms->here -= bytes;
         return 0;
     }
-    for (uint16_t i = 1; i <= PARTS_MAX; i++) {
+    for (uint16_t i = 1; i <= PARTS_MAX && !(i == PARTS_MAX && rooms->in_vain); i++) {
         *part = i < PARTS_MAX ? i : further_part(memory, space, rooms, bytes);
         if (*part && rooms->parts[*part].n && !rooms->barred[*part] &&
             rooms->there[*part] >= bytes) {
@@ -298,6 +319,7 @@ static int choose_part(struct memory *memory, struct space *space, struct rooms 
             return 0;
         }
     }
+    rooms->in_vain = true; /* the vRegions of a grant have about as much to come */
     return part_with_most(memory, rooms, part);
 }
 
@@ -463,6 +485,7 @@ int parts_grant_further(struct memory *memory, struct space *space, uint32_t fir
     int missing = space_describe(space, first, count, out);
     if (missing > 0) {
         uint64_t share = (lines + (uint32_t)missing - 1) / (uint32_t)missing;
+        replicate_at_first(memory, space);
         for (uint32_t i = 0; i < count; i++)
             out[i].part = space_part(space);
         missing = note_run(memory, space, out, count, memory->monitor.id,

@@ -45,7 +45,11 @@ int parts_locate(struct memory *memory, struct asid asid, struct component lost,
                  struct component *out) __attribute__((warn_unused_result));
 /* Whether nobody that is up has anything of this first part: its process is gone. */
 bool parts_are_orphans(struct memory *memory, struct asid first);
-/* Whether the primary of a replica here says that it has no replica here. */
-bool parts_is_forgotten(struct memory *memory, struct space *replica);
+/* Whether the primary of a replica here, whose place is this, says that it has no replica here. */
+bool parts_is_forgotten(struct memory *memory, struct space *replica,
+                        const struct space_place *place);
+/* Whether another component is the primary of what is here, under a newer epoch; `unsure` where
+   somebody did not say. */
+bool parts_is_elsewhere(struct memory *memory, struct space *space, uint32_t epoch, bool *unsure);
 
 #endif

@@ -95,13 +95,15 @@ void peers_learn(struct peers *peers, const struct component_info *info)
     pthread_mutex_unlock(&peers->lock);
 }
 
-int peers_refresh(struct peers *peers)
+int peers_refresh(struct peers *peers, uint64_t max_age_ms)
 {
     struct component_info list[PEERS_MAX];
+    uint64_t wanted_ms = clock_ms();
     pthread_mutex_lock(&peers->asking);
     uint64_t now_ms = clock_ms();
     pthread_mutex_lock(&peers->lock);
-    bool fresh = peers->listed_ms && now_ms - peers->listed_ms < PEER_FRESH_MS;
+    /* One that was waited for is new enough. */
+    bool fresh = peers->listed_ms && wanted_ms < peers->asked_ms + max_age_ms;
     pthread_mutex_unlock(&peers->lock);
     int rc = fresh ? 0 : monitor_components(peers->monitor, list, PEERS_MAX);
     if (!fresh && rc >= 0)
@@ -142,20 +144,6 @@ enum peer_loss peers_loss(struct peers *peers, struct component id, uint32_t pid
     return !lost ? PEER_NOT_LOST : sure ? PEER_LOST : PEER_LOSS_UNSURE;
 }
 
-bool peers_is_still(struct peers *peers, struct component id, uint32_t pid)
-{
-    uint64_t now_ms = clock_ms();
-    nanosleep(&(struct timespec){.tv_nsec = (PEER_FRESH_MS + 1) * 1000000l}, NULL);
-    if (peers_refresh(peers) < 0)
-        return false;
-    pthread_mutex_lock(&peers->lock);
-    const struct peer *peer = find(peers, id);
-    bool still = peer && peer->listed && peers->asked_ms > now_ms && peer->info.pid == pid &&
-                 state_of(peer) != PEER_DOWN;
-    pthread_mutex_unlock(&peers->lock);
-    return still;
-}
-
 unsigned peers_up(struct peers *peers, struct component out[])
 {
     unsigned count = 0;
@@ -190,6 +178,12 @@ static uint64_t free_of(const struct peer *peer)
     return peer->info.size_bytes - peer->info.used_bytes;
 }
 
+/* What its log can take besides. */
+static uint64_t log_of(const struct peer *peer)
+{
+    return state_of(peer) == PEER_UP ? peer->info.log_free_bytes : 0;
+}
+
 static uint64_t room_of(const struct peer *peer)
 {
     uint64_t room = free_of(peer);
@@ -216,7 +210,7 @@ struct component peers_choose(struct peers *peers, struct component except, bool
     pthread_mutex_lock(&peers->lock);
     for (unsigned i = 0; i < peers->count; i++) {
         const struct peer *peer = &peers->peers[i];
-        uint64_t room = room_of(peer);
+        uint64_t room = room_of(peer) + (for_replica ? log_of(peer) : 0);
         if ((for_replica && peer->keeps_none) || peer->info.id.n == peers->monitor->id.n ||
             peer->info.id.n == except.n || room <= most)
             continue;
@@ -239,6 +233,15 @@ uint64_t peers_free_bytes(struct peers *peers, struct component id)
 {
     pthread_mutex_lock(&peers->lock);
     uint64_t bytes = free_of(find(peers, id));
+    pthread_mutex_unlock(&peers->lock);
+    return bytes;
+}
+
+uint64_t peers_replica_room(struct peers *peers, struct component id)
+{
+    pthread_mutex_lock(&peers->lock);
+    const struct peer *peer = find(peers, id);
+    uint64_t bytes = free_of(peer) + log_of(peer);
     pthread_mutex_unlock(&peers->lock);
     return bytes;
 }
@@ -304,7 +307,8 @@ static int obtain(struct peers *peers, struct component to, bool *pooled, struct
     static const struct msg_bind as_component = {.scope = SCOPE_COMPONENT, .writable = ""};
     char address[ADDRESS_LIMIT];
     int rc = take(peers, to, conn, address);
-    if (rc == ASH_LOST && peers_state(peers, to) == PEER_UNKNOWN && peers_refresh(peers) == 0)
+    if (rc == ASH_LOST && peers_state(peers, to) == PEER_UNKNOWN &&
+        peers_refresh(peers, PEER_FRESH_MS) == 0)
         rc = take(peers, to, conn, address); /* it may have come just now */
     if (rc < 0)
         return rc;

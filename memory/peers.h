@@ -14,10 +14,11 @@
 
 enum {
     PEERS_MAX = 256,
-    PEER_IDLE_MAX = 16,      /* connections kept to each */
-    PEER_TIMEOUT_MS = 800,   /* for one that is up to answer: by then it is down, or slow */
-    PEER_ABSENT_MS = 5000,   /* for who is not listed, though not down, to be listed again */
-    PEER_FRESH_MS = 10,      /* the list is not asked for again before that */
+    PEER_IDLE_MAX = 16,            /* connections kept to each */
+    PEER_TIMEOUT_MS = 800,         /* for one that is up to answer: by then it is down, or slow */
+    PEER_ABSENT_MS = 5000,         /* for who is not listed, though not down, to be listed again */
+    PEER_FRESH_MS = 10,            /* a list that is as new need not be asked for again, */
+    PEER_RECENT_MS = HEARTBEAT_MS, /* and where figures matter that come by heartbeats */
     PEER_SAID_FREE_MS = 5000 /* how long what it said of its room counts, beside the registry */
 };
 
@@ -64,9 +65,9 @@ void peers_free(struct peers *peers);
 void peers_update(struct peers *peers, const struct component_info *list, size_t count);
 /* Takes over what the registry says of one, which may have come just now. */
 void peers_learn(struct peers *peers, const struct component_info *info);
-/* Asks the registry, where the list is not of the last PEER_FRESH_MS. Negative: it is as old as it
-   was. */
-int peers_refresh(struct peers *peers) NET_CHECKED;
+/* Asks the registry, where the list was not asked for in the last max_age_ms. Negative: it is as
+   old as it was. */
+int peers_refresh(struct peers *peers, uint64_t max_age_ms) NET_CHECKED;
 
 /*
  * Whether the process that had this number is lost: declared down, or another one has the number. A
@@ -75,8 +76,6 @@ int peers_refresh(struct peers *peers) NET_CHECKED;
  */
 enum peer_loss peers_loss(struct peers *peers, struct component id, uint32_t pid,
                           uint64_t since_ms);
-/* Whether the process with that number is `pid` still, by a list that is asked for now. */
-bool peers_is_still(struct peers *peers, struct component id, uint32_t pid);
 enum peer_state peers_state(struct peers *peers, struct component id);
 /* The other mComponents that are up, draining ones too; at most PEERS_MAX. */
 unsigned peers_up(struct peers *peers, struct component out[]);
@@ -94,6 +93,9 @@ void peers_keeps_none(struct peers *peers, struct component id);
 uint64_t peers_room(struct peers *peers, struct component id);
 /* What the registry says that it has free, promised or not. */
 uint64_t peers_free_bytes(struct peers *peers, struct component id);
+/* What the registry says that it can take of replicas: in what it has free, promised or not, and in
+   its log. */
+uint64_t peers_replica_room(struct peers *peers, struct component id);
 /* The same of all the others together, and how large they are. */
 void peers_totals(struct peers *peers, uint64_t *size_bytes, uint64_t *free_bytes);
 /* The name of any mComponent; "" where it is not known. */

@@ -15,17 +15,20 @@
 #include "replicate.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "fault.h"
+#include "logged.h"
 #include "ship.h"
 
 enum {
     ROUNDS_MAX = 4,
     ROUND_SMALL = 1024, /* lines: the rest is sent while changes wait */
     TARGETS = 2,        /* components to try */
+    LEFT_SHARE = 4,     /* of the frames that are left, 1/4 stays */
     WAIT_MIN_MS = 500,  /* before the next try; doubled each time */
     WAIT_MAX_MS = 60000,
     VMAS_MAX_SENT = 256, /* in one message */
@@ -44,6 +47,8 @@ struct copy {
     uint32_t epoch;
     struct space *last, *now; /* snapshots, of nobody else: they need no lock. `last` may be NULL */
     uint32_t sent;            /* lines */
+    uint32_t least;           /* frames that are to be left for what is stored meanwhile */
+    uint8_t *bytes;           /* of cold lines; NULL: there were none yet */
 };
 
 static const struct vregion_array *last_vregions(const struct copy *c)
@@ -59,6 +64,9 @@ static int ask(struct copy *c, uint16_t op, const uint8_t *body, int size,
     if (size < 0)
         return size;
     int rc = space_place(c->space, &place); /* it may have ended meanwhile: then all this is vain */
+    /* What is overwritten stays in the snapshots: before nothing is left for it, they go. */
+    if (rc == 0 && frames_available(&c->memory->frames) < c->least)
+        rc = ASH_NO_FRAMES;
     return rc < 0 ? rc
                   : peer_request(&c->memory->peers, c->to, op, body, (size_t)size, pieces, count,
                                  NULL, NULL);
@@ -182,23 +190,48 @@ static bool has_frame(uint32_t entry)
     return entry != LINE_ABSENT && entry != LINE_STORED_ZERO;
 }
 
+/* Reads those of the frames that are cold, which stay so: a part may be larger than DRAM is. */
+static int read_cold(struct copy *c, const struct frame *cold, const int *which, uint32_t count,
+                     struct iovec *pieces)
+{
+    struct cold *store = c->memory->frames.cold;
+    if (count && !c->bytes && !(c->bytes = malloc((size_t)WRITE_MAX_LINES * LINE_SIZE)))
+        return -ENOMEM;
+    /* Those that are logged together; any that is not meanwhile is read again by itself. */
+    int rc = count && store->log ? logged_read(store, cold, count, c->bytes) : (int)count;
+    for (uint32_t i = 0; i < count && rc >= 0; i++) {
+        uint8_t *line = c->bytes + (size_t)i * LINE_SIZE;
+        pieces[which[i]].iov_base = line;
+        if (rc > 0) {
+            int one = cold_read(store, cold[i], line);
+            rc = one < 0 ? one : rc;
+        }
+    }
+    return rc < 0 ? rc : 0;
+}
+
 /* The bytes of lines that have a frame, which is pinned; unpin_lines() is owed for as many. */
 static int pin_lines(struct copy *c, const struct line_source *lines, uint32_t count,
                      struct frame *pinned, struct iovec *pieces, int *pieces_count)
 {
     struct frames *frames = &c->memory->frames;
-    int rc = 0;
+    struct frame cold[WRITE_MAX_LINES];
+    int which[WRITE_MAX_LINES];
+    uint32_t colds = 0;
     *pieces_count = 0;
-    for (uint32_t i = 0; i < count && rc == 0; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         if (!has_frame(lines[i].source))
             continue;
         struct frame frame = {lines[i].source};
         pinned[*pieces_count] = frame;
-        pieces[(*pieces_count)++] = (struct iovec){frames_data(frames, frame), LINE_SIZE};
-        if (!frames_pin(frames, frame))
-            rc = cold_heat(frames->cold, frame);
+        pieces[*pieces_count] = (struct iovec){frames_data(frames, frame), LINE_SIZE};
+        if (!frames_pin(frames, frame)) {
+            cold[colds] = frame;
+            which[colds++] = *pieces_count;
+        }
+        ++*pieces_count;
     }
-    return rc;
+    return read_cold(c, cold, which, colds, pieces);
 }
 
 static void unpin_lines(struct copy *c, const struct frame *pinned, int count)
@@ -343,6 +376,7 @@ static int copy_to(struct memory *memory, struct space *space, struct component 
 {
     struct copy c = {
         .memory = memory, .space = space, .to = to, .began_ms = clock_ms(), .epoch = epoch};
+    c.least = frames_available(&memory->frames) / LEFT_SHARE;
     int rc = open_replica(&c);
     fault_point("copy.opened");
     for (int i = 0; i < ROUNDS_MAX && rc == 0; i++) {
@@ -358,6 +392,7 @@ static int copy_to(struct memory *memory, struct space *space, struct component 
         space_put(c.last);
     if (c.now)
         space_put(c.now);
+    free(c.bytes);
     return rc;
 }
 
@@ -368,7 +403,7 @@ static struct component choose(struct memory *memory, struct space *space, struc
 {
     struct msg_space_stat_reply stat;
     struct component to = peers_choose(&memory->peers, failed, true);
-    if (space_stat(space, &stat) < 0 || peers_free_bytes(&memory->peers, to) < stat.bytes)
+    if (space_stat(space, &stat) < 0 || peers_replica_room(&memory->peers, to) < stat.bytes)
         to.n = 0;
     return to;
 }
@@ -397,6 +432,7 @@ static int replicate_locked(struct memory *memory, struct space *space)
     if (place.replica.n && peers_state(&memory->peers, place.replica) != PEER_DRAINING)
         return 0;
     rc = ASH_NO_COMPONENT;
+    (void)!peers_refresh(&memory->peers, PEER_RECENT_MS); /* who has room by now */
     for (int i = 0; i < TARGETS;) {
         struct component to = choose(memory, space, failed);
         if (!to.n)

@@ -15,7 +15,7 @@
  */
 int replicate(struct memory *memory, struct space *space) __attribute__((warn_unused_result));
 
-/* The same, before the first lines of a space are stored, and then only; a failure is none. */
+/* The same, when a space has just been made, and then only; a failure is none. */
 void replicate_at_first(struct memory *memory, struct space *space);
 
 #endif

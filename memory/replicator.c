@@ -3,9 +3,10 @@
  *
  * A part that had a replica when this mComponent was fenced is *doubtful*. Its replica's component
  * says what is: primary there, then it has moved; replica still, then nothing happened but that the
- * registry did not hear of this one for a while. It knows nothing of it: then it was fenced itself
- * and has dropped it, if it is the same process still, and this one goes on alone; a new process
- * may have lost what the program wrote there, so the part is lost.
+ * registry did not hear of this one for a while. It knows nothing of it: where it is the same
+ * process still, it was fenced itself and has dropped it, or has given it away; so all are asked,
+ * and where nobody has it this one goes on alone. A new process may have lost what the program
+ * wrote there, so the part is lost.
  */
 #include "replicator.h"
 
@@ -15,6 +16,7 @@
 #include "deadline.h"
 #include "fault.h"
 #include "parts.h"
+#include "pressure.h"
 #include "replicate.h"
 #include "ship.h"
 
@@ -22,7 +24,6 @@ enum {
     SCAN_MS = 200,
     DOUBT_MS = 5000, /* without an answer of the replica's component: the part is lost */
     DOUBT_WAIT_MS = 1000,
-    PRESSURE_SHARE = 8, /* below 1/8 of the frames left, a part moves to where more is free */
 };
 
 PEER_DECODE(space_locate)
@@ -30,14 +31,15 @@ PEER_DECODE(replica_promote)
 
 /* ---- taking over ---- */
 
-bool replica_take_over(struct memory *memory, struct space *space, struct component primary)
+bool replica_take_over(struct memory *memory, struct space *space, struct component primary,
+                       bool stays)
 {
     struct space_place place;
     if (space_place(space, &place) < 0 || place.role != ROLE_REPLICA)
         return false; /* and changes of a primary may take long */
     fault_point("takeover.begin");
     pthread_rwlock_wrlock(&space->changing);
-    bool ok = space_become_primary(space, primary);
+    bool ok = space_become_primary(space, primary, stays);
     pthread_rwlock_unlock(&space->changing);
     if (ok) {
         fault_point("takeover.done");
@@ -69,7 +71,7 @@ static void bear_loss(void *arg, struct space *space)
     if (loss != PEER_LOST)
         return;
     if (place.role == ROLE_REPLICA && place.ready)
-        losses->taken_over += replica_take_over(losses->memory, space, other);
+        losses->taken_over += replica_take_over(losses->memory, space, other, false);
     else if (place.role == ROLE_REPLICA)
         spaces_destroy(&losses->memory->spaces, space);
     else
@@ -125,37 +127,62 @@ static void say_dropped(void *arg, struct space *space)
     struct msg_space_locate_reply reply;
     if (place.role != ROLE_REPLICA || !space_is_gone_since(space, UINT64_MAX))
         return;
-    (void)!PEER_CALL(&memory->peers, place.primary, SPACE_LOCATE, space_locate, &request, &reply);
-    spaces_destroy(&memory->spaces, space);
+    int rc = PEER_CALL(&memory->peers, place.primary, SPACE_LOCATE, space_locate, &request, &reply);
+    if (rc == 0)
+        spaces_destroy(&memory->spaces, space); /* else it is told again, until this goes anyway */
+}
+
+/*
+ * Whether it is the primary still: 0, and whether its replica was dropped. ASH_MOVED, ASH_LOST: it
+ * is not. ASH_TIMEOUT: who knows has not said so yet.
+ */
+static int find_out(struct memory *memory, struct space *space, const struct space_place *place,
+                    bool *dropped)
+{
+    struct msg_space_locate request = {.asid = space->asid};
+    struct msg_space_locate_reply reply;
+    bool late = clock_ms() - place->doubtful_ms >= DOUBT_MS, unsure;
+    *dropped = false;
+    if (place->replica.n) {
+        int rc =
+            PEER_CALL(&memory->peers, place->replica, SPACE_LOCATE, space_locate, &request, &reply);
+        if (rc < 0)
+            return late ? ASH_LOST : ASH_TIMEOUT;
+        if (reply.role == ROLE_REPLICA)
+            return 0;
+        if (reply.role == ROLE_PRIMARY) /* an older one is about to become this one's replica */
+            return reply.epoch > place->epoch ? ASH_MOVED : ASH_TIMEOUT;
+        if (reply.pid != place->pid)
+            return ASH_LOST;
+        *dropped = true;
+    }
+    /* Who has nothing may have had it, and have given it away. */
+    if (parts_is_elsewhere(memory, space, place->epoch, &unsure))
+        return ASH_MOVED;
+    return unsure && !late ? ASH_TIMEOUT : 0;
 }
 
 /* Asks once; it stays doubtful where there is no answer yet. */
 static void settle(struct memory *memory, struct space *space, const struct space_place *place)
 {
-    struct msg_space_locate request = {.asid = space->asid};
-    struct msg_space_locate_reply reply;
-    int rc =
-        PEER_CALL(&memory->peers, place->replica, SPACE_LOCATE, space_locate, &request, &reply);
-    if (rc < 0 && clock_ms() - place->doubtful_ms < DOUBT_MS)
+    bool dropped;
+    int rc = find_out(memory, space, place, &dropped);
+    if (rc == ASH_TIMEOUT)
         return;
-    if (rc < 0)
-        lose(space, place->replica);
-    else if (reply.role == ROLE_PRIMARY)
+    if (rc == ASH_MOVED)
         space_end(space, ASH_MOVED);
-    else if (reply.role == ROLE_NONE && peers_is_still(&memory->peers, place->replica, place->pid))
-        space_lose_replica(space, place->replica);
-    else if (reply.role == ROLE_NONE &&
-             peers_loss(&memory->peers, place->replica, place->pid, place->seen_ms) == PEER_LOST)
+    else if (rc < 0)
         lose(space, place->replica);
-    else if (reply.role == ROLE_NONE)
-        return;
+    else if (dropped)
+        space_lose_replica(space, place->replica);
     space_set_doubtful(space, false);
     pthread_mutex_lock(&memory->replicator_lock);
     pthread_cond_broadcast(&memory->replicator_settled);
     pthread_mutex_unlock(&memory->replicator_lock);
 }
 
-/* Its component was taken for lost for a while, and may have dropped it. */
+/* Its component was taken for lost for a while, and may have dropped it; or had this one's place,
+   and may not know yet that this one has taken it. */
 static void ask_for_replica(struct memory *memory, struct space *space,
                             const struct space_place *place)
 {
@@ -164,9 +191,13 @@ static void ask_for_replica(struct memory *memory, struct space *space,
     space_doubt_replica(space, place->replica, false);
     int rc =
         PEER_CALL(&memory->peers, place->replica, SPACE_LOCATE, space_locate, &request, &reply);
-    if (rc < 0)
+    if (rc == 0 && reply.role == ROLE_PRIMARY && reply.epoch > place->epoch)
+        space_end(space, ASH_MOVED);
+    else if (rc < 0 || reply.role == ROLE_PRIMARY)
         space_doubt_replica(space, place->replica, true); /* again */
-    else if (reply.role == ROLE_NONE && space_lose_replica(space, place->replica))
+    else if (reply.role == ROLE_REPLICA)
+        space_replica_knows(space, place->replica);
+    else if (space_lose_replica(space, place->replica))
         memory_wake_replicator(memory);
 }
 
@@ -206,7 +237,8 @@ static void settle_one(void *arg, struct space *space)
         return;
     if (place.doubtful_ms)
         settle(memory, space, &place);
-    else if (place.role == ROLE_PRIMARY && place.replica.n && place.replica_in_doubt)
+    else if (place.role == ROLE_PRIMARY && place.replica.n &&
+             (place.replica_in_doubt || place.replica_unaware))
         ask_for_replica(memory, space, &place);
 }
 
@@ -223,76 +255,37 @@ static void move_replica(void *arg, struct space *space)
     struct memory *memory = arg;
     struct space_place place;
     if (is_ending(memory) || space_place(space, &place) < 0 || place.role != ROLE_PRIMARY ||
-        peers_state(&memory->peers, place.replica) != PEER_DRAINING ||
-        replicate(memory, space) != ASH_NO_COMPONENT)
+        place.doubtful_ms || place.replica_unaware)
+        return;
+    if (!place.replica_to_go && (peers_state(&memory->peers, place.replica) != PEER_DRAINING ||
+                                 replicate(memory, space) != ASH_NO_COMPONENT))
         return;
     pthread_rwlock_wrlock(&space->changing);
-    if (space_place(space, &place) == 0 && place.replica.n) {
+    if (space_place(space, &place) == 0 && place.role == ROLE_PRIMARY && place.replica.n) {
         replica_drop(memory, space, &place);
         space_lose_replica(space, place.replica);
     }
     pthread_rwlock_unlock(&space->changing);
 }
 
-/* This mComponent is drained: a replica, and that takes the place. */
-static void move_part(void *arg, struct space *space)
+bool replicator_move_part(struct memory *memory, struct space *space)
 {
-    struct memory *memory = arg;
     struct space_place place;
+    bool moved = false;
     if (is_ending(memory) || space_place(space, &place) < 0 || place.role != ROLE_PRIMARY ||
         place.doubtful_ms || !space_may_try(space, clock_ms()) || replicate(memory, space) < 0)
-        return;
+        return false;
     pthread_rwlock_wrlock(&space->changing);
-    if (space_place(space, &place) == 0 && place.replica.n)
-        (void)!replica_promote(memory, space); /* else it has lost that one: again */
+    if (space_place(space, &place) == 0 && place.role == ROLE_PRIMARY && place.replica.n)
+        moved = replica_promote(memory, space) == 0; /* else it has lost that one: again */
     pthread_rwlock_unlock(&space->changing);
+    return moved;
 }
 
-/* ---- pressure ---- */
-
-struct relief {
-    struct memory *memory;
-    struct space *space; /* the largest that somebody else has room for; a reference is held */
-    uint64_t bytes;
-};
-
-/* Whether others have room for it, so that they have more left than there is here. */
-static bool fits_elsewhere(struct memory *memory, const struct space_place *place, uint64_t bytes)
+/* This mComponent is drained. */
+static void drain_one(void *arg, struct space *space)
 {
-    struct component to = peers_choose(&memory->peers, place->replica, true);
-    uint64_t left = (uint64_t)frames_available(&memory->frames) * LINE_SIZE;
-    return to.n && peers_room(&memory->peers, to) > bytes + bytes / 4 + left;
-}
-
-static void consider_relief(void *arg, struct space *space)
-{
-    struct relief *relief = arg;
-    struct space_place place;
-    struct msg_space_stat_reply stat;
-    if (space_place(space, &place) < 0 || place.role != ROLE_PRIMARY || place.doubtful_ms ||
-        space_stat(space, &stat) < 0 || stat.bytes <= relief->bytes ||
-        !fits_elsewhere(relief->memory, &place, stat.bytes))
-        return;
-    if (relief->space)
-        space_put(relief->space);
-    space_ref(space);
-    relief->space = space;
-    relief->bytes = stat.bytes;
-}
-
-/* Few frames are left: the largest part that fits elsewhere goes there, as when this is drained. */
-static void relieve(struct memory *memory)
-{
-    struct relief relief = {.memory = memory};
-    if (frames_available(&memory->frames) >= memory->frames.count / PRESSURE_SHARE)
-        return;
-    spaces_each(&memory->spaces, consider_relief, &relief);
-    if (!relief.space)
-        return;
-    monitor_log("few frames are left: %llx, %llu bytes, moves",
-                (unsigned long long)relief.space->asid.n, (unsigned long long)relief.bytes);
-    move_part(memory, relief.space);
-    space_put(relief.space);
+    (void)replicator_move_part(arg, space);
 }
 
 /* Whatever is being copied meanwhile: programs wait for what this finds out. */
@@ -300,7 +293,7 @@ static void settle_round(struct memory *memory)
 {
     spaces_each(&memory->spaces, say_dropped, memory);
     spaces_each(&memory->spaces, settle_one, memory);
-    if (!replicas_bear_losses(memory) && peers_refresh(&memory->peers) == 0)
+    if (!replicas_bear_losses(memory) && peers_refresh(&memory->peers, PEER_FRESH_MS) == 0)
         (void)!replicas_bear_losses(memory);
 }
 
@@ -309,9 +302,7 @@ static void copy_round(struct memory *memory)
     spaces_each(&memory->spaces, copy_one, memory);
     spaces_each(&memory->spaces, move_replica, memory);
     if (peers_state(&memory->peers, memory->monitor.id) == PEER_DRAINING)
-        spaces_each(&memory->spaces, move_part, memory);
-    else
-        relieve(memory);
+        spaces_each(&memory->spaces, drain_one, memory);
 }
 
 static void *work(void *argument)
@@ -345,7 +336,8 @@ void memory_wake_replicator(struct memory *memory)
 
 int replicator_start(struct memory *memory)
 {
-    static void (*const rounds[WORKERS])(struct memory *) = {settle_round, copy_round};
+    static void (*const rounds[WORKERS])(struct memory *) = {settle_round, copy_round,
+                                                             pressure_round};
     int rc = 0;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

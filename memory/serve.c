@@ -14,8 +14,11 @@
 
 #include "call.h"
 #include "changes.h"
+#include "clock.h"
 #include "fault.h"
+#include "logger.h"
 #include "parts.h"
+#include "pressure.h"
 #include "replicate.h"
 #include "replicator.h"
 #include "ship.h"
@@ -84,7 +87,11 @@ static int space_create(struct call *call)
     if (rc < 0)
         return rc;
     uint64_t others, others_free;
-    (void)!peers_refresh(&memory->peers); /* what the process is told now it believes for good */
+    /* What the process is told now it believes for good, also of who has just come. */
+    (void)!peers_refresh(&memory->peers, PEER_FRESH_MS);
+    fault_point("create.begin");
+    replicate_at_first(memory, space);
+    fault_point("create.done");
     peers_totals(&memory->peers, &others, &others_free);
     struct msg_space_create_reply reply = {.asid = space->asid,
                                            .size_bytes = memory->size_bytes + others,
@@ -388,6 +395,14 @@ static int apply_fetch_ops(struct call *call, struct space *space,
     return rc;
 }
 
+static bool too_many_lines(const struct msg_line_fetch *request)
+{
+    uint64_t lines = request->count;
+    for (uint32_t i = 0; i < request->more_count; i++)
+        lines += request->more[i].count;
+    return lines > FETCH_MAX_LINES;
+}
+
 static int fetch_lines(struct call *call)
 {
     struct msg_line_fetch request;
@@ -396,7 +411,7 @@ static int fetch_lines(struct call *call)
     int rc = DECODE(call, line_fetch, &request);
     if (rc < 0)
         return rc;
-    if (request.count > FETCH_MAX_LINES)
+    if (too_many_lines(&request))
         return ASH_TOO_BIG;
     rc = call_primary(call, request.asid, &space);
     if (rc < 0)
@@ -405,6 +420,8 @@ static int fetch_lines(struct call *call)
         rc = apply_fetch_ops(call, space, &request);
     if (rc == 0)
         rc = space_fetch(space, request.first, request.count, &fetch);
+    if (rc == 0 && fetch.count == request.count)
+        space_fetch_more(space, request.more, request.more_count, &fetch);
     space_put(space);
     if (rc < 0)
         return rc;
@@ -412,6 +429,22 @@ static int fetch_lines(struct call *call)
     if (rc == 0)
         rc = send_lines(call, &fetch);
     fetch_release(&fetch, &call->memory->frames);
+    return rc == ASH_LOST ? ASH_MOVED : rc; /* it is elsewhere, or nowhere: logger.h */
+}
+
+/* Stores the lines here and at the replica; how many, or a negative error. */
+static int store_lines(struct call *call, struct space *space, const struct msg_line_write *request)
+{
+    fault_point("write.begin");
+    struct change change = change_of(call, space);
+    int rc = change_begin(&change);
+    if (rc < 0)
+        return rc;
+    fault_point("write.sent");
+    int stored = space_write(space, request->lines, request->lines_count, request->data);
+    fault_point("write.stored");
+    rc = change_end(&change, stored);
+    fault_point("write.done");
     return rc;
 }
 
@@ -420,6 +453,7 @@ static int write_lines(struct call *call)
     struct memory *memory = call->memory;
     struct msg_line_write request;
     struct space *space;
+    uint64_t deadline_ms = clock_ms() + PRESSURE_WAIT_MS;
     int rc = DECODE(call, line_write, &request);
     if (rc < 0)
         return rc;
@@ -430,17 +464,16 @@ static int write_lines(struct call *call)
     rc = call_primary(call, request.asid, &space);
     if (rc < 0)
         return rc;
-    replicate_at_first(memory, space);
-    fault_point("write.begin");
-    struct change change = change_of(call, space);
-    rc = change_begin(&change);
-    if (rc == 0) {
-        fault_point("write.sent");
-        int stored = space_write(space, request.lines, request.lines_count, request.data);
-        fault_point("write.stored");
-        rc = change_end(&change, stored);
-        fault_point("write.done");
-    }
+    uint32_t entered = space_is_backed(space) ? logger_enter(memory, request.lines_count) : 0;
+    do {
+        rc = pressure_await(memory, space, request.lines, request.lines_count, request.data,
+                            deadline_ms);
+        if (rc < 0)
+            break;
+        rc = store_lines(call, space, &request);
+        /* Another writer may have been faster. */
+    } while (rc == ASH_NO_FRAMES && clock_ms() < deadline_ms);
+    logger_leave(memory, entered);
     space_put(space);
     struct msg_line_write_reply reply = {.stored = (uint32_t)rc};
     return rc < 0 ? rc : ANSWER(call, line_write, &reply);

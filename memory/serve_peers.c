@@ -12,7 +12,9 @@
 #include "changes.h"
 #include "clock.h"
 #include "fault.h"
+#include "logger.h"
 #include "parts.h"
+#include "pressure.h"
 #include "replicator.h"
 
 int call_space_part(struct call *call)
@@ -72,6 +74,11 @@ static int begin_telling(struct call *call, struct asid asid, uint32_t epoch, st
     struct space *space = spaces_find(&call->memory->spaces, asid);
     if (!space)
         return ASH_NO_SPACE_ID;
+    /* Who changes its place may be waiting for him who sent this: what is too old does not wait. */
+    if (space_place(space, &place) == 0 && epoch < place.epoch) {
+        space_put(space);
+        return ASH_STALE_EPOCH;
+    }
     pthread_rwlock_rdlock(&space->changing);
     int rc = space_place(space, &place);
     if (rc == ASH_MOVED) /* it was the primary, and has moved on */
@@ -96,6 +103,13 @@ static void end_telling(struct space *space)
     space_put(space);
 }
 
+/* Before lines of that many bytes are stored; logger_leave() is owed. */
+static uint32_t enter(struct call *call, uint32_t bytes)
+{
+    uint32_t lines = bytes / LINE_SIZE;
+    return call_is_process(call) || lines > WRITE_MAX_LINES ? 0 : logger_enter(call->memory, lines);
+}
+
 int call_replica_open(struct call *call)
 {
     struct msg_replica_open request;
@@ -108,6 +122,8 @@ int call_replica_open(struct call *call)
         return ASH_FORBIDDEN;
     if (!call->memory->monitor.id.n)
         return ASH_NO_COMPONENT; /* the registry's list would not say that this process has it */
+    if (pressure_is_full(call->memory))
+        return ASH_NO_FRAMES;
     struct space_birth birth = {.asid = request.asid,
                                 .run_id = request.run_id,
                                 .replicas = request.replicas,
@@ -233,11 +249,16 @@ int call_replica_lines(struct call *call)
         return ASH_TOO_BIG;
     if (request.data_size != count_data(request.lines, request.lines_count) * LINE_SIZE)
         return ASH_MALFORMED;
+    uint32_t entered = enter(call, request.data_size);
     rc = begin_telling(call, request.asid, request.epoch, &space);
+    if (rc == 0) {
+        rc =
+            space_set_lines(space, request.index, request.lines, request.lines_count, request.data);
+        end_telling(space);
+    }
+    logger_leave(call->memory, entered);
     if (rc < 0)
         return rc;
-    rc = space_set_lines(space, request.index, request.lines, request.lines_count, request.data);
-    end_telling(space);
     fault_point("replica.lines");
     return rc < 0 ? rc : ANSWER(call, replica_lines, &reply);
 }
@@ -293,8 +314,11 @@ int call_replica_promote(struct call *call)
         return rc;
     rc = space_place(space, &place);
     pthread_rwlock_unlock(&space->changing);
-    if (rc == 0 && !replica_take_over(call->memory, space, place.primary))
-        rc = ASH_STALE_EPOCH; /* it has, meanwhile */
+    if (rc == 0 && !replica_take_over(call->memory, space, place.primary, request.stays)) {
+        rc = space_place(space, &place);
+        if (rc == 0) /* it has, meanwhile */
+            rc = place.role == ROLE_PRIMARY ? ASH_STALE_EPOCH : ASH_NO_SPACE_ID;
+    }
     space_put(space);
     fault_point("promote.taken");
     return rc < 0 ? rc : ANSWER(call, replica_promote, &reply);
@@ -360,10 +384,14 @@ int call_replica_apply(struct call *call)
     struct msg_replica_apply_reply reply = {};
     struct space *space;
     int rc = DECODE(call, replica_apply, &request);
-    if (rc == 0)
-        rc = begin_telling(call, request.asid, request.epoch, &space);
     if (rc < 0)
         return rc;
+    uint32_t entered = enter(call, request.op == OP_LINE_WRITE ? request.request_size : 0);
+    rc = begin_telling(call, request.asid, request.epoch, &space);
+    if (rc < 0) {
+        logger_leave(call->memory, entered);
+        return rc;
+    }
     if (request.op != OP_SPACE_CLONE)
         space_forget_child(space);
     switch (request.op) {
@@ -391,5 +419,6 @@ int call_replica_apply(struct call *call)
         rc = ASH_MALFORMED;
     }
     end_telling(space);
+    logger_leave(call->memory, entered);
     return rc < 0 ? rc : ANSWER(call, replica_apply, &reply);
 }

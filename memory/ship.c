@@ -46,12 +46,14 @@ static int send_vregions(struct change *c)
                                  (size_t)size, NULL, 0, &c->call);
 }
 
-/* REPLICA_DROP and REPLICA_PROMOTE, which are laid out alike. */
+/* REPLICA_DROP and REPLICA_PROMOTE. */
 static int send_name(struct change *c)
 {
-    struct msg_replica_drop head = {.asid = c->space->asid, .epoch = c->epoch};
+    struct msg_replica_drop drop = {.asid = c->space->asid, .epoch = c->epoch};
+    struct msg_replica_promote promote = {.asid = c->space->asid, .epoch = c->epoch, .stays = true};
     uint8_t body[64];
-    int size = msg_replica_drop_encode(&head, body, sizeof body);
+    int size = c->op == OP_REPLICA_DROP ? msg_replica_drop_encode(&drop, body, sizeof body)
+                                        : msg_replica_promote_encode(&promote, body, sizeof body);
     return peer_begin(&c->memory->peers, c->replica, c->op, body, (size_t)size, NULL, 0, &c->call);
 }
 
@@ -77,7 +79,7 @@ static bool send(struct change *c)
 static bool is_lost(const struct change *c)
 {
     struct peers *peers = &c->memory->peers;
-    int rc = peers_refresh(peers);
+    int rc = peers_refresh(peers, PEER_FRESH_MS);
     if (rc == 0 && peers_state(peers, c->memory->monitor.id) == PEER_DOWN)
         return false; /* it is this one that is taken for lost: the replica will say */
     if (space_last_place(c->space).doubtful_ms)
@@ -211,10 +213,16 @@ int replica_promote(struct memory *memory, struct space *space)
     fault_point("promote.begin");
     rc = tell_name(memory, space, OP_REPLICA_PROMOTE, &place);
     fault_point("promote.done");
-    if (rc == 0 || rc == ASH_STALE_EPOCH) {
+    if (rc == 0 && space_become_replica(space))
+        return 0;
+    if (rc == 0 ||
+        rc == ASH_STALE_EPOCH) { /* it was taken for lost meanwhile, and has missed changes */
         space_end(space, ASH_MOVED);
         return 0;
     }
-    space_lose_replica(space, place.replica);
+    /* Nothing that it was told as primary was answered: that would have waited for this copy. But
+       it may have given the place away in its turn. */
+    space_take_back(space);
+    memory_wake_replicator(memory);
     return rc;
 }

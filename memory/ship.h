@@ -48,8 +48,10 @@ int change_end(struct change *change, int rc) __attribute__((warn_unused_result)
 void replica_drop(struct memory *memory, struct space *space, const struct space_place *place);
 
 /*
- * Gives the place of a primary up to its replica. `changing` is held for writing. 0, or ASH_MOVED
- * where it is the primary already: the space has ended then, here. Else the replica is lost.
+ * Gives the place of a primary up to its replica, and takes that one's; or ends the space here,
+ * where the other one was primary already: 0. Else the replica is lost. `changing` is held for
+ * writing, so that what the new primary is told is applied, and answered, when this copy is its
+ * replica, and not before.
  */
 int replica_promote(struct memory *memory, struct space *space) __attribute__((warn_unused_result));
 

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #include "clock.h"
+#include "cold.h"
 #include "errors.h"
 
 struct space *space_new(const struct space_birth *birth, struct frames *frames)
@@ -36,6 +37,7 @@ struct space *space_new(const struct space_birth *birth, struct frames *frames)
                                         .seen_ms = space->born_ms};
     space->vregions.part = space_part(space);
     atomic_init(&space->refs, 1);
+    atomic_init(&space->backed, birth->role == ROLE_REPLICA && frames->cold && frames->cold->log);
     pthread_rwlockattr_t attr;
     pthread_rwlockattr_init(&attr);
     /* Changes without an end must not keep a replica from becoming one. */
@@ -80,140 +82,6 @@ static int lock_live(struct space *space)
     if (gone)
         pthread_mutex_unlock(&space->lock);
     return gone;
-}
-
-int space_place(struct space *space, struct space_place *out)
-{
-    int rc = lock_live(space);
-    if (rc < 0)
-        return rc;
-    *out = space->place;
-    pthread_mutex_unlock(&space->lock);
-    return 0;
-}
-
-struct space_place space_last_place(struct space *space)
-{
-    pthread_mutex_lock(&space->lock);
-    struct space_place place = space->place;
-    pthread_mutex_unlock(&space->lock);
-    return place;
-}
-
-/* ---- places ---- */
-
-bool space_gain_replica(struct space *space, struct component replica, uint32_t pid, uint32_t epoch)
-{
-    pthread_mutex_lock(&space->lock);
-    bool ok = !space->gone && space->place.role == ROLE_PRIMARY && space->place.epoch < epoch;
-    if (ok) {
-        space->place.replica = replica;
-        space->place.replica_in_doubt = false;
-        space->place.pid = pid;
-        space->place.seen_ms = clock_ms();
-        space->place.epoch = epoch;
-        space->replicate_wait_ms = 0;
-    }
-    pthread_mutex_unlock(&space->lock);
-    return ok;
-}
-
-bool space_lose_replica(struct space *space, struct component replica)
-{
-    pthread_mutex_lock(&space->lock);
-    bool ok = !space->gone && space->place.role == ROLE_PRIMARY && replica.n &&
-              space->place.replica.n == replica.n;
-    if (ok) {
-        space->place.replica.n = 0;
-        space->place.epoch++;
-        space->replicate_at_ms = clock_ms();
-    }
-    pthread_mutex_unlock(&space->lock);
-    return ok;
-}
-
-bool space_become_ready(struct space *space, uint32_t epoch, uint64_t serial)
-{
-    pthread_mutex_lock(&space->lock);
-    bool ok = !space->gone && space->place.role == ROLE_REPLICA && space->place.epoch == epoch;
-    if (ok) {
-        space->place.ready = true;
-        space->serial = serial;
-    }
-    pthread_mutex_unlock(&space->lock);
-    return ok;
-}
-
-bool space_become_primary(struct space *space, struct component primary)
-{
-    pthread_mutex_lock(&space->lock);
-    bool ok = !space->gone && space->place.role == ROLE_REPLICA && space->place.ready &&
-              space->place.primary.n == primary.n;
-    if (ok) {
-        space->place = (struct space_place){.role = ROLE_PRIMARY, .epoch = space->place.epoch + 1};
-        space->replicate_at_ms = clock_ms();
-    }
-    pthread_mutex_unlock(&space->lock);
-    return ok;
-}
-
-void space_inherit_replica(struct space *space, const struct space_place *parent)
-{
-    pthread_mutex_lock(&space->lock);
-    space->place.replica = parent->replica;
-    space->place.pid = parent->pid;
-    space->place.seen_ms = parent->seen_ms;
-    space->replicate_at_ms = clock_ms(); /* it may have much to copy: not at its first lines */
-    pthread_mutex_unlock(&space->lock);
-}
-
-void space_set_doubtful(struct space *space, bool doubtful)
-{
-    pthread_mutex_lock(&space->lock);
-    space->place.doubtful_ms = doubtful ? clock_ms() : 0;
-    pthread_mutex_unlock(&space->lock);
-}
-
-bool space_wants_replica(struct space *space, uint64_t now_ms, uint64_t age_ms)
-{
-    pthread_mutex_lock(&space->lock);
-    bool wants = !space->gone && space->replicas > 1 && space->place.role == ROLE_PRIMARY &&
-                 !space->place.replica.n && space->vregions.count &&
-                 space->born_ms + age_ms <= now_ms && space->replicate_at_ms <= now_ms;
-    pthread_mutex_unlock(&space->lock);
-    return wants;
-}
-
-bool space_may_try(struct space *space, uint64_t now_ms)
-{
-    pthread_mutex_lock(&space->lock);
-    bool may = space->replicate_at_ms <= now_ms;
-    pthread_mutex_unlock(&space->lock);
-    return may;
-}
-
-bool space_is_empty(struct space *space)
-{
-    pthread_mutex_lock(&space->lock);
-    bool empty = !space->vregions.count;
-    pthread_mutex_unlock(&space->lock);
-    return empty;
-}
-
-uint64_t space_serial(struct space *space)
-{
-    pthread_mutex_lock(&space->lock);
-    uint64_t serial = space->serial;
-    pthread_mutex_unlock(&space->lock);
-    return serial;
-}
-
-void space_doubt_replica(struct space *space, struct component replica, bool doubt)
-{
-    pthread_mutex_lock(&space->lock);
-    if (space->place.role == ROLE_PRIMARY && space->place.replica.n == replica.n)
-        space->place.replica_in_doubt = doubt;
-    pthread_mutex_unlock(&space->lock);
 }
 
 /* ---- ranges ---- */
@@ -287,6 +155,7 @@ int space_grant(struct space *space, uint32_t first, uint32_t count, uint16_t pa
     if (rc < 0)
         return rc;
     rc = vregion_grant(&space->vregions, space->frames, first, count, part, promised);
+    space_recount(space);
     pthread_mutex_unlock(&space->lock);
     return rc;
 }
@@ -350,8 +219,8 @@ static int map(struct space *space, struct frame_batch *batch, uint64_t first, u
         vma.file_page += start - first;
         line_table_clear(&p.vregion->lines, batch, p.first, p.end);
         vma_map(&p.vregion->vmas, &vma);
-        vregion_expect_less(p.vregion, p.end - p.first); /* what was there before */
-        if (what->prot & PROT_WRITE)
+        vregion_expect_less(p.vregion, p.end - p.first);        /* what was there before */
+        if (what->prot & PROT_WRITE && !space_is_backed(space)) /* they go to the log */
             vregion_expect(p.vregion, space->frames, p.end - p.first);
     }
     return 0;
@@ -460,6 +329,14 @@ static int move(struct space *space, struct frame_batch *batch, const struct vm_
     return 0;
 }
 
+uint64_t space_serial(struct space *space)
+{
+    pthread_mutex_lock(&space->lock);
+    uint64_t serial = space->serial;
+    pthread_mutex_unlock(&space->lock);
+    return serial;
+}
+
 bool space_has_applied(struct space *space, uint64_t serial)
 {
     pthread_mutex_lock(&space->lock);
@@ -550,16 +427,12 @@ static uint8_t look_up(const struct space *space, const struct vregion *vregion,
     return FETCH_OF_FILE;
 }
 
-int space_fetch(struct space *space, struct vpn first, uint32_t count, struct fetch *fetch)
+/* Appends lines [first, first + count) to a fetch, as far as they are granted. With the lock. */
+static uint32_t fetch_run(struct space *space, struct vpn first, uint32_t count,
+                          struct fetch *fetch)
 {
-    fetch->count = 0;
-    if (count == 0 || count > FETCH_MAX_LINES || first.n >= WINDOW_END >> LINE_SHIFT)
-        return -EINVAL;
-    int rc = lock_live(space);
-    if (rc < 0)
-        return rc;
     struct piece p;
-    uint32_t i = 0;
+    uint32_t i = fetch->count;
     for (uint64_t at = first.n; next_piece(space, &at, first.n + count, &p) && p.vregion;) {
         const struct vma *vma = vma_at_or_after(&p.vregion->vmas, p.first);
         for (uint32_t line = p.first; line < p.end; line++, i++) {
@@ -568,9 +441,39 @@ int space_fetch(struct space *space, struct vpn first, uint32_t count, struct fe
             fetch->kinds[i] = look_up(space, p.vregion, vma, line, fetch, i);
         }
     }
+    uint32_t got = i - fetch->count;
     fetch->count = i;
+    return got;
+}
+
+static bool is_fetchable(struct vpn first, uint32_t count, uint32_t room)
+{
+    return count && count <= room && first.n < WINDOW_END >> LINE_SHIFT;
+}
+
+int space_fetch(struct space *space, struct vpn first, uint32_t count, struct fetch *fetch)
+{
+    fetch->count = 0;
+    if (!is_fetchable(first, count, FETCH_MAX_LINES))
+        return -EINVAL;
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    uint32_t got = fetch_run(space, first, count, fetch);
     pthread_mutex_unlock(&space->lock);
-    return i ? 0 : -EFAULT;
+    return got ? 0 : -EFAULT;
+}
+
+void space_fetch_more(struct space *space, const struct line_run *runs, uint32_t count,
+                      struct fetch *fetch)
+{
+    if (count == 0 || lock_live(space) < 0)
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        if (!is_fetchable(runs[i].first, runs[i].count, FETCH_MAX_LINES - fetch->count) ||
+            fetch_run(space, runs[i].first, runs[i].count, fetch) < runs[i].count)
+            break;
+    pthread_mutex_unlock(&space->lock);
 }
 
 /* A line to store: where, and what its table will say. */
@@ -597,7 +500,8 @@ static bool all_zero(const uint8_t *data)
 }
 
 /* Copies the lines that are not zero into frames, as far as there are frames. */
-static void fill_frames(struct frames *frames, struct store *stores, uint32_t count)
+static void fill_frames(struct frames *frames, enum frame_use use, struct store *stores,
+                        uint32_t count)
 {
     struct frame own[WRITE_MAX_LINES];
     uint32_t want = 0, used = 0;
@@ -606,7 +510,7 @@ static void fill_frames(struct frames *frames, struct store *stores, uint32_t co
         stores[i].over = 0;
         want += stores[i].entry == LINE_ABSENT;
     }
-    uint32_t got = frames_take(frames, FRAME_FOR_LINE, own, want);
+    uint32_t got = frames_take(frames, use, own, want);
     for (uint32_t i = 0; i < count && used < got; i++) {
         if (stores[i].entry != LINE_ABSENT)
             continue;
@@ -661,7 +565,8 @@ static int prepare_store(struct space *space, struct frame_batch *batch, struct 
     return rc;
 }
 
-static void commit_store(struct space *space, struct frame_batch *batch, struct store *s)
+static void commit_store(struct space *space, struct frame_batch *batch, struct store *s,
+                         bool backed)
 {
     struct line_table *lines = &s->vregion->lines;
     uint32_t old = line_table_get(lines, space->frames, s->line);
@@ -672,9 +577,12 @@ static void commit_store(struct space *space, struct frame_batch *batch, struct 
     }
     if (s->entry == LINE_STORED_ZERO && old == LINE_ABSENT)
         if (!vma_at_or_after(&s->vregion->vmas, s->line)->file)
-            return;          /* an anonymous line is zero as it is */
-    if (has_frame(s->entry)) /* a replica's lines are not looked at: they become cold first */
-        frames_fill(space->frames, (struct frame){s->entry}, space->place.role == ROLE_PRIMARY);
+            return; /* an anonymous line is zero as it is */
+    /* A replica's lines are not looked at: they become cold first. What may be logged instead is
+       passed over once, as it may be overwritten soon. */
+    if (has_frame(s->entry))
+        frames_fill(space->frames, (struct frame){s->entry},
+                    backed || space->place.role == ROLE_PRIMARY, backed);
     line_table_set(lines, space->frames, s->line, s->entry);
     if (has_frame(s->entry) && !has_frame(old))
         vregion_keep_promise(s->vregion, space->frames, 1);
@@ -685,8 +593,9 @@ static void commit_store(struct space *space, struct frame_batch *batch, struct 
 static int store_all(struct space *space, struct store *stores, uint32_t count)
 {
     struct frame_batch batch;
+    bool backed = space_is_backed(space);
     int stored = 0;
-    fill_frames(space->frames, stores, count);
+    fill_frames(space->frames, backed ? FRAME_FOR_REPLICA : FRAME_FOR_LINE, stores, count);
     frame_batch_init(&batch, space->frames);
 
     int rc = lock_live(space);
@@ -696,7 +605,7 @@ static int store_all(struct space *space, struct store *stores, uint32_t count)
         for (uint32_t i = 0; i < count && rc == 0; i++) {
             if (!stores[i].vregion)
                 continue;
-            commit_store(space, &batch, &stores[i]);
+            commit_store(space, &batch, &stores[i], backed);
             stored++;
         }
         pthread_mutex_unlock(&space->lock);
@@ -710,6 +619,27 @@ static int store_all(struct space *space, struct store *stores, uint32_t count)
     }
     frame_batch_flush(&batch);
     return rc < 0 ? rc : stored;
+}
+
+/* Whether a line has a frame of its own, to be overwritten. */
+static bool has_own_frame(struct space *space, struct vpn page)
+{
+    struct vregion *vregion = vregion_at(&space->vregions, page.n / VREGION_LINES);
+    uint32_t entry =
+        vregion ? line_table_get(&vregion->lines, space->frames, (uint32_t)(page.n % VREGION_LINES))
+                : LINE_ABSENT;
+    return has_frame(entry) && frames_exclusive(space->frames, (struct frame){entry});
+}
+
+uint32_t space_frames_wanted(struct space *space, const struct line_ref *lines, uint32_t count,
+                             const uint8_t *data)
+{
+    uint32_t wanted = 0;
+    pthread_mutex_lock(&space->lock);
+    for (uint32_t i = 0; i < count; i++)
+        wanted += !has_own_frame(space, lines[i].page) && !all_zero(data + (size_t)i * LINE_SIZE);
+    pthread_mutex_unlock(&space->lock);
+    return wanted;
 }
 
 int space_write(struct space *space, const struct line_ref *lines, uint32_t count,
@@ -803,9 +733,32 @@ int space_clone(struct space *space, struct space *child)
     frame_batch_init(&batch, space->frames);
     rc = vregion_array_clone(&space->vregions, &child->vregions, &batch);
     memcpy(child->parts, space->parts, sizeof child->parts);
+    if (space_is_backed(space))
+        atomic_store_explicit(&child->backed, true, memory_order_relaxed);
     pthread_mutex_unlock(&space->lock);
     frame_batch_flush(&batch);
     return rc;
+}
+
+bool space_is_empty(struct space *space)
+{
+    pthread_mutex_lock(&space->lock);
+    bool empty = !space->vregions.count;
+    pthread_mutex_unlock(&space->lock);
+    return empty;
+}
+
+uint64_t space_count_frames(struct space *space, uint8_t *seen)
+{
+    uint64_t count = 0;
+    pthread_mutex_lock(&space->lock);
+    for (uint32_t i = 0; i < space->vregions.count; i++) {
+        const struct vregion *vregion = space->vregions.entries[i].vregion;
+        if (vregion)
+            count += line_table_count(&vregion->lines, space->frames, seen);
+    }
+    pthread_mutex_unlock(&space->lock);
+    return count;
 }
 
 static void add_to_stat(void *arg, const struct vregion *vregion)
@@ -825,7 +778,7 @@ int space_stat(struct space *space, struct msg_space_stat_reply *stat)
     vregion_each(&space->vregions, add_to_stat, stat);
     pthread_mutex_unlock(&space->lock);
     stat->bytes = stat->frames * LINE_SIZE;
-    uint32_t used = frames_used(space->frames), count = space->frames->count;
+    uint32_t used = frames_used(space->frames), count = space->frames->size;
     stat->free_bytes = used < count ? (uint64_t)(count - used) * LINE_SIZE : 0;
     return 0;
 }
@@ -838,6 +791,7 @@ int space_reset(struct space *space)
     free_all(space);
     memset(space->parts, 0, sizeof space->parts);
     space->serial = 0; /* the program that comes counts anew */
+    space_recount(space);
     pthread_mutex_unlock(&space->lock);
     return 0;
 }
@@ -858,5 +812,6 @@ void space_end(struct space *space, int status)
         space->gone_ms = clock_ms();
     }
     free_all(space);
+    space_recount(space);
     pthread_mutex_unlock(&space->lock);
 }

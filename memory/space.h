@@ -15,6 +15,7 @@
 
 #include "fetch.h"
 #include "messages.h"
+#include "place.h"
 #include "vregion.h"
 
 /* What a space begins as. */
@@ -28,19 +29,6 @@ struct space_birth {
     uint32_t epoch;
 };
 
-/* Which of the copies of a part a space is, and where the other one is. */
-struct space_place {
-    enum space_role role;
-    uint32_t epoch;           /* counts the changes of place of this part */
-    struct component replica; /* of a primary: 0 is none */
-    struct component primary; /* of a replica */
-    uint32_t pid;             /* the process that has the other copy, */
-    uint64_t seen_ms;         /* and when it was there */
-    bool ready;               /* of a replica: it has everything */
-    uint64_t doubtful_ms;     /* of a primary: since when it is not known to be that still; or 0 */
-    bool replica_in_doubt;    /* of a primary: its replica may have been dropped */
-};
-
 struct space {
     /* Never change: */
     struct asid asid;
@@ -48,7 +36,11 @@ struct space {
     uint32_t replicas;
     uint64_t born_ms;
     struct frames *frames;
+    atomic_uint *singles; /* counts the spaces that are to have a replica and have none; or NULL */
 
+    /* Its lines may go to the log: it is a replica, or was one and has lines there. Relaxed: who
+       stores a line while that changes may take either. */
+    atomic_bool backed;
     atomic_uint refs; /* one of the registry's until it is destroyed, one for each user */
     /* Of a first part whose last change was SPACE_CLONE: the child; else 0. Relaxed: a process has
        one change under way while it forks. */
@@ -70,6 +62,7 @@ struct space {
     uint64_t gone_ms;                  /* since when */
     uint64_t replicate_at_ms;          /* when to try next to make a replica; 0: it was not tried */
     uint32_t replicate_wait_ms;        /* how long that was put off last */
+    bool single;                       /* it is counted in *singles */
     uint32_t vmas_told; /* of a replica: lines of the present vRegion whose vmas came */
 
     /* Protected by the registry's lock: */
@@ -80,6 +73,11 @@ struct space {
     bool known;               /* its node asked for it here since */
     bool disowned;            /* the answer that named it seems not to have reached its parent */
 };
+
+static inline bool space_is_backed(const struct space *space)
+{
+    return atomic_load_explicit(&space->backed, memory_order_relaxed);
+}
 
 static inline void space_forget_child(struct space *space)
 {
@@ -98,34 +96,6 @@ static inline uint16_t space_part(const struct space *space)
 {
     return (uint16_t)(space->asid.n % PARTS_MAX);
 }
-
-int space_place(struct space *space, struct space_place *out) __attribute__((warn_unused_result));
-/* The same of one that may have ended: its last one. */
-struct space_place space_last_place(struct space *space);
-
-/*
- * Changes of place; each does nothing, and says false, where the space's place is not what the
- * caller takes it for. A primary gets a replica, under a new epoch, or loses it; a replica has
- * everything; a replica takes its primary's place. The callers hold `changing` for writing for the
- * first and the last.
- */
-bool space_gain_replica(struct space *space, struct component replica, uint32_t pid,
-                        uint32_t epoch);
-bool space_lose_replica(struct space *space, struct component replica);
-bool space_become_ready(struct space *space, uint32_t epoch, uint64_t serial);
-bool space_become_primary(struct space *space, struct component primary);
-
-/* A child's replica was made along with it, where its parent's is; `parent` is its parent's place.
- */
-void space_inherit_replica(struct space *space, const struct space_place *parent);
-void space_set_doubtful(struct space *space, bool doubtful);
-/* Somebody says that `replica` was lost; or what became of it is being asked. */
-void space_doubt_replica(struct space *space, struct component replica, bool doubt);
-
-/* Whether it is to have a replica and has none, has something to be copied since age_ms, and it is
-   time to try. */
-bool space_wants_replica(struct space *space, uint64_t now_ms, uint64_t age_ms);
-bool space_may_try(struct space *space, uint64_t now_ms);
 
 /* The number of the last list of changes. */
 uint64_t space_serial(struct space *space);
@@ -159,6 +129,16 @@ int space_map_file(struct space *space, struct vpn first, uint64_t count, uint8_
 /* Looks up a run of lines, as far as it is granted; fetch_fill() and fetch_release() are owed. */
 int space_fetch(struct space *space, struct vpn first, uint32_t count, struct fetch *fetch)
     __attribute__((warn_unused_result));
+/* Looks up further runs for the same answer, until one is not granted whole or makes no sense. */
+void space_fetch_more(struct space *space, const struct line_run *runs, uint32_t count,
+                      struct fetch *fetch);
+
+/* How many frames storing them would take. */
+uint32_t space_frames_wanted(struct space *space, const struct line_ref *lines, uint32_t count,
+                             const uint8_t *data);
+/* The frames of its lines that are not in `seen` yet, which they are then: see line_table_count().
+ */
+uint64_t space_count_frames(struct space *space, uint8_t *seen);
 
 /* Stores lines, count of LINE_SIZE in data: all that lie in some vma, or none. At most
    WRITE_MAX_LINES. Returns how many were stored. */
@@ -175,6 +155,15 @@ int space_set_vmas(struct space *space, uint32_t index, uint32_t first, uint32_t
  */
 int space_set_lines(struct space *space, uint32_t index, const struct line_source *lines,
                     uint32_t count, const uint8_t *data) __attribute__((warn_unused_result));
+
+/*
+ * Of a vRegion's lines from *line on: those whose frames are BACKED are to be so no more, but for
+ * up to FETCH_MAX_LINES that are logged, which are pinned and put out. Returns how many; *index is
+ * the next vRegion where *line is 0 again, UINT32_MAX after the last one.
+ */
+uint32_t space_adopt(struct space *space, uint32_t *index, uint32_t *line, struct frame *out);
+/* Whether a line of it is lost with the log. */
+bool space_has_lost_lines(struct space *space);
 
 /* Makes `child`, which is new, a copy of it as it is at one moment. */
 int space_clone(struct space *space, struct space *child) __attribute__((warn_unused_result));

@@ -51,6 +51,7 @@ static int add_locked(struct spaces *spaces, const struct space_birth *birth, st
     struct space *space = space_new(birth, spaces->frames);
     if (!space)
         return -ENOMEM;
+    space->singles = &spaces->singles;
     space_ref(space);
     space->lonely_since_ms = clock_ms();
     space->next = *bucket_of(spaces, birth->asid);

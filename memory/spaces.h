@@ -20,6 +20,8 @@ struct spaces {
     struct space *buckets[SPACE_BUCKETS];
     unsigned count;
     uint64_t counter; /* ASIDs given */
+
+    atomic_uint singles; /* spaces that are to have a replica and have none; relaxed */
 };
 
 int spaces_init(struct spaces *spaces, struct frames *frames) __attribute__((warn_unused_result));

@@ -172,7 +172,7 @@ struct frames_world {
 static void begin_frames(struct frames_world *w, uint32_t count, uint32_t dram)
 {
     assert_int_equal(frames_init(&w->frames, count * (uint64_t)LINE_SIZE), 0);
-    assert_int_equal(cold_init(&w->cold, &w->frames, dram * (uint64_t)LINE_SIZE), 0);
+    assert_int_equal(cold_init(&w->cold, &w->frames, dram * (uint64_t)LINE_SIZE, true, NULL), 0);
 }
 
 static void end_frames(struct frames_world *w)
@@ -189,7 +189,7 @@ static struct frame make_line(struct frames_world *w, uint64_t stamp)
     struct frame frame;
     assert_int_equal(frames_take(&w->frames, FRAME_FOR_LINE, &frame, 1), 1);
     fill(frames_data(&w->frames, frame), stamp);
-    frames_fill(&w->frames, frame, true);
+    frames_fill(&w->frames, frame, true, false);
     return frame;
 }
 
@@ -314,7 +314,7 @@ static void dram_bounds_pages(void **state)
     /* What does not get small finds its bound there, and that it does is known. */
     for (got = 0; frames_take(&w.frames, FRAME_FOR_LINE, &held[got], 1) == 1; got++) {
         fill(frames_data(&w.frames, held[got]), (got + 1) * HARD_ONE_IN);
-        frames_fill(&w.frames, held[got], true);
+        frames_fill(&w.frames, held[got], true, false);
     }
     assert_int_equal(got, DRAM - w.frames.reserve);
     assert_int_equal(frames_available(&w.frames), 0);

@@ -15,6 +15,8 @@ static uint8_t kinds[FETCH_MAX_LINES], data[FETCH_MAX_LINES * LINE_SIZE];
 
 static int start(void **state)
 {
+    static char *options[] = {"--replica-dram", "all", NULL};
+    rack_memory_options = options; /* each frame is counted */
     rack_start(&rack, "8M");
     rack_start_memory(&rack, 1, "48M");
     return 0;

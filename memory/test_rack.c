@@ -113,6 +113,7 @@ void rack_kill_storage(struct rack *rack)
 {
     kill(rack->storage_pid, SIGKILL);
     waitpid(rack->storage_pid, NULL, 0);
+    rack->storage_pid = 0;
 }
 
 void rack_kill_global(struct rack *rack)
@@ -137,14 +138,19 @@ void rack_stop(struct rack *rack)
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
     }
-    kill(rack->storage_pid, SIGTERM);
-    waitpid(rack->storage_pid, NULL, 0);
+    /* Where the setup failed, some of it is not there. */
+    if (rack->storage_pid) {
+        kill(rack->storage_pid, SIGTERM);
+        waitpid(rack->storage_pid, NULL, 0);
+    }
     if (rack->global_pid) {
         kill(rack->global_pid, SIGTERM);
         waitpid(rack->global_pid, NULL, 0);
     }
-    close(rack->lifeline[0]);
-    close(rack->lifeline[1]);
+    if (rack->lifeline[1]) {
+        close(rack->lifeline[0]);
+        close(rack->lifeline[1]);
+    }
     nftw(rack->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -25,7 +25,7 @@ struct vma {
 };
 
 /* In one address space; Linux's own bound is 65530, but its vmas do not end at every GiB. */
-enum { VMAS_MAX = 256 * 1024 };
+enum { VMAS_MAX = 1 << 20 };
 
 struct vma_tree {
     struct vma *root;

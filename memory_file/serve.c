@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "cold.h"
@@ -188,15 +189,17 @@ static int stat_space(struct call *call)
 static int locate_space(struct call *call)
 {
     struct msg_space_locate request;
-    struct msg_space_locate_reply reply = {.role = ROLE_NONE};
+    struct msg_space_locate_reply reply = {.role = ROLE_NONE, .pid = (uint32_t)getpid()};
     int rc = DECODE(call, space_locate, &request);
     if (rc < 0)
         return rc;
     if (is_process(call))
         return ASH_FORBIDDEN;
     pthread_mutex_lock(&call->cold->lock);
-    if (cold_find(call->cold, request.asid))
-        reply = (struct msg_space_locate_reply){.role = ROLE_PRIMARY, .epoch = 1};
+    if (cold_find(call->cold, request.asid)) {
+        reply.role = ROLE_PRIMARY;
+        reply.epoch = 1;
+    }
     unlock(call);
     return ANSWER(call, space_locate, &reply);
 }
@@ -477,6 +480,15 @@ static void read_lines(struct cold *cold, struct fetch *f, uint8_t *lines)
     pthread_mutex_unlock(&cold->lock);
 }
 
+static bool too_many_lines(const struct msg_line_fetch *request)
+{
+    uint64_t lines = request->count;
+    for (uint32_t i = 0; i < request->more_count; i++)
+        lines += request->more[i].count;
+    return lines > FETCH_MAX_LINES;
+}
+
+/* The first run alone is answered: what lies elsewhere is another place of the file. */
 static int fetch_lines(struct call *call)
 {
     _Alignas(LINE_SIZE) uint8_t lines[FETCH_MAX_LINES * LINE_SIZE];
@@ -488,7 +500,7 @@ static int fetch_lines(struct call *call)
     int rc = DECODE(call, line_fetch, &request);
     if (rc < 0)
         return rc;
-    if (request.count > FETCH_MAX_LINES)
+    if (too_many_lines(&request))
         return ASH_TOO_BIG;
     struct changes changes = CHANGES_OF(request);
     if (request.ops_count)

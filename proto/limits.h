@@ -27,8 +27,12 @@
 #define WRITE_MAX_LINES   64u           /* lines in one LINE_WRITE */
 #define OPS_MAX           256u          /* vm_op records in one SPACE_OPS or LINE_FETCH */
 #define OPS_FILES_MAX     8u            /* files that these map */
+#define TRAIL_FILES_MAX   16u           /* files in the trail of a program's start */
+#define TRAIL_RUNS_MAX    256u          /* runs of lines in it */
 #define GRANT_MAX         1024u         /* vRegions in one VREGION_GRANT */
 #define FILE_IO_MAX       (256u * 1024) /* data bytes in one FILE_READ or FILE_WRITE */
+#define LOG_IO_MAX        (260u * 1024) /* data bytes in one LOG_WRITE or LOG_READ */
+#define LOG_SIZE_MAX      (1ull << 44)  /* bytes of a log */
 #define SEGMENT_IO_MAX    (128u * 1024) /* data bytes in one SEGMENT_PULL or SEGMENT_PUSH */
 #define PATH_LIMIT        4096u         /* bytes of a path, with its final NUL where it has one */
 #define NAME_LIMIT        16u           /* bytes of a component's or rack's name, with its NUL */
@@ -67,6 +71,11 @@
 #define BACKING_TIMEOUT_MS 1000u
 /* For it to keep the files open that one request maps, before their first lines are asked for. */
 #define HOLD_TIMEOUT_MS   250u
+/* A log's sComponent, which may be restarted, is waited for so long; then what is in it is lost. */
+#define LOG_PATIENCE_MS 5000u
+#define LOG_TIMEOUT_MS  1000u /* one request of it */
+/* The log of an mComponent that is down is kept so long: it may have been frozen. */
+#define LOG_GONE_MS       10000u
 #define GLOBAL_TIMEOUT_MS 2000u
 #define NODE_TIMEOUT_MS   3000u
 

@@ -13,6 +13,7 @@
  * wrong place to the client, but not open one.
  */
 #include "dir_volume.h"
+#include "logs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -348,6 +349,8 @@ static int look_around(struct dir_volume *v, struct caller *who, struct place *o
         return rc;
     if (rc < 0)
         out->path[0] = 0;
+    if (logs_hide(out->path))
+        return -ENOENT;
     out->writable = out->path[0] && rights_cover(&who->rights, out->path);
     /* Only file systems without a block device can show the host; most files spare the call. */
     if (path_is_elsewhere(out->path) || (out->stat.stx_dev_major == 0 && fd_is_elsewhere(out->fd)))

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "clock.h"
 #include "descriptors.h"
 #include "monitor.h"
 #include "serve.h"
@@ -15,6 +16,7 @@ struct daemon {
     struct storage storage; /* first: it is what the server's calls are handed */
     struct monitor *monitor;
     const char *volume;
+    const char *logs;      /* NULL: in the rack's directory */
     char root[PATH_LIMIT]; /* of --root */
 };
 
@@ -32,6 +34,12 @@ static int set_root(void *self, const char *value)
         return -errno;
     daemon->volume = daemon->root;
     return 0;
+}
+
+static int set_logs(void *self, const char *value)
+{
+    ((struct daemon *)self)->logs = value;
+    return value[0] ? 0 : -EINVAL;
 }
 
 static void ping(void *self, struct msg_ping_reply *reply)
@@ -55,6 +63,9 @@ static int start(void *self, struct monitor *monitor)
     signal(SIGXFSZ, SIG_IGN); /* a write past the daemon's own limit is -EFBIG, no death */
     unsigned files = descriptors_start();
     int rc = storage_start(&daemon->storage, daemon->volume);
+    if (rc == 0)
+        rc = logs_init(&daemon->storage.logs, daemon->logs ? daemon->logs : monitor->rack_dir,
+                       monitor->name);
     if (rc < 0)
         monitor_log("cannot serve %s: %s%s", daemon->volume,
                     rc == -EPROTONOSUPPORT ? "no such kind of volume" : strerror(-rc),
@@ -64,12 +75,18 @@ static int start(void *self, struct monitor *monitor)
     return rc;
 }
 
+static void members(void *self, const struct component_info *list, size_t count)
+{
+    logs_members(&((struct daemon *)self)->storage.logs, list, count);
+}
+
 static void report(void *self, struct component_info *info)
 {
     struct daemon *daemon = self;
     struct msg_ping_reply figures = {0};
 
     net_server_set_usage(daemon->monitor->server, ping);
+    logs_tidy(&daemon->storage.logs, clock_ms());
     ping(self, &figures);
     info->size_bytes = figures.size_bytes;
     info->used_bytes = figures.used_bytes;
@@ -77,6 +94,7 @@ static void report(void *self, struct component_info *info)
 
 static void stop(void *self)
 {
+    logs_end(&((struct daemon *)self)->storage.logs);
     storage_stop(&((struct daemon *)self)->storage);
 }
 
@@ -85,6 +103,8 @@ int main(int argc, char **argv)
     static const struct monitor_option options[] = {
         {"volume", "VOLUME", "what to serve: [dir:]DIRECTORY (default /)", set_volume},
         {"root", "DIRECTORY", "the same as --volume dir:DIRECTORY", set_root},
+        {"log-dir", "DIRECTORY",
+         "where logs of mComponents are kept (default: the rack's directory)", set_logs},
         {0},
     };
     struct daemon daemon = {.volume = "/"};
@@ -97,6 +117,7 @@ int main(int argc, char **argv)
         .self = &daemon,
         .start = start,
         .report = report,
+        .members = members,
         .stop = stop,
     };
     return monitor_main(&monitor, argc, argv);

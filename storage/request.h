@@ -14,7 +14,7 @@
 struct session {
     struct client *client; /* whose connection it is */
     struct caller caller;
-    uint8_t *buffer;                /* FILE_IO_MAX bytes for what a reply carries */
+    uint8_t *buffer;                /* LOG_IO_MAX bytes for what a reply carries */
     struct volume_watcher *watcher; /* what it watches; NULL: nothing ever */
 };
 
@@ -114,6 +114,12 @@ int serve_watch_read(struct request *r) CHECKED;
 int serve_watch_ready(void *self, struct net_conn *conn);
 /* The session ends. */
 void serve_watch_end(struct storage *storage, struct session *session);
+
+/* ---- serve_logs.c ---- */
+
+int serve_log_write(struct request *r) CHECKED;
+int serve_log_read(struct request *r) CHECKED;
+int serve_log_discard(struct request *r) CHECKED;
 
 /* ---- serve_holds.c ---- */
 

@@ -339,6 +339,7 @@ static int path_real(struct request *r)
 enum {
     CHANGES = 1, /* not for a monitor's own connections */
     ONCE = 2,    /* makes a difference when it is done twice: see answers.h */
+    MONITORS = 4, /* for a monitor's own connections alone */
 };
 
 static const struct {
@@ -376,6 +377,9 @@ static const struct {
     [OP_WATCH_ADD & 0xff] = {serve_watch_add},
     [OP_WATCH_REMOVE & 0xff] = {serve_watch_remove},
     [OP_WATCH_READ & 0xff] = {serve_watch_read},
+    [OP_LOG_WRITE & 0xff] = {serve_log_write, MONITORS},
+    [OP_LOG_READ & 0xff] = {serve_log_read, MONITORS},
+    [OP_LOG_DISCARD & 0xff] = {serve_log_discard, MONITORS},
 };
 
 static int handle(struct request *r, size_t index, const struct wire_header *header)
@@ -404,7 +408,7 @@ static int dispatch(struct request *r, const struct wire_header *header)
         return ASH_UNKNOWN_OP;
     if (!r->session)
         return -ENOMEM;
-    if (table[index].is & CHANGES && r->session->client->component)
+    if (table[index].is & (r->session->client->component ? CHANGES : MONITORS))
         return ASH_FORBIDDEN;
     return handle(r, index, header);
 }
@@ -464,7 +468,8 @@ static void opened(void *self, struct net_conn *conn)
 
     if (!session)
         return;
-    session->buffer = malloc(FILE_IO_MAX);
+    session->buffer = malloc(LOG_IO_MAX);
+    _Static_assert(LOG_IO_MAX >= FILE_IO_MAX, "one buffer for both");
     int rc = session->buffer ? 0 : -ENOMEM;
     if (rc == 0 && scope->scope == SCOPE_PROCESS)
         rc = rights_make(&session->caller.rights, scope->writable, canonical, storage);

@@ -5,6 +5,7 @@
 #define ASHLAR_STORAGE_SERVE_H
 
 #include "clients.h"
+#include "logs.h"
 #include "net.h"
 #include "transit.h"
 
@@ -13,6 +14,7 @@ struct storage {
     struct holding holding;
     struct clients *clients;
     struct transit *transit;
+    struct logs logs;     /* of the main thread's making; no logs before logs_init() */
     atomic_uint watching; /* connections that watch; relaxed, a hint to those that close files */
 };
 

@@ -256,6 +256,102 @@ static void test_garbage(void **state)
     rig_stop(&rig);
 }
 
+/* ---- logs of mComponents ---- */
+
+static int ask_log_write(struct net_conn *conn, uint64_t offset, const char *text)
+{
+    struct msg_log_write m = {.owner = {9}, .pid = 1, .offset = offset};
+    struct iovec piece = {(void *)text, strlen(text)};
+    struct net_frame reply;
+    uint8_t body[64];
+    m.data_size = (uint32_t)piece.iov_len;
+    return net_request(conn, OP_LOG_WRITE, body,
+                       (size_t)msg_log_write_encode(&m, body, sizeof body), &piece, 1,
+                       RIG_TIMEOUT_MS, &reply);
+}
+
+/* Reads up to 64 bytes as text. Returns bytes. */
+static int ask_log_read(struct net_conn *conn, uint64_t offset, uint32_t length, char text[65])
+{
+    struct msg_log_read m = {.owner = {9}, .pid = 1, .offset = offset, .length = length};
+    struct msg_log_read_reply reply;
+    int rc = NET_CALL(conn, LOG_READ, log_read, &m, &reply, RIG_TIMEOUT_MS);
+    if (rc < 0)
+        return rc;
+    assert_true(reply.data_size <= 64);
+    memcpy(text, reply.data, reply.data_size);
+    text[reply.data_size] = 0;
+    return (int)reply.data_size;
+}
+
+static int ask_log_discard(struct net_conn *conn, uint64_t offset, uint64_t length)
+{
+    struct msg_log_discard m = {.owner = {9}, .pid = 1, .offset = offset, .length = length};
+    struct msg_log_discard_reply reply;
+    return NET_CALL(conn, LOG_DISCARD, log_discard, &m, &reply, RIG_TIMEOUT_MS);
+}
+
+/* What one holds outlives the daemon's process, is monitors' alone, and no path leads there. */
+static void test_logs(void **state)
+{
+    struct rig rig = {0};
+    char text[65], path[300];
+
+    rig_start(&rig);
+    struct net_conn *monitor = rig_connect_as(&rig, SCOPE_COMPONENT, 0, "");
+    struct net_conn *program = rig_connect(&rig);
+    assert_int_equal(ask_log_read(monitor, 0, 1, text), -ENOENT);
+    assert_int_equal(ask_log_discard(monitor, 0, 4096), -ENOENT);
+    assert_int_equal(ask_log_discard(monitor, 0, 0), 0);
+    assert_int_equal(ask_log_write(program, 0, "no"), ASH_FORBIDDEN);
+    assert_int_equal(ask_log_read(program, 0, 1, text), ASH_FORBIDDEN);
+    assert_int_equal(ask_log_discard(program, 0, 0), ASH_FORBIDDEN);
+
+    assert_int_equal(ask_log_write(monitor, 5000, "second"), 0);
+    assert_int_equal(ask_log_write(monitor, 0, "first"), 0);
+    assert_int_equal(ask_log_read(monitor, 5000, 64, text), 6);
+    assert_string_equal(text, "second");
+    assert_int_equal(ask_log_read(monitor, 6000, 64, text), 0);
+    assert_int_equal(ask_log_write(monitor, LOG_SIZE_MAX - 1, "too far"), -EFBIG);
+    assert_int_equal(ask_log_write(monitor, UINT64_MAX, "too far"), -EFBIG);
+    assert_int_equal(ask_log_read(monitor, LOG_SIZE_MAX, 1, text), -EFBIG);
+    assert_int_equal(ask_log_read(monitor, 0, LOG_IO_MAX + 1, text), ASH_TOO_BIG);
+    assert_int_equal(ask_log_discard(monitor, 1, UINT64_MAX), -EFBIG);
+    assert_int_equal(ask_log_discard(monitor, 0, 4096), 0);
+    assert_int_equal(ask_log_read(monitor, 0, 5, text), 5);
+    assert_memory_equal(text, "\0\0\0\0\0", 5);
+
+    snprintf(path, sizeof path, "%s/.ashlar-logs-s1", rig.base);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(ask_stat(program, path, false, NULL), -ENOENT);
+    assert_int_equal(ask_open(program, path, O_DIRECTORY, 0, NULL), -ENOENT);
+    snprintf(path, sizeof path, "%s/.ashlar-logs-s1/9-1", rig.base);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(ask_stat(program, path, true, NULL), -ENOENT);
+    assert_int_equal(ask_open(program, path, O_RDONLY, 0, NULL), -ENOENT);
+    assert_int_equal(ask_unlink(program, path, false), -ENOENT);
+    assert_int_equal(symlink(path, rig_path(&rig, "rw/link")), 0);
+    assert_int_equal(ask_open(program, rig_path(&rig, "rw/link"), O_RDONLY, 0, NULL), -ENOENT);
+    net_close(monitor);
+    net_close(program);
+
+    rig_kill_storage(&rig);
+    rig_start_storage(&rig);
+    monitor = rig_connect_as(&rig, SCOPE_COMPONENT, 0, "");
+    assert_int_equal(ask_log_read(monitor, 5000, 64, text), 6);
+    assert_string_equal(text, "second");
+    assert_int_equal(ask_log_discard(monitor, 0, 0), 0);
+    assert_int_equal(ask_log_read(monitor, 5000, 64, text), -ENOENT);
+    /* That of a process which nobody is goes by itself. */
+    assert_int_equal(ask_log_write(monitor, 0, "left"), 0);
+    for (int i = 0; access(path, F_OK) == 0; i++) {
+        assert_true(i < (int)LOG_GONE_MS / 100 + 100);
+        usleep(100000);
+    }
+    net_close(monitor);
+    rig_stop(&rig);
+}
+
 static void test_report(void **state)
 {
     struct rig rig = {0};
@@ -290,7 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_root),          cmocka_unit_test(test_descriptor_pressure),
         cmocka_unit_test(test_ordinary_user), cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_report),        cmocka_unit_test(test_logs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from racks import PYTHON, await_true, check, finish, main, up
+from racks import PYTHON, await_true, check, finish, holds, main, up
 
 # Two processes that change memory which they share, much larger than the ExCache: a round each time
 # that a line is read.
@@ -148,7 +148,7 @@ print(all(data[i] == i // 4096 % 251 for i in range(0, len(data), 4096)))
     check(finish(p) == 0 and p.out == "True\n", p.returncode, p.out, p.err)
     t.call("up")
     t.await_healthy()
-    await_true(lambda: not any(c["used_bytes"] for c in memories(t).values()), "memory is free")
+    await_true(lambda: not any(holds(c) for c in memories(t).values()), "memory is free")
     t.call("down")
 
 
@@ -211,13 +211,13 @@ def works(p):
 
 def ends_well(t, p):
     check(finish(p) == 0, p.returncode, p.err)
-    await_true(lambda: not any(c["used_bytes"] for c in memories(t).values()), "memory is free")
+    await_true(lambda: not any(holds(c) for c in memories(t).values()), "memory is free")
     t.call("down")
 
 
 def holders(t):
     """The mComponents that have much of the program's memory."""
-    return [name for name, c in memories(t).items() if c["used_bytes"] > 12 << 20]
+    return [name for name, c in memories(t).items() if holds(c) > 12 << 20]
 
 
 def two_copies(t):
@@ -228,7 +228,7 @@ def test_shared_memory_is_drained(t):
     p = start_shared(t)
     for name in ("m1", "m2", "m3"):
         t.call("drain", name)
-        check(memories(t)[name]["used_bytes"] == 0, memories(t))
+        check(holds(memories(t)[name]) == 0, memories(t))
         works(p)
         t.call("drain", "--undo", name)
     ends_well(t, p)

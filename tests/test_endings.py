@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 
-from racks import (SH, Terminal, alive, await_end, await_true, check, finish, main, up)
+from racks import (SH, Terminal, alive, await_end, await_true, check, finish, holds, main, up)
 from resident import descendants
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -57,7 +57,7 @@ class Before:
     def again(self, t, pids, seconds=5):
         """Waits until it is so."""
         await_end(pids, seconds)
-        await_true(lambda: not any(c["used_bytes"] for c in t.components().values()
+        await_true(lambda: not any(holds(c) for c in t.components().values()
                                    if c["kind"] in ("memory", "process")), "nothing held", seconds)
         check(json.loads(t.call("ps", "--json").out) == {"processes": []})
         left = files() - self.files
@@ -86,7 +86,7 @@ def hold(t, *options):
     p.program, p.child = int(words[1]), int(words[2])
     p.pids = descendants(p.pid)
     check(p.program in p.pids and p.child in p.pids, p.pids, words)
-    held = sum(c["used_bytes"] for c in t.components().values() if c["kind"] == "memory")
+    held = sum(holds(c) for c in t.components().values() if c["kind"] == "memory")
     check(held > 12 << 20, "its memory is not on the mComponents:", held)
     return p
 

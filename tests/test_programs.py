@@ -250,6 +250,28 @@ def test_memory_that_is_given_up(t):
     t.call("down")
 
 
+def test_lines_that_are_written_to_again(t):
+    """They come writable, so that a pass that writes has not a fault more for each of them; and in a
+    pass that only reads what was written to before, lines are not sent back for it."""
+    up(t)
+    path = os.path.join(t.work, "stats.json")
+    lines, passes = (24 << 20) // 4096, 6
+
+    def stats_of(each):
+        t.call("run", "--excache", "8M", "--stats", path, "--", PYTHON, "-c",
+               f"m = bytearray({lines} * 4096)\nfor k in range(0, len(m), 4096): m[k] = 1\n"
+               f"for _ in range({passes}):\n for k in range(0, len(m), 4096): {each}")
+        with open(path) as f:
+            return json.load(f)
+
+    written = stats_of("m[k] = m[k] + 1")
+    check(written["lines_fetched"] > lines * (passes - 1), written)
+    check(written["write_protect_faults"] < written["lines_fetched"] // 3, written)
+    read = stats_of("m[k]")
+    check(read["lines_written_back"] < 4 * lines, read)  # MALLOC_PERTURB_ writes twice to all
+    t.call("down")
+
+
 def test_stats(t):
     up(t)
     path = os.path.join(t.work, "stats.json")

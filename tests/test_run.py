@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 
-from racks import (SH, Terminal, alive, await_end, await_true, check, children, cmdline, finish, main,
-                   memory_is_free, start, up)
+from racks import (SH, Terminal, alive, await_end, await_true, check, children, cmdline, finish,
+                   holds, main, memory_is_free, start, up)
 
 STATS_KEYS = {"misses", "p_local_fills", "lines_fetched", "lines_written_back", "evictions",
               "rescued", "miss_ns_p50", "miss_ns_p99", "excache_bytes", "peak_resident_bytes",
@@ -228,7 +228,7 @@ def test_the_command_killed(t):
     p.kill()
     p.wait()
     await_end(pids, 2)
-    await_true(lambda: not any(c["used_bytes"] for c in t.components().values()
+    await_true(lambda: not any(holds(c) for c in t.components().values()
                                if c["kind"] == "memory"), "memory free")
     check(json.loads(t.call("ps", "--json").out) == {"processes": []})
     t.call("down")
@@ -257,8 +257,8 @@ def test_memory_frozen(t):
     pid = t.components()["m1"]["pid"]
     began = time.monotonic()
     t.kill(pid, signal.SIGSTOP)
-    check(finish(p, 5) == 137, p.returncode, p.err)
-    check(time.monotonic() - began < 2.2, time.monotonic() - began)
+    check(finish(p, 10) == 137, p.returncode, p.err)
+    check(time.monotonic() - began < 6, time.monotonic() - began)  # its host may be late only: 3 s
     t.call("down")
 
 
@@ -286,7 +286,7 @@ def test_node_killed(t):
     check(finish(p) == 137 and "p1 (process" in p.err, p.returncode, p.err)
     await_end(pids, 1)
     # Nobody was left to free the spaces: the mComponent does, after their grace.
-    await_true(lambda: not any(c["used_bytes"] for c in t.components(code=1).values()
+    await_true(lambda: not any(holds(c) for c in t.components(code=1).values()
                                if c["kind"] == "memory"), "memory free", 6)
     t.call("down")
 

@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 
-VERSION = 2
+VERSION = 3
 HEADER = struct.Struct("<IBBHIiQII")  # magic version flags op length status request_id epoch crc
 MAGIC = 0x4c485341
 REPLY = 1
@@ -137,8 +137,9 @@ class Peer:
         """{requests, refused, used_bytes, cached_bytes, size_bytes} of an authenticated peer."""
         _, status, payload = self.request(OPS["PING"])
         assert status == 0, status
-        names = ("requests", "refused", "used_bytes", "cached_bytes", "size_bytes", "single")
-        return dict(zip(names, struct.unpack("<5QI", payload)))
+        names = ("requests", "refused", "used_bytes", "cached_bytes", "size_bytes", "single",
+                 "replica_bytes", "logged_bytes")
+        return dict(zip(names, struct.unpack("<5QI2Q", payload)))
 
 
 def connect(address, key, **bind):

@@ -1,9 +1,10 @@
 /*
- * Points of failure: a daemon that dies where a test wants it to.
+ * Points of failure: a daemon that dies where a test wants it to, or is late there.
  *
  * ASHLAR_FAULT="COMPONENT:POINT:N" in the environment of a daemon of that name has it kill itself
- * when it passes that point for the Nth time since it was started. Without it a point costs one
- * load. docs/architecture.md has the list of points.
+ * when it passes that point for the Nth time since it was started; "COMPONENT:POINT:N:MS" has the
+ * thread that does sleep there for so long, as on a machine that is starved of CPUs. Without it a
+ * point costs one load. docs/architecture.md has the list of points.
  */
 #ifndef ASHLAR_LIB_MONITOR_FAULT_H
 #define ASHLAR_LIB_MONITOR_FAULT_H

@@ -127,7 +127,8 @@ int monitor_main(struct monitor *m, int argc, char **argv)
         return code;
     log_set_name(m->name);
     if (fault_init(m->name) < 0) {
-        monitor_log("ASHLAR_FAULT is not COMPONENT:POINT:N, with N from 1 on");
+        monitor_log(
+            "ASHLAR_FAULT is not COMPONENT:POINT:N or COMPONENT:POINT:N:MS, with N from 1 on");
         return 1;
     }
     prctl(PR_SET_NAME, m->program);

@@ -95,14 +95,34 @@ int auth_client(struct net_conn *conn, const struct net_key *key, unsigned timeo
     return rc;
 }
 
-int net_bind(struct net_conn *conn, const struct msg_bind *bind, unsigned timeout_ms,
-             struct component *server)
+static int end_binding(struct net_conn *conn, const struct msg_bind *bind, uint64_t id,
+                       unsigned timeout_ms, struct component *server)
 {
     struct msg_bind_reply bound;
-    int rc = NET_CALL(conn, BIND, bind, bind, &bound, timeout_ms);
+    int rc = NET_CALL_END(conn, BIND, bind, id, &bound, timeout_ms);
     if (rc == 0 && server)
         *server = bound.server;
     return rc < 0 ? rc : conn_set_scope(conn, bind);
+}
+
+int net_bind_begin(struct net_conn *conn, const struct msg_bind *bind, unsigned timeout_ms,
+                   uint64_t *id)
+{
+    return NET_CALL_BEGIN(conn, BIND, bind, bind, timeout_ms, id);
+}
+
+int net_bind_end(struct net_conn *conn, const struct msg_bind *bind, uint64_t id,
+                 unsigned timeout_ms)
+{
+    return end_binding(conn, bind, id, timeout_ms, NULL);
+}
+
+int net_bind(struct net_conn *conn, const struct msg_bind *bind, unsigned timeout_ms,
+             struct component *server)
+{
+    uint64_t id;
+    int rc = net_bind_begin(conn, bind, timeout_ms, &id);
+    return rc < 0 ? rc : end_binding(conn, bind, id, timeout_ms, server);
 }
 
 /* ---- the server's side ---- */

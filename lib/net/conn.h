@@ -12,6 +12,7 @@
 enum {
     CONN_FDS_MAX = 4,     /* descriptors in one message */
     CONN_BULK_MAX = 256,  /* pieces of one bulk */
+    CONN_RARELY = 16,     /* waits that a seat's server begins asleep: little is asked there at a start */
     CONN_STALL_MS = 5000, /* a peer that stops within a message, or does not read, is dropped */
 };
 

@@ -81,6 +81,12 @@ int net_connect_unbound(const char *address, const struct net_key *key, unsigned
                         struct net_conn **out) NET_CHECKED;
 int net_bind(struct net_conn *conn, const struct msg_bind *bind, unsigned timeout_ms,
              struct component *server) NET_CHECKED;
+/* The two halves of net_bind(). What is asked for in between is answered after it, if it was bound.
+ */
+int net_bind_begin(struct net_conn *conn, const struct msg_bind *bind, unsigned timeout_ms,
+                   uint64_t *id) NET_CHECKED;
+int net_bind_end(struct net_conn *conn, const struct msg_bind *bind, uint64_t id,
+                 unsigned timeout_ms) NET_CHECKED;
 /* Closes it and frees everything; NULL is fine. */
 void net_close(struct net_conn *conn);
 /* Frees the structure but leaves the descriptor open, and returns it: to be handed on. Between
@@ -131,6 +137,25 @@ int net_receive(struct net_conn *conn, int timeout_ms, struct net_frame *frame) 
         if (rc_ >= 0)                                                                              \
             rc_ =                                                                                  \
                 net_request((conn), OP_##OP, body_, (size_t)rc_, NULL, 0, (timeout_ms), &frame_);  \
+        if (rc_ == 0)                                                                              \
+            rc_ = msg_##name##_reply_decode((reply), frame_.payload, frame_.header.length);        \
+        rc_;                                                                                       \
+    })
+
+/* Its halves, as those of net_request(). */
+#define NET_CALL_BEGIN(conn, OP, name, request, timeout_ms, id)                                    \
+    ({                                                                                             \
+        uint8_t body_[PATH_LIMIT * 3];                                                             \
+        int rc_ = msg_##name##_encode((request), body_, sizeof body_);                             \
+        if (rc_ >= 0)                                                                              \
+            rc_ = net_request_begin((conn), OP_##OP, body_, (size_t)rc_, NULL, 0, (timeout_ms),    \
+                                    (id));                                                         \
+        rc_;                                                                                       \
+    })
+#define NET_CALL_END(conn, OP, name, id, reply, timeout_ms)                                        \
+    ({                                                                                             \
+        struct net_frame frame_;                                                                   \
+        int rc_ = net_request_end((conn), OP_##OP, (id), (timeout_ms), &frame_);                   \
         if (rc_ == 0)                                                                              \
             rc_ = msg_##name##_reply_decode((reply), frame_.payload, frame_.header.length);        \
         rc_;                                                                                       \

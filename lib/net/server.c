@@ -318,6 +318,7 @@ int net_server_adopt(struct net_server *server, int fd, const struct msg_bind *b
     if (rc < 0)
         return rc;
     conn->authenticated = true;
+    conn->spin_skip = CONN_RARELY;
     rc = conn_set_scope(conn, bind);
     if (rc == 0)
         rc = start_conn(server, conn);

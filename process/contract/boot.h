@@ -64,7 +64,7 @@ struct boot {
     int32_t segments_fd; /* with memory_fd, of an address space that is new; -1: it was used */
     uint32_t argc, envc;
     uint64_t sigmask; /* of the program; bit n-1 is signal n */
-    uint64_t ignored; /* those of the synchronous signals (SIGSEGV...) that are ignored */
+    uint64_t ignored; /* signals; with limits_known all of them, else what the host does is asked */
     uint32_t umask;
     int32_t lifeline_fd; /* closes when the node dies or gives this process up; one a process */
     /* Filled when memory_fd is: */
@@ -74,9 +74,11 @@ struct boot {
     struct held cwd;     /* the hold of the working directory; all zero: not known */
     uint8_t files;       /* 1: there may be descriptors of an sComponent's files */
     uint8_t posix_locks; /* 1: and POSIX locks on them */
-    uint32_t limits_known; /* 1: limits[] is filled; 0: they are the host's */
+    uint32_t limits_known; /* 1, at an execve: limits[] is filled; 0: they are the host's */
     struct limit limits[KEPT_LIMITS];
     struct component_info memory, storage;
+    /* What the last image knows of the time stamp counter; scale 0: nothing. */
+    uint64_t ticks_begin, ticks_begin_ns, ticks_scale;
 };
 
 #endif

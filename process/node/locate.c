@@ -4,10 +4,12 @@
  * A round asks every mComponent that is up. One that serves the part is the answer, the one with
  * the newest epoch where an older primary does not know yet that it was replaced. Else a replica
  * whose primary is gone is asked to take its place. Rounds are repeated while somebody who could
- * have the part does not answer and is not declared down.
+ * have the part does not answer: also one that was declared down, unless its host says that nobody
+ * is there. On a machine that is starved two may be taken for lost together, and come back.
  */
 #include "locate.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 
@@ -80,6 +82,26 @@ static void take_peers(struct search *s)
         s->peers[i] = (struct peer){.info = list[i], .gone = !member_is_up(&list[i])};
 }
 
+/* Of one that was declared down: whether its process is gone, not merely late. */
+static bool is_dead(const struct search *s, const struct peer *peer)
+{
+    struct net_conn *conn;
+    int rc =
+        net_connect(peer->info.address, &s->node->monitor->key, &control_bind, ASK_MS, &conn, NULL);
+    if (rc == 0)
+        net_close(conn);
+    return rc == -ECONNREFUSED;
+}
+
+/* Whether nobody has it, or will say so. */
+static bool is_nowhere(const struct search *s, struct component was)
+{
+    bool nowhere = is_gone(s, was);
+    for (size_t i = 0; i < s->count && nowhere; i++)
+        nowhere = s->peers[i].gone && (member_is_up(&s->peers[i].info) || is_dead(s, &s->peers[i]));
+    return nowhere;
+}
+
 /* 0: s->found has it. ASH_NO_SPACE_ID, ASH_TIMEOUT: as locate_space(). */
 static int look_around(struct search *s, struct component was)
 {
@@ -95,10 +117,7 @@ static int look_around(struct search *s, struct component was)
     }
     if (s->found)
         return 0;
-    bool all_gone = is_gone(s, was);
-    for (size_t i = 0; i < s->count; i++)
-        all_gone &= s->peers[i].gone;
-    return all_gone ? ASH_NO_SPACE_ID : ASH_TIMEOUT;
+    return is_nowhere(s, was) ? ASH_NO_SPACE_ID : ASH_TIMEOUT;
 }
 
 int locate_space(struct node *node, struct asid asid, struct component was, uint64_t deadline_ms,

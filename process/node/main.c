@@ -1,9 +1,10 @@
 /*
  * ashlar-process: the node part of the process monitor.
  *
- * It listens twice. On TCP, as every monitor: PING and PROCESS_LIST. On the UNIX socket NAME.sock
- * of the rack's directory: the ashlar command (RUN_OPEN, RUN_SEAT, RUN_CLOSE), which must be the
- * same user's and hold the cluster key; the seats of the processes are served by this server too.
+ * It listens twice. On TCP, as every monitor: PING, PROCESS_LIST and RUN_EXCEEDS. On the UNIX
+ * socket NAME.sock of the rack's directory: the ashlar command (RUN_OPEN, RUN_SEAT, RUN_CLOSE),
+ * which must be the same user's and hold the cluster key; the seats of the processes are served by
+ * this server too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,7 @@
 #include "run.h"
 #include "seat.h"
 #include "spares.h"
+#include "trails.h"
 #include "segment.h"
 #include "error_text.h"
 #include "size.h"
@@ -146,6 +148,8 @@ static int tcp_request(void *self, struct net_conn *conn, const struct net_frame
     struct msg_process_list m;
     if (net_conn_scope(conn)->scope != SCOPE_COMPONENT)
         return net_refuse(conn, frame, ASH_FORBIDDEN);
+    if (frame->header.op == OP_RUN_EXCEEDS)
+        return run_exceeds(self, conn, frame);
     if (frame->header.op != OP_PROCESS_LIST)
         return net_refuse(conn, frame, ASH_UNKNOWN_OP);
     if (msg_process_list_decode(&m, frame->payload, frame->header.length) < 0)
@@ -207,7 +211,8 @@ static int start(void *self, struct monitor *monitor)
     if (getrandom(&node->last_run_id, sizeof node->last_run_id, 0) != sizeof node->last_run_id)
         return -EIO;
     node->last_run_id &= ~(uint64_t)RUN_ID_COUNTER;
-    int rc = members_start(monitor, &node->members);
+    node->trails = trails_new();
+    int rc = node->trails ? members_start(monitor, &node->members) : -ENOMEM;
     if (rc == 0)
         rc = homes_init(node);
     if (rc == 0)
@@ -237,6 +242,7 @@ static void stop(void *self)
     homes_stop(node);
     spares_stop(node->spares);
     members_stop(node->members);
+    trails_free(node->trails);
 }
 
 static int set_excache_total(void *self, const char *value)

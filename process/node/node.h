@@ -24,6 +24,7 @@
 
 struct home;
 struct spares;
+struct trails;
 struct segments;
 struct sharer;
 struct store;
@@ -93,6 +94,7 @@ struct node {
     struct store *stores;        /* segments' lock */
     int ended_fd, ended_stop_fd; /* never change; see ended.h */
     struct spares *spares;       /* never changes */
+    struct trails *trails;       /* never changes; has its own lock */
     struct inotify *inotify;     /* never changes; has its own lock */
     struct members *members;     /* never changes; has its own locks, taken last */
     pthread_t ended_thread;

@@ -17,6 +17,8 @@
 #include "clock.h"
 #include "error_text.h"
 
+enum { CREATE_TRIES = 3 }; /* mComponents that are asked for an address space */
+
 /*
  * ---- telling the user ----
  *
@@ -260,14 +262,17 @@ void run_end_all(struct node *node)
 
 /* ---- homes ---- */
 
-/* Of where a run makes its address spaces; another one where that takes nothing any more. */
-static void choose_memory(struct node *node, struct run *run, struct component_info *out)
+/* Of where a run makes its address spaces; another one than `failed`, and where that takes nothing
+   any more. */
+static void choose_memory(struct node *node, struct run *run, struct component failed,
+                          struct component_info *out)
 {
     struct component_info now;
     pthread_mutex_lock(&node->lock);
     *out = run->memory;
     pthread_mutex_unlock(&node->lock);
-    bool taking = members_find(node->members, out->id, 0, &now) && now.state == COMPONENT_UP;
+    bool taking = out->id.n != failed.n && members_find(node->members, out->id, 0, &now) &&
+                  now.state == COMPONENT_UP;
     if (!taking && members_best(node->members, out->id, &now)) {
         *out = now;
         pthread_mutex_lock(&node->lock);
@@ -276,22 +281,35 @@ static void choose_memory(struct node *node, struct run *run, struct component_i
     }
 }
 
+static int try_create(struct node *node, struct run *run, const struct component_info *memory,
+                      struct home **home, struct msg_space_create_reply *reply)
+{
+    int rc = home_get(node, memory, home);
+    if (rc < 0)
+        return rc;
+    rc = home_create_space(*home, run->id, run->replicas, reply);
+    if (rc < 0)
+        home_put(node, *home);
+    return rc;
+}
+
 int run_create_space(struct node *node, struct run *run, struct home **home,
                      struct msg_space_create_reply *reply)
 {
     struct component_info memory;
-    choose_memory(node, run, &memory);
-    int rc = home_get(node, &memory, home);
-    if (rc < 0) {
-        run_event(node, run, "%s (memory) at %s cannot be reached: %s", memory.name, memory.address,
-                  error_text(rc));
-        return rc;
+    struct component failed = {0};
+    int rc;
+    for (int tries = 1;; tries++) {
+        choose_memory(node, run, failed, &memory);
+        rc = try_create(node, run, &memory, home, reply);
+        if (rc == 0 || rc == ASH_LIMIT || rc == -ENOMEM || memory.id.n == failed.n ||
+            tries == CREATE_TRIES)
+            break;
+        failed = memory.id; /* it is lost, though that may not be known yet */
     }
-    rc = home_create_space(*home, run->id, run->replicas, reply);
-    if (rc < 0) {
-        run_event(node, run, "%s (memory) gave no address space: %s", memory.name, error_text(rc));
-        home_put(node, *home);
-    }
+    if (rc < 0)
+        run_event(node, run, "%s (memory) at %s gave no address space: %s", memory.name,
+                  memory.address, error_text(rc));
     return rc;
 }
 
@@ -327,6 +345,30 @@ void run_lost(struct node *node, uint64_t run_id, const struct component_info *m
         if (run->id == run_id)
             lost_locked(node, run, memory);
     pthread_mutex_unlock(&node->lock);
+}
+
+int run_exceeds(struct node *node, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct msg_run_exceeds m;
+    struct msg_run_exceeds_reply reply = {};
+    if (msg_run_exceeds_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    pthread_mutex_lock(&node->lock);
+    struct run *run = node->runs;
+    while (run && run->id != m.run_id)
+        run = run->next;
+    if (run && !run->lost && !run->ending) {
+        run->lost = true;
+        run_event_locked(
+            node, run,
+            "out of memory: %s (memory) has no room left; ended %u process%s, which held "
+            "%.1f MiB there, the most of all. More mComponents make room (ashlar up "
+            "--memory N), or less at a time",
+            m.name, run->processes, run->processes == 1 ? "" : "es", (double)m.bytes / (1 << 20));
+        kill_all_locked(node, run);
+    }
+    pthread_mutex_unlock(&node->lock);
+    return run ? NET_REPLY(conn, frame, run_exceeds, &reply) : net_refuse(conn, frame, -ENOENT);
 }
 
 void run_move_home(struct node *node, uint64_t serial, struct home *from, struct home *to)

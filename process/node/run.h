@@ -13,6 +13,9 @@
 int run_open(struct node *node, struct net_conn *conn, const struct net_frame *frame) NET_CHECKED;
 int run_seat(struct node *node, struct net_conn *conn, const struct net_frame *frame) NET_CHECKED;
 int run_close(struct node *node, struct net_conn *conn, const struct net_frame *frame) NET_CHECKED;
+/* An mComponent's: it has no room left, and a run holds the most there. The run ends. */
+int run_exceeds(struct node *node, struct net_conn *conn,
+                const struct net_frame *frame) NET_CHECKED;
 /* The command's connection closed: every run of it ends. */
 void run_owner_gone(struct node *node, struct net_conn *conn);
 /* Ends every run: the node stops. Waits for nothing. */

@@ -20,6 +20,7 @@
 #include "run.h"
 #include "spares.h"
 #include "segment.h"
+#include "trails.h"
 #include "clock.h"
 #include "error_text.h"
 
@@ -175,64 +176,120 @@ static void note_reach(struct node *node, struct run *run, const struct componen
                   error_text(rc));
 }
 
+/*
+ * A connection in the making, on a process's behalf: bound to one space and the run. What is asked
+ * over it is sent at once, and several are made at a time.
+ */
+struct link {
+    const struct component_info *to;
+    unsigned timeout_ms;
+    struct msg_bind bind;
+    struct net_conn *conn;   /* NULL: there was no spare one */
+    uint64_t bound, checked; /* the requests that are under way */
+    int rc;                  /* whether they are */
+};
+
 /* Asked on the very connection of a process: the mComponent knows whose the space is. */
-static int check_space(struct node *node, struct net_conn *conn, struct asid asid,
-                       const struct component_info *at)
+static int check_begin(struct link *l)
 {
-    struct msg_space_stat request = {.asid = asid};
+    struct msg_space_stat request = {.asid = l->bind.asid};
+    return l->to->kind != COMPONENT_MEMORY ? 0
+                                           : NET_CALL_BEGIN(l->conn, SPACE_STAT, space_stat,
+                                                            &request, l->timeout_ms, &l->checked);
+}
+
+static int check_end(struct node *node, struct link *l)
+{
     struct msg_space_stat_reply reply;
     struct members_guard guard;
-    int rc = members_guard(node->members, &guard, at->id, net_conn_fd(conn));
+    if (l->to->kind != COMPONENT_MEMORY)
+        return 0;
+    int rc = members_guard(node->members, &guard, l->to->id, net_conn_fd(l->conn));
     if (rc == 0)
-        rc = NET_CALL(conn, SPACE_STAT, space_stat, &request, &reply, MEMORY_TIMEOUT_MS);
+        rc = NET_CALL_END(l->conn, SPACE_STAT, space_stat, l->checked, &reply, MEMORY_TIMEOUT_MS);
     members_unguard(node->members, &guard);
     return rc;
 }
 
-/*
- * Connects on the process's behalf, bound to one space and the run. Returns the descriptor, with
- * no state of this side left in it.
- */
+static void link_begin(struct node *node, struct process *p, struct asid asid, struct asid parent,
+                       const struct component_info *to, unsigned timeout_ms, struct link *l)
+{
+    *l = (struct link){.to = to,
+                       .timeout_ms = timeout_ms,
+                       .bind = {.scope = SCOPE_PROCESS,
+                                .asid = asid,
+                                .parent = parent,
+                                .run_id = p->run->id,
+                                .writable = p->run->writable}};
+    l->conn = spares_take(node->spares, to->address);
+    if (!l->conn)
+        return;
+    l->rc = net_bind_begin(l->conn, &l->bind, timeout_ms, &l->bound);
+    if (l->rc == 0)
+        l->rc = check_begin(l);
+}
+
+/* Where there was no spare connection, or only ones to what the component was before. */
+static int link_anew(struct node *node, struct link *l)
+{
+    int rc = net_connect(l->to->address, &node->monitor->key, &l->bind, l->timeout_ms, &l->conn,
+                         NULL);
+    if (rc < 0)
+        l->conn = NULL;
+    return rc < 0 ? rc : check_begin(l);
+}
+
+/* Returns the descriptor, with no state of this side left in it, or a negative error. */
+static int link_end(struct node *node, struct process *p, struct link *l)
+{
+    int rc = l->rc;
+    if (l->conn && rc == 0)
+        rc = net_bind_end(l->conn, &l->bind, l->bound, l->timeout_ms);
+    if (l->conn && rc == ASH_LOST) {
+        net_close(l->conn);
+        l->conn = NULL;
+        spares_drop(node->spares, l->to->address);
+    }
+    if (!l->conn)
+        rc = link_anew(node, l);
+    if (l->to->kind == COMPONENT_STORAGE) /* memory is looked for elsewhere */
+        note_reach(node, p->run, l->to, rc);
+    if (rc == 0)
+        rc = check_end(node, l);
+    if (rc < 0) {
+        net_close(l->conn);
+        return rc;
+    }
+    return net_release(l->conn);
+}
+
 static int connect_as(struct node *node, struct process *p, struct asid asid, struct asid parent,
                       const struct component_info *to, unsigned timeout_ms)
 {
-    struct msg_bind bind = {
-        .scope = SCOPE_PROCESS,
-        .asid = asid,
-        .parent = parent,
-        .run_id = p->run->id,
-        .writable = p->run->writable,
-    };
-    struct net_conn *conn;
-    int rc = spares_connect(node->spares, to->address, &bind, timeout_ms, &conn);
-    if (to->kind == COMPONENT_STORAGE) /* memory is looked for elsewhere */
-        note_reach(node, p->run, to, rc);
-    if (rc < 0)
-        return rc;
-    if (to->kind == COMPONENT_MEMORY)
-        rc = check_space(node, conn, asid, to);
-    if (rc < 0) {
-        net_close(conn);
-        return rc;
-    }
-    return net_release(conn);
+    struct link l;
+    link_begin(node, p, asid, parent, to, timeout_ms, &l);
+    return link_end(node, p, &l);
 }
 
-/*
- * The first connections of a process, to its home and to the sComponent, where it begins with what
- * its parent has open; both or none.
- */
-static int connect_both(struct node *node, struct process *p, struct asid asid, struct asid parent,
-                        const struct component_info *memory, int out[2])
+/* The first connections of a process: to its home, and to the sComponent, where it begins with what
+   its parent has open. */
+static void links_begin(struct node *node, struct process *p, struct asid asid, struct asid parent,
+                        const struct component_info *memory, struct link *to_memory,
+                        struct link *to_storage)
 {
     const struct asid none = {0};
-    out[0] = connect_as(node, p, asid, none, memory, CONNECT_TIMEOUT_MS);
-    if (out[0] < 0)
-        return out[0];
-    out[1] = connect_as(node, p, asid, parent, &p->run->storage, CONNECT_TIMEOUT_MS);
-    if (out[1] < 0)
-        close(out[0]);
-    return out[1] < 0 ? out[1] : 0;
+    link_begin(node, p, asid, none, memory, CONNECT_TIMEOUT_MS, to_memory);
+    link_begin(node, p, asid, parent, &p->run->storage, CONNECT_TIMEOUT_MS, to_storage);
+}
+
+/* Both or none. */
+static int both(int out[2])
+{
+    int rc = out[0] < 0 ? out[0] : out[1] < 0 ? out[1] : 0;
+    for (int i = 0; i < 2 && rc < 0; i++)
+        if (out[i] >= 0)
+            close(out[i]);
+    return rc;
 }
 
 /* The home as it is now, a counted reference; NULL before the process joined. */
@@ -273,6 +330,44 @@ static int find_space(struct node *node, struct process *p, struct asid asid, st
             return rc;
         poll(NULL, 0, RETRY_MS); /* what had it a moment ago may be lost in its turn */
     }
+}
+
+/* The space is not at *home, where it was: that becomes where it is now. */
+static int find_home(struct node *node, struct process *p, struct asid asid, struct home **home,
+                     int *fd)
+{
+    struct component_info now;
+    struct home *there;
+    int rc = find_space(node, p, asid, home_info(*home)->id, false, &now, fd);
+    if (rc < 0)
+        return rc;
+    rc = home_get(node, &now, &there);
+    if (rc < 0) {
+        close(*fd);
+        return rc;
+    }
+    home_put(node, *home);
+    *home = there;
+    return 0;
+}
+
+/*
+ * The first connections of a process, to its space, which is at *home or has followed its second
+ * copy since, and to the sComponent, where it begins with what its parent has open; both or none.
+ */
+static int connect_both(struct node *node, struct process *p, struct asid asid, struct asid parent,
+                        struct home **home, int out[2])
+{
+    struct link to_memory, to_storage;
+    links_begin(node, p, asid, parent, home_info(*home), &to_memory, &to_storage);
+    out[0] = link_end(node, p, &to_memory);
+    out[1] = link_end(node, p, &to_storage);
+    if (out[0] < 0 && out[0] != ASH_NO_SPACE_ID && out[1] >= 0) { /* else it never was there */
+        int rc = find_home(node, p, asid, home, &out[0]);
+        if (rc < 0)
+            out[0] = rc;
+    }
+    return both(out);
 }
 
 /* ---- requests ---- */
@@ -317,7 +412,7 @@ static int process_join(struct node *node, struct process *p, const struct net_f
     if (rc < 0)
         return net_refuse(p->conn, frame, rc);
     int fds[3];
-    rc = connect_both(node, p, space.asid, p->parent, home_info(home), fds);
+    rc = connect_both(node, p, space.asid, p->parent, &home, fds);
     if (rc < 0) {
         locate_and_destroy(node, home, space.asid);
         home_put(node, home);
@@ -379,34 +474,6 @@ static int open_child(struct node *node, struct process *p, struct asid asid, st
     return rc;
 }
 
-/* The child's first connections. Its space is at its parent's home, *home, or follows that. */
-static int connect_child(struct node *node, struct process *p, struct asid child,
-                         struct home **home, int out[2])
-{
-    const struct asid none = {0};
-    struct component_info now;
-    struct home *there;
-    out[0] = connect_as(node, p, child, none, home_info(*home), CONNECT_TIMEOUT_MS);
-    if (out[0] == ASH_NO_SPACE_ID) /* it never was there */
-        return out[0];
-    if (out[0] < 0) {
-        int rc = find_space(node, p, child, home_info(*home)->id, false, &now, &out[0]);
-        if (rc < 0)
-            return rc;
-        rc = home_get(node, &now, &there);
-        if (rc < 0) {
-            close(out[0]);
-            return rc;
-        }
-        home_put(node, *home);
-        *home = there;
-    }
-    out[1] = connect_as(node, p, child, p->asid, &p->run->storage, CONNECT_TIMEOUT_MS);
-    if (out[1] < 0)
-        close(out[0]);
-    return out[1] < 0 ? out[1] : 0;
-}
-
 static int process_fork(struct node *node, struct process *p, const struct net_frame *frame)
 {
     struct msg_process_fork m;
@@ -421,7 +488,7 @@ static int process_fork(struct node *node, struct process *p, const struct net_f
     /* The mComponent serves a connection for a space of this very run alone: what it serves is the
        process's to give away. */
     int fds[4];
-    int rc = home ? connect_child(node, p, m.child, &home, &fds[2]) : 0;
+    int rc = home ? connect_both(node, p, m.child, p->asid, &home, &fds[2]) : 0;
     if (rc < 0) {
         home_put(node, home);
         return net_refuse(p->conn, frame, rc);
@@ -576,9 +643,32 @@ static int process_failed(struct node *node, struct process *p, const struct net
     return NET_REPLY(p->conn, frame, process_failed, &reply);
 }
 
-int seat_request(struct node *node, struct net_conn *conn, const struct net_frame *frame)
+static int process_trail(struct node *node, struct process *p, const struct net_frame *frame)
 {
-    struct process *p = *net_conn_state(conn);
+    struct msg_process_trail m;
+    if (msg_process_trail_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(p->conn, frame, ASH_MALFORMED);
+    uint8_t body[TRAIL_FILES_MAX * sizeof(struct trail_file) +
+                 TRAIL_RUNS_MAX * sizeof(struct trail_run) + 16];
+    int size = trails_get(node->trails, &m.program, body, sizeof body);
+    return size < 0 ? net_refuse(p->conn, frame, size)
+                    : net_reply(p->conn, frame, 0, body, (size_t)size, NULL, 0);
+}
+
+static int process_trail_left(struct node *node, struct process *p, const struct net_frame *frame)
+{
+    struct msg_process_trail_left m;
+    struct msg_process_trail_left_reply reply = {};
+    if (msg_process_trail_left_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(p->conn, frame, ASH_MALFORMED);
+    int rc = trails_put(node->trails, &m);
+    return rc < 0 ? net_refuse(p->conn, frame, rc)
+                  : NET_REPLY(p->conn, frame, process_trail_left, &reply);
+}
+
+static int serve(struct node *node, struct process *p, struct net_conn *conn,
+                 const struct net_frame *frame)
+{
     switch (frame->header.op) {
     case OP_PROCESS_JOIN:
         return process_join(node, p, frame);
@@ -590,6 +680,10 @@ int seat_request(struct node *node, struct net_conn *conn, const struct net_fram
         return process_connect(node, p, frame);
     case OP_PROCESS_LOCATE:
         return process_locate(node, p, frame);
+    case OP_PROCESS_TRAIL:
+        return process_trail(node, p, frame);
+    case OP_PROCESS_TRAIL_LEFT:
+        return process_trail_left(node, p, frame);
     case OP_PROCESS_FAILED:
         return process_failed(node, p, frame);
     case OP_SEGMENT_OPEN:
@@ -613,4 +707,11 @@ int seat_request(struct node *node, struct net_conn *conn, const struct net_fram
     default:
         return net_refuse(conn, frame, ASH_FORBIDDEN);
     }
+}
+
+int seat_request(struct node *node, struct net_conn *conn, const struct net_frame *frame)
+{
+    int rc = serve(node, *net_conn_state(conn), conn, frame);
+    spares_refill(node->spares); /* the process has its answer, and does not wait for that */
+    return rc;
 }

@@ -90,12 +90,17 @@ static int read_lines(struct segment *g, uint64_t line, uint64_t count, uint8_t 
     return 0;
 }
 
+/* How many bytes lines have in the file: one of the host keeps its size, and may be sealed at it. */
+static size_t bytes_of(const struct segment *g, uint64_t line, uint64_t count)
+{
+    size_t size = count << LINE_SHIFT;
+    return g->kind == SEGMENT_HOST ? least(size, g->size_bytes - (line << LINE_SHIFT)) : size;
+}
+
 /* Only whole lines are ever written to absent ones: they become visible with all their content. */
 static int put_lines(struct segment *g, uint64_t line, uint64_t count, const uint8_t *from)
 {
-    size_t size = count << LINE_SHIFT;
-    if (g->kind == SEGMENT_HOST && size > g->size_bytes - (line << LINE_SHIFT))
-        size = g->size_bytes - (line << LINE_SHIFT); /* the file keeps its size */
+    size_t size = bytes_of(g, line, count);
     ssize_t n = pwrite(g->fd, from, size, (off_t)(line << LINE_SHIFT));
     return n < 0 ? -errno : (size_t)n == size ? 0 : -ENOSPC;
 }
@@ -103,7 +108,7 @@ static int put_lines(struct segment *g, uint64_t line, uint64_t count, const uin
 static int put_zeros(struct segment *g, uint64_t line, uint64_t count)
 {
     return fallocate(g->fd, FALLOC_FL_KEEP_SIZE, (off_t)(line << LINE_SHIFT),
-                     (off_t)(count << LINE_SHIFT)) < 0
+                     (off_t)bytes_of(g, line, count)) < 0
                ? -errno
                : 0;
 }

@@ -79,38 +79,56 @@ static struct shelf *shelf_of(struct spares *s, const char *address)
     return shelf;
 }
 
-/* The spare that has waited longest, or NULL; more are then fetched. */
-static struct net_conn *take(struct spares *s, const char *address)
+struct net_conn *spares_take(struct spares *s, const char *address)
 {
     struct net_conn *conn = NULL;
     pthread_mutex_lock(&s->lock);
     struct shelf *shelf = shelf_of(s, address);
     if (shelf) {
-        if (shelf->count) {
+        if (shelf->count) { /* the one that has waited longest */
             conn = shelf->conns[0];
             shelf->count--;
             memmove(shelf->conns, shelf->conns + 1, shelf->count * sizeof *shelf->conns);
         }
         shelf->wanted = true;
-        pthread_cond_signal(&s->wake);
     }
     pthread_mutex_unlock(&s->lock);
     return conn;
 }
 
+void spares_refill(struct spares *s)
+{
+    bool wanted = false;
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->shelf_count; i++)
+        wanted |= s->shelves[i].wanted;
+    if (wanted)
+        pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void spares_drop(struct spares *s, const char *address)
+{
+    struct net_conn *conn;
+    while ((conn = spares_take(s, address)))
+        net_close(conn);
+}
+
 int spares_connect(struct spares *s, const char *address, const struct msg_bind *bind,
                    unsigned timeout_ms, struct net_conn **out)
 {
-    struct net_conn *conn;
-    while ((conn = take(s, address))) {
+    struct net_conn *conn = spares_take(s, address);
+    spares_refill(s);
+    if (conn) {
         int rc = net_bind(conn, bind, timeout_ms, NULL);
         if (rc == 0) {
             *out = conn;
             return 0;
         }
         net_close(conn);
-        if (rc != ASH_LOST) /* else its component was started again since: the others go too */
+        if (rc != ASH_LOST)
             return rc;
+        spares_drop(s, address);
     }
     return net_connect(address, &s->key, bind, timeout_ms, out, NULL);
 }

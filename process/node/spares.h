@@ -17,8 +17,16 @@ struct spares;
 int spares_start(const struct net_key *key, struct spares **out) NET_CHECKED;
 void spares_stop(struct spares *spares);
 
-/* A connection to `address`, bound: a spare one, else a new one. Any thread; no lock is to be held.
+/*
+ * A spare connection to `address`, to be bound, or NULL. What was taken is replaced after
+ * spares_refill(): when who waits for the connection has it. Any thread, also of what follows.
  */
+struct net_conn *spares_take(struct spares *spares, const char *address);
+void spares_refill(struct spares *spares);
+/* One of them turned out to be lost: its component was started again since, and all are. */
+void spares_drop(struct spares *spares, const char *address);
+
+/* A connection to `address`, bound: a spare one, else a new one. No lock is to be held. */
 int spares_connect(struct spares *spares, const char *address, const struct msg_bind *bind,
                    unsigned timeout_ms, struct net_conn **out) NET_CHECKED;
 

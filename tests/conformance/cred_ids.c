@@ -71,6 +71,11 @@ CASE(groups, get)
     TRY(getgroups(0, NULL));
     TRY(getgroups(64, g));
     TRY(getgroups(-1, g));
+    gid_t *all = malloc(sizeof(gid_t) << 20);
+    TRY(getgroups(1 << 16, all)); /* as bash asks */
+    TRY(getgroups(1 << 20, all));
+    TRY(syscall(SYS_getgroups, 1ul << 32 | 64, all));
+    free(all);
     TRY(syscall(SYS_getgroups, 64, BAD_POINTER) <= 0);
 }
 

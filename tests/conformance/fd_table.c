@@ -279,6 +279,16 @@ CASE(rlimit_nofile, many)
     TRY(dup2(0, 5000));
 }
 
+CASE(rlimit_nofile, the_highest)
+{
+    struct rlimit limit;
+    TRY(getrlimit(RLIMIT_NOFILE, &limit));
+    int highest = (int)limit.rlim_cur - 1;
+    SHOW("%d", fcntl(0, F_DUPFD, highest) == highest);
+    TRY(fcntl(0, F_DUPFD, highest + 1));
+    TRY(dup2(0, highest + 1));
+}
+
 CASE(rlimit_nofile, lowered_below_open_ones)
 {
     struct rlimit limit;

@@ -212,6 +212,19 @@ CASE(mmap, low_2_gib)
     MAPS(NULL, 1ul << 32, PROT_NONE, ANON | MAP_32BIT, -1, 0);
 }
 
+CASE(mmap, low_2_gib_with_a_hint)
+{
+    char *const low = (char *)(80ul << 20), *const within = (char *)(1280ul << 20);
+    SHOW("%d", mmap(within, PAGE, RW, ANON | MAP_32BIT, -1, 0) == within);
+    SHOW("%d", mmap(low, PAGE, RW, ANON | MAP_32BIT, -1, 0) == low);
+    char *p = mmap(within, PAGE, RW, ANON | MAP_32BIT, -1, 0); /* taken */
+    SHOW("%d", p != within && (unsigned long)p < 1ul << 31);
+    p = mmap((char *)(1ul << 31) - PAGE, 2 * PAGE, RW, ANON | MAP_32BIT, -1, 0);
+    SHOW("%d", (unsigned long)p + 2 * PAGE <= 1ul << 31);
+    p = mmap((char *)(1ul << 40), PAGE, RW, ANON | MAP_32BIT, -1, 0);
+    SHOW("%d", (unsigned long)p < 1ul << 31);
+}
+
 CASE(mmap, huge_pages_are_not_there)
 {
     MAPS(NULL, 2 << 20, RW, ANON | MAP_HUGETLB, -1, 0);

@@ -595,6 +595,9 @@ CASE(execveat, errors)
 
 CASE(auxv, values)
 {
+    errno = 0; /* what is 0 is there all the same */
+    unsigned long secure = getauxval(AT_SECURE), more = getauxval(AT_HWCAP2) & ~2ul;
+    SHOW("%lu %lu %d", secure, more, errno);
     SHOW("%lu %lu", getauxval(AT_PAGESZ), getauxval(AT_CLKTCK));
     SHOW("%lu %lu", getauxval(AT_PHENT), getauxval(AT_SECURE));
     SHOW("%d %d", getauxval(AT_UID) == getuid(), getauxval(AT_EUID) == geteuid());

@@ -142,7 +142,8 @@ CASE(fork, descriptors_share_the_offset)
     pid_t pid = fork();
     if (pid == 0)
         _exit(lseek(fd, 4, SEEK_SET));
-    SHOW("%d %ld", code_of(pid), (long)lseek(fd, 0, SEEK_CUR));
+    int code = code_of(pid);
+    SHOW("%d %ld", code, (long)lseek(fd, 0, SEEK_CUR));
 }
 
 CASE(fork, close_on_exec_is_kept)

@@ -153,6 +153,21 @@ CASE(memfd, seal_size)
     TRY(ftruncate(fd, 10));
     TRY(fcntl(fd, F_GET_SEALS));
 }
+CASE(memfd, sealed_within_a_page)
+{
+    static const int sizes[] = {8, PAGE + 8};
+    for (int i = 0; i < 2; i++) {
+        int fd = memory_of(sizes[i]);
+        TRY(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW));
+        char *p = map_shared(sizes[i], RW, fd, 0);
+        p[0] = 'a';
+        p[sizes[i] - 1] = 'z';
+        char c = 0;
+        TRY(pread(fd, &c, 1, sizes[i] - 1));
+        SHOW("%c", c);
+    }
+}
+
 CASE(memfd, no_seals)
 {
     int fd = memfd_create("case", 0);
@@ -585,6 +600,39 @@ CASE(pshared, mutex)
     while (wait(NULL) > 0)
         ;
     SHOW("%ld", b->count);
+}
+/* The owner is killed while it has the mutex, once while another process sleeps on it. */
+CASE(pshared, robust_owner_is_killed)
+{
+    struct both *b = make(1);
+    pid_t owner = fork();
+    if (!owner) {
+        pthread_mutex_lock(&b->mutex);
+        sem_post(&b->semaphore);
+        for (;;)
+            pause();
+    }
+    sem_wait(&b->semaphore);
+    pid_t sleeper = fork();
+    if (!sleeper) {
+        int rc = pthread_mutex_lock(&b->mutex);
+        pthread_mutex_consistent(&b->mutex);
+        pthread_mutex_unlock(&b->mutex);
+        _exit(rc);
+    }
+    usleep(50000);
+    kill(owner, SIGKILL);
+    int status;
+    waitpid(sleeper, &status, 0);
+    SHOW("%d %d", WEXITSTATUS(status), EOWNERDEAD);
+    waitpid(owner, &status, 0);
+    owner = fork();
+    if (!owner) {
+        pthread_mutex_lock(&b->mutex);
+        kill(getpid(), SIGKILL);
+    }
+    waitpid(owner, &status, 0);
+    SHOW("%d", pthread_mutex_trylock(&b->mutex));
 }
 CASE(pshared, cond)
 {

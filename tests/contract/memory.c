@@ -64,6 +64,43 @@ static void lines_live_here(void **state)
     net_close(component);
 }
 
+/* Further runs of a fetch: answered in order, as far as the monitor goes. */
+static void several_runs(void **state)
+{
+    struct net_conn *component = rack_component(&rack);
+    struct asid asid;
+    struct net_conn *conn = process_with(component, 64, &asid);
+    struct line_run more[] = {{{FIRST + 40}, 3}, {{FIRST + 10}, 1}, {{FIRST + 60}, 2}};
+    const uint64_t lines[] = {0, 1, 40, 41, 42, 10, 60, 61};
+    struct msg_line_fetch fetch = {
+        .asid = asid, .first = {FIRST}, .count = 2, .more = more, .more_count = 3};
+    struct msg_line_fetch_reply reply;
+    assert_int_equal(ask_write(conn, asid, FIRST, 64, 200), 64);
+    assert_int_equal(NET_CALL(conn, LINE_FETCH, line_fetch, &fetch, &reply, RACK_TIMEOUT_MS), 0);
+    assert_in_range(reply.kinds_size, 2, 8);
+    assert_int_equal(reply.data_size, reply.kinds_size * LINE_SIZE);
+    for (uint32_t i = 0; i < reply.kinds_size; i++) {
+        assert_int_equal(reply.kinds[i], LINE_DATA);
+        assert_true(line_is(reply.data + i * LINE_SIZE, 200 + lines[i]));
+    }
+    more[1].count = FETCH_MAX_LINES;
+    assert_int_equal(NET_CALL(conn, LINE_FETCH, line_fetch, &fetch, &reply, RACK_TIMEOUT_MS),
+                     ASH_TOO_BIG);
+    more[1].count = UINT32_MAX;
+    assert_int_equal(NET_CALL(conn, LINE_FETCH, line_fetch, &fetch, &reply, RACK_TIMEOUT_MS),
+                     ASH_TOO_BIG);
+    /* Where one makes no sense the answer ends before it. */
+    more[1] = (struct line_run){{UINT64_MAX}, 2};
+    assert_int_equal(NET_CALL(conn, LINE_FETCH, line_fetch, &fetch, &reply, RACK_TIMEOUT_MS), 0);
+    assert_in_range(reply.kinds_size, 2, 5);
+    more[0].count = 0;
+    assert_int_equal(NET_CALL(conn, LINE_FETCH, line_fetch, &fetch, &reply, RACK_TIMEOUT_MS), 0);
+    assert_int_equal(reply.kinds_size, 2);
+    ask_destroy(component, asid);
+    net_close(conn);
+    net_close(component);
+}
+
 /* A list of changes that comes again was applied, and is not applied again. */
 static void a_list_that_comes_again(void **state)
 {
@@ -728,6 +765,7 @@ int main(int argc, char **argv)
     cmocka_set_test_filter(getenv("CONTRACT_TEST"));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_live_here),
+        cmocka_unit_test(several_runs),
         cmocka_unit_test(a_list_that_comes_again),
         cmocka_unit_test(a_process_reaches_its_own_space_only),
         cmocka_unit_test(requests_that_make_no_sense),

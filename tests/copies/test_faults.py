@@ -26,10 +26,10 @@ RUN_S = 60
 GRANTS = [
     ("grant.begin", HOME, 4), ("grant.placed", HOME, 0), ("grant.part", HOME, 0),
     ("grant.told", HOME, 0), ("grant.sent", HOME, 4), ("grant.done", HOME, 4),
-    ("replica.vregions", REPLICA, 2), ("part.made", OTHER, 0), ("part.granted", OTHER, 0),
+    ("replica.vregions", REPLICA, 4), ("part.made", OTHER, 0), ("part.granted", OTHER, 0),
 ]
 CHANGES = [
-    ("ops.sent", HOME, 16), ("ops.copied", REPLICA, 8), ("ops.done", HOME, 16),
+    ("ops.sent", HOME, 16), ("ops.copied", REPLICA, 16), ("ops.done", HOME, 16),
     ("write.begin", HOME, 40), ("write.sent", HOME, 40), ("write.stored", HOME, 40),
     ("write.copied", REPLICA, 40), ("write.done", HOME, 40),
 ]

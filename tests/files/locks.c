@@ -133,10 +133,10 @@ static void interrupted(void)
     int fd = R(open("p", O_RDWR));
     struct sigaction action = {.sa_handler = on_alarm};
     sigaction(SIGALRM, &action, NULL);
-    ualarm(30000, 0);
+    ualarm(30000, 30000); /* again and again, so that one comes while it waits */
     R(lock(fd, F_SETLKW, F_WRLCK, 0, 0));
-    ualarm(30000, 0);
     R(flock(fd, LOCK_SH));
+    ualarm(0, 0);
     MUST(write(done[1], "1", 1));
     MUST(waitpid(pid, NULL, 0));
     R(close(fd));

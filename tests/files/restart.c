@@ -21,6 +21,38 @@ static void use(int file, int unlinked, int directory)
     fflush(stdout);
 }
 
+static int lock(int fd, int command, short type, long start, long length)
+{
+    struct flock l = {.l_type = type, .l_start = start, .l_len = length};
+    return fcntl(fd, command, &l);
+}
+
+/* What somebody else meets. */
+static void show_lock(int fd, long at)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_start = at, .l_len = 1};
+    MUST(fcntl(fd, F_GETLK, &l));
+    if (l.l_type == F_UNLCK)
+        SHOW("byte %ld is free", at);
+    else
+        SHOW("byte %ld: %s lock from %ld to %ld", at, l.l_pid == -1 ? "OFD" : "POSIX",
+             (long)l.l_start, (long)(l.l_start + l.l_len - 1));
+    fflush(stdout);
+}
+
+static void show_locks(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = MUST(open("file", O_RDWR));
+        const long at[] = {0, 5, 9, 20, 35};
+        for (int i = 0; i < 5; i++)
+            show_lock(fd, at[i]);
+        _exit(0);
+    }
+    MUST(waitpid(pid, NULL, 0));
+}
+
 int main(void)
 {
     int file = R(open("file", O_CREAT | O_RDWR, 0600));
@@ -30,6 +62,9 @@ int main(void)
     R(write(file, "hello", 5));
     R(write(unlinked, "gone", 4));
     R(unlink("unlinked"));
+    R(lock(file, F_SETLK, F_WRLCK, 0, 10));
+    R(lock(file, F_SETLK, F_UNLCK, 4, 3));
+    R(lock(file, F_OFD_SETLK, F_WRLCK, 20, 10));
     use(file, unlinked, directory);
     SHOW("%s %s", strerrorname_np(ESTALE),
          strerrorname_np(EIO)); /* its lines are here from now on */
@@ -37,5 +72,6 @@ int main(void)
     fflush(stdout);
     MUST(read(0, &c, 1));
     use(file, unlinked, directory);
+    show_locks();
     return 0;
 }

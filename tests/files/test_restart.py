@@ -59,6 +59,10 @@ def test_files_are_opened_again(t):
     check("write(file, \"more\", 4) = 4" in after and "size 13" in after, after)
     check("fstat(directory, &st) = 0" in after, after)
     check("openat(directory, \"missing\", O_RDONLY): ENOENT" in after, after)
+    # Its record locks were taken again with the first request about the file.
+    check("byte 0: POSIX lock from 0 to 3" in after and "byte 5 is free" in after, after)
+    check("byte 9: POSIX lock from 7 to 9" in after, after)
+    check("byte 20: OFD lock from 20 to 29" in after and "byte 35 is free" in after, after)
     t.call("down")
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from racks import SH, await_true, check, main, memory_is_free, up  # noqa: E402
+from racks import SH, await_true, check, holds, main, memory_is_free, up  # noqa: E402
 
 SEED = os.environ.get("ASHLAR_SEED", "1")
 CALLS, MACHINE = (os.path.abspath(name) for name in sys.argv[2:4])
@@ -43,7 +43,7 @@ def beside_a_witness(t, *program, timeout=90):
     check(all(c["state"] == "up" for c in after.values()), after)
     witness.stdin.close()
     check(witness.wait(timeout=10) == 0)
-    await_true(lambda: not any(c["used_bytes"] for c in t.components().values()
+    await_true(lambda: not any(holds(c) for c in t.components().values()
                                if c["kind"] == "memory"), "memory is free")
     memory_is_free(t)
     t.call("down")

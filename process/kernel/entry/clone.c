@@ -16,6 +16,7 @@
 #include <linux/futex.h>
 #include <linux/sched.h>
 
+#include "../excache/trail.h"
 #include "../files/files.h"
 #include "../host/host.h"
 #include "../mm/mm.h"
@@ -136,10 +137,13 @@ static void fork_child(struct thread *t, const struct clone_request *r,
     struct process *p = t->process;
     int tid = (int)host_call(__NR_gettid);
 
+    host_populate_image();
+    host_populate(t, THREAD_BLOCK);
     p->pid = t->tid = tid;
     t->main = true;
     t->alive = 0;
     p->threads_lock = p->node_lock = (struct mutex){0};
+    p->node_posted = 0;
     while (p->threads) { /* the other threads stayed with the parent */
         struct thread *other = p->threads;
         p->threads = other->next;
@@ -152,11 +156,14 @@ static void fork_child(struct thread *t, const struct clone_request *r,
     host_call(__NR_close, p->lifeline_fd);
     p->node_fd = seat->node_fd;
     p->lifeline_fd = seat->lifeline_fd;
+    int segments_fd = node_started(p);
     node_watch(p->lifeline_fd);
     rpc_fork_child(p, seat->memory_fd, seat->storage_fd);
     mm_fork_child(asid);
+    trail_fork_child();
     p->files = files;
-    int segments_fd = node_started(p);
+    if (segments_fd == 0)
+        segments_fd = node_started_end(p);
     if (segments_fd < 0)
         host_die("the node (ashlar-process) does not know this fork");
     shared_init(p, segments_fd);
@@ -411,8 +418,10 @@ long sys_exit(struct thread *t, const uint64_t a[6])
     bool last = p->thread_count == 1;
     mutex_unlock(&p->threads_lock);
     robust_end(t);
-    if (last)
+    if (last) {
+        trail_leave(p);
         files_exit(p->files, p->pid, p->vforked);
+    }
     if (last && !t->clear_child_tid)
         host_call(__NR_exit_group, a[0]);
     if (t->clear_child_tid) {
@@ -441,6 +450,7 @@ long sys_exit(struct thread *t, const uint64_t a[6])
 long sys_exit_group(struct thread *t, const uint64_t a[6])
 {
     robust_end_all(t);
+    trail_leave(t->process);
     files_exit(t->process->files, t->process->pid, t->process->vforked);
     host_call(__NR_exit_group, a[0]);
     return 0;

@@ -199,4 +199,9 @@ host_restorer:
         syscall
         hlt
 
+/* Where the SPARSE tables begin (host/host.h): this section comes before .lbss. */
+        .section .dynlbss, "aw", @nobits
+        .globl sparse_start
+sparse_start:
+
         .section .note.GNU-stack, "", @progbits

@@ -9,6 +9,7 @@
 #include <linux/resource.h>
 
 #include "../excache/excache.h"
+#include "../excache/trail.h"
 #include "../files/files.h"
 #include "../host/host.h"
 #include "../loader/loader.h"
@@ -176,6 +177,10 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
                         .limits_known = 1,
                         .memory = p->memory,
                         .storage = p->storage};
+    const struct host_rate rate = host_rate();
+    head.ticks_begin = rate.begin;
+    head.ticks_begin_ns = rate.begin_ns;
+    head.ticks_scale = rate.scale;
     memcpy(head.limits, p->limits, sizeof head.limits);
     if (p->joined) {
         head.asid = p->joined->asid;
@@ -284,6 +289,7 @@ static long execute(struct thread *t, struct texts *x)
         return fd;
     text_format(variable, sizeof variable, BOOT_ENV "=%d", fd);
     files_exec(p->files, p->pid);
+    trail_leave(p);
     if (!p->vforked)
         robust_end_all(t);
     signals_thread_end(t);

@@ -15,6 +15,8 @@ long host_clone(uint64_t flags, void *stack_top, int *parent_tid, uint32_t *chil
 /* clone.c: the first thing that a new thread or vfork child does. */
 void thread_begin(struct thread *t) __attribute__((noreturn));
 
+enum { ROBUST_HEAD_SIZE = 24 }; /* as Linux wants it */
+
 /* robust.c: marks what this thread has locked; at an end of the process, what any of them has. */
 void robust_end(struct thread *t);
 void robust_end_all(struct thread *t);

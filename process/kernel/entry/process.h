@@ -34,6 +34,7 @@ struct process {
     /* The node and the components; rpc/ has the locks. Never change but at fork and exec. */
     int node_fd, lifeline_fd, stats_fd, exec_fd, trace_fd;
     struct mutex node_lock; /* one request at a time on node_fd */
+    uint64_t node_posted;   /* the one whose answer was not waited for; 0: none; node_lock */
     uint64_t run_id;
     uint64_t excache_bytes;
     uint32_t boot_flags, policy;

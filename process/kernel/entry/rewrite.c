@@ -32,7 +32,7 @@ struct site {
     uint16_t next;       /* of the same chain: index + 1 */
 };
 
-static struct {
+static SPARSE struct {
     bool on;
     uint64_t below, highest; /* pages with sites are within [~below, highest] */
     struct site sites[STUBS_MAX];

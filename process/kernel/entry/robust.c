@@ -1,10 +1,11 @@
 /*
  * Robust futexes: what a thread that ends has locked is marked, and one sleeper woken for each.
  *
- * The host never gets the list (it would walk it at a moment when lines may be away): the thread
- * walks it itself, as Linux does (kernel/futex/core.c, exit_robust_list), before it leaves. Who
- * ends the whole process walks those of its other threads too, a moment before they stop. A process
- * that is killed walks none.
+ * The thread walks its list itself, as Linux does (kernel/futex/core.c, exit_robust_list), before it
+ * leaves: lines may be away. Who ends the whole process walks those of its other threads too, a moment
+ * before they stop. A process that is killed walks none: for that the host has the lists as well
+ * (docs/decisions/0028-the-host-marks-what-a-killed-process-held.md). Where a thread has walked its
+ * own the host is told that there is none, for the list may be gone when the host looks.
  */
 #include <linux/futex.h>
 
@@ -73,8 +74,11 @@ static void walk(uint64_t list, int tid)
 void robust_end(struct thread *t)
 {
     uint64_t list = t->robust_list;
+    if (!list)
+        return;
     t->robust_list = 0;
     walk(list, t->tid);
+    host_call(__NR_set_robust_list, 0, ROBUST_HEAD_SIZE);
 }
 
 void robust_end_all(struct thread *t)

@@ -4,12 +4,14 @@
  * Runs on the host's own first stack until stack_switch(), then on the first thread's kernel stack.
  */
 #include <linux/auxvec.h>
+#include <linux/close_range.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
 
 #include "../excache/excache.h"
+#include "../excache/trail.h"
 #include "../files/files.h"
 #include "../host/host.h"
 #include "../loader/loader.h"
@@ -154,19 +156,16 @@ static struct process *make_process(const struct boot *b)
     struct process *p = &first_process;
     limits_begin(p, b);
     choose_floor(b);
+    if (!b->limits_known)
+        limits_fit(p, fd_floor);
     p->pid = (int)host_call(__NR_getpid);
     p->node_fd = hidden(b->node_fd);
     p->lifeline_fd = hidden(b->lifeline_fd);
     p->stats_fd = hidden(b->stats_fd);
     p->exec_fd = hidden(b->exec_fd);
     p->trace_fd = hidden(b->trace_fd);
-    for (int i = 0; i < 4; i++) { /* hidden from exec too, but for ours */
-        int fds[] = {p->node_fd, p->lifeline_fd, p->stats_fd, p->exec_fd};
-        if (fds[i] >= 0)
-            host_call(__NR_fcntl, fds[i], F_SETFD, FD_CLOEXEC);
-    }
-    if (p->trace_fd >= 0)
-        host_call(__NR_fcntl, p->trace_fd, F_SETFD, FD_CLOEXEC);
+    /* Hidden from exec too, but for ours. */
+    host_call(__NR_close_range, fd_floor, ~0u, CLOSE_RANGE_CLOEXEC);
     p->run_id = b->run_id;
     p->excache_bytes = b->excache_bytes;
     p->boot_flags = b->flags;
@@ -181,6 +180,35 @@ static struct process *make_process(const struct boot *b)
     return p;
 }
 
+/* An exec: the home and the node are told that the old program is gone. Both work on that while this
+   process sets itself up. */
+static void renew_begin(struct process *p, struct asid asid, struct rpc *reset)
+{
+    struct msg_space_reset request = {.asid = asid};
+    int rc = rpc_begin(reset, COMPONENT_MEMORY);
+    if (rc == 0)
+        rc = msg_space_reset_encode(&request, reset->request, RPC_REQUEST_MAX);
+    if (rc >= 0)
+        rc = rpc_post(reset, OP_SPACE_RESET, rc, NULL, 0);
+    if (rc < 0)
+        host_die("the home mComponent was not told of a new program (error %d)", -rc);
+    rc = node_started(p); /* its new name */
+    if (rc < 0)
+        host_die("the node (ashlar-process) was not told of this program (error %d)", -rc);
+}
+
+static int renew_end(struct process *p, struct rpc *reset)
+{
+    int rc = rpc_wait(reset);
+    rpc_end(reset);
+    if (rc < 0)
+        host_die("the home mComponent did not clear the address space (error %d)", -rc);
+    int segments_fd = node_started_end(p);
+    if (segments_fd < 0)
+        host_die("the node (ashlar-process) does not know this program (error %d)", -segments_fd);
+    return segments_fd;
+}
+
 /* The address space and the connections: new ones from the node, or what the last image left. */
 static void attach(struct process *p, const struct boot *b)
 {
@@ -190,33 +218,22 @@ static void attach(struct process *p, const struct boot *b)
     bool joined = memory_fd >= 0;
     int segments_fd = hidden(b->segments_fd);
 
-    node_watch(p->lifeline_fd);
     if (!joined) {
+        node_watch(p->lifeline_fd); /* else the last image did */
         int rc = node_join(p, &asid, &memory_bytes, &memory_fd, &storage_fd, &segments_fd);
         if (rc < 0)
             host_die("the node (ashlar-process) did not admit this program (error %d)", -rc);
     }
     if (segments_fd >= 0)
         STAT_ADD(processes, 1);
-    host_call(__NR_fcntl, memory_fd, F_SETFD, FD_CLOEXEC);
-    host_call(__NR_fcntl, storage_fd, F_SETFD, FD_CLOEXEC);
     rpc_init(p, memory_fd, storage_fd);
+    struct rpc reset;
+    bool used = segments_fd < 0;
+    if (used)
+        renew_begin(p, asid, &reset);
     mm_init(asid, memory_bytes, p->excache_bytes, (int)p->policy, p->boot_flags & BOOT_NO_MOVE);
     mm.uffd = fd_hide(mm.uffd);
-    if (segments_fd < 0) {
-        struct rpc rpc;
-        struct msg_space_reset request = {.asid = asid};
-        struct msg_space_reset_reply reply;
-        int rc = RPC_CALL(&rpc, MEMORY, SPACE_RESET, space_reset, &request, &reply);
-        rpc_end(&rpc);
-        if (rc < 0)
-            host_die("the home mComponent did not clear the address space (error %d)", -rc);
-        segments_fd = node_started(p); /* its new name */
-        if (segments_fd < 0)
-            host_die("the node (ashlar-process) does not know this program (error %d)",
-                     -segments_fd);
-    }
-    shared_init(p, segments_fd);
+    shared_init(p, used ? renew_end(p, &reset) : segments_fd);
 }
 
 static const char *reason(int rc)
@@ -245,7 +262,7 @@ static void start_program(struct thread *t)
     thread_arm(t);
     attach(p, b);
     p->files = files_new(given.cwd, b->umask, fd_floor);
-    p->actions = signals_new(b->ignored);
+    p->actions = signals_new(b->ignored, b->limits_known);
     if (!p->files || !p->actions)
         host_die("out of memory");
     limits_apply(p);
@@ -267,6 +284,7 @@ static void start_program(struct thread *t)
             host_call(__NR_exit_group, rc == -ENOENT ? 127 : 126);
         }
     }
+    trail_begin(p, &program->file.attr);
     p->text = program->file.held;
     files_adopt(p->files, &p->text, &program->interpreter.held);
     const char **argv = given.argv;
@@ -292,6 +310,7 @@ static void start_program(struct thread *t)
 void start(uint64_t *stack) __attribute__((used));
 void start(uint64_t *stack)
 {
+    host_populate_image();
     char **envp = (char **)(stack + 1 + stack[0] + 1), **end = envp;
     while (*end)
         end++;
@@ -301,10 +320,13 @@ void start(uint64_t *stack)
     int fd = find_boot_fd(envp);
     if (fd < 0 || !read_boot(fd))
         usage();
+    host_rate_known(&(struct host_rate){given.boot->ticks_begin, given.boot->ticks_begin_ns,
+                                        given.boot->ticks_scale});
     struct process *p = make_process(given.boot);
     rewrite_init(!(p->boot_flags & BOOT_NO_REWRITE));
     struct thread *t = thread_new(p, &mm);
     host_assert(t);
+    host_populate(t, THREAD_BLOCK);
     t->tid = p->pid;
     t->main = true;
     thread_link(t);

@@ -17,26 +17,34 @@ enum {
 static const uint64_t strips[STUB_STRIPS] = {WINDOW_START, PIE_BASE - STRIP_BYTES, WINDOW_END};
 
 /* Protected by mm.lock, held for writing. */
-static struct {
+static SPARSE struct {
     uint16_t made[STUB_STRIPS]; /* stubs [0, made) were used once; their pages are mapped */
     uint16_t free_count[STUB_STRIPS];
     uint16_t free[STUB_STRIPS][STUBS_IN_STRIP];
     uint8_t jump_at[STUBS_MAX]; /* where in the stub its last instruction is */
     uint32_t window_pages;      /* stub pages within the window, each for one slot given up */
+    bool given[STUB_STRIPS];    /* the program's own */
 } stubs;
 
 bool stubs_reserved(uint64_t from, uint64_t to)
 {
     for (int i = 0; i < STUB_STRIPS; i++)
-        if (from < strips[i] + STRIP_BYTES && to > strips[i])
+        if (!stubs.given[i] && from < strips[i] + STRIP_BYTES && to > strips[i])
             return true;
     return false;
+}
+
+void stubs_give(uint64_t from, uint64_t to)
+{
+    for (int i = 0; i < STUB_STRIPS; i++)
+        if (from < strips[i] + STRIP_BYTES && to > strips[i] && !stubs.made[i])
+            stubs.given[i] = true;
 }
 
 int stub_at(uint64_t address)
 {
     for (int i = 0; i < STUB_STRIPS; i++)
-        if (address - strips[i] < STRIP_BYTES)
+        if (!stubs.given[i] && address - strips[i] < STRIP_BYTES)
             return i * STUBS_IN_STRIP + (int)((address - strips[i]) / STUB_BYTES);
     return -1;
 }
@@ -120,7 +128,7 @@ static bool write_stub(int stub, long nr, uint64_t to)
 int stub_make(uint64_t from, long nr, uint64_t to)
 {
     for (int i = 0; i < STUB_STRIPS; i++) {
-        if (!strip_reaches(i, from))
+        if (stubs.given[i] || !strip_reaches(i, from))
             continue;
         bool again = stubs.free_count[i] > 0;
         if (!again && stubs.made[i] == STUBS_IN_STRIP)

@@ -33,6 +33,8 @@ enum {
 
 /* Whether addresses [from, to) touch a strip. */
 bool stubs_reserved(uint64_t from, uint64_t to);
+/* A program that is linked to such addresses gets them, before it runs: they hold no stubs then. */
+void stubs_give(uint64_t from, uint64_t to);
 /* Which stub an address is in: 0 to STUBS_MAX - 1, or -1. */
 int stub_at(uint64_t address);
 uint64_t stub_address(int stub);

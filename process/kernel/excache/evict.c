@@ -21,6 +21,7 @@
 #include "../host/host.h"
 #include "../mm/vregions.h"
 #include "chance.h"
+#include "foresight.h"
 #include "slots.h"
 
 /* What one round works on. Too large for the kernel stack; protected by evict_lock. */
@@ -33,7 +34,7 @@ static struct {
 } round;
 
 /* Clean lines that leave for good in this round. Protected by evict_lock. */
-static struct {
+static SPARSE struct {
     uint32_t count;
     uint32_t slots[DROP_MAX];
     uint32_t *words[DROP_MAX];
@@ -69,10 +70,13 @@ void evict_reap(void)
     while (ex.in_flight) {
         struct rpc *rpc = &ex.writing[ex.in_flight - 1];
         int rc = rpc_wait(rpc);
+        if (rc == ASH_NO_FRAMES)
+            host_die(
+                "out of memory: %s has no frame left for this program's lines, and nothing there "
+                "could be moved away or ended in time",
+                rpc_component(rpc));
         rpc_end(rpc);
         ex.in_flight--;
-        if (rc == ASH_NO_FRAMES)
-            host_die("out of memory: the mComponent has no frame left for this program's lines");
         if (rc < 0)
             host_die("the mComponent refused a write-back (error %d)", -rc);
     }
@@ -103,16 +107,8 @@ static bool write_answered(void)
 
 static void send_to(uint32_t part, uint32_t from, uint32_t count)
 {
-    struct msg_line_write request = {.asid = asid_part(mm.asid, part),
-                                     .lines = round.refs + from,
-                                     .lines_count = count,
-                                     .data_size = count << LINE_SHIFT};
-    struct rpc *rpc = &ex.writing[ex.in_flight];
-    int rc = rpc_begin_part(rpc, part);
-    if (rc == 0)
-        rc = msg_line_write_encode(&request, rpc->request, RPC_REQUEST_MAX);
-    if (rc >= 0)
-        rc = rpc_post(rpc, OP_LINE_WRITE, rc, round.pieces + from, (int)count);
+    int rc = rpc_post_lines(&ex.writing[ex.in_flight], mm.asid, part, round.refs + from,
+                            round.pieces + from, count);
     if (rc < 0)
         host_die("lines cannot be sent to the mComponent (error %d)", -rc);
     ex.in_flight++;
@@ -193,6 +189,17 @@ static uint32_t claim_victims(uint32_t most)
     return n;
 }
 
+/* Ends BUSY for a line whose slot is free; `clean`: nobody wrote to it. */
+static void line_left(uint32_t *word, bool clean)
+{
+    uint32_t kept = *word & LINE_KEPT;
+    if (clean && kept & LINE_WRITTEN) {
+        foresight_learn(false);
+        kept &= LINE_REMOTE;
+    }
+    line_release(word, LINE_ABSENT | kept);
+}
+
 /* Clean lines that get no second chance: their pages go at once, all in one host call. */
 static void drop_claimed(void)
 {
@@ -201,7 +208,7 @@ static void drop_claimed(void)
     uffd_drop_all(dropped.pieces, dropped.count);
     for (uint32_t i = 0; i < dropped.count; i++) {
         slot_free(dropped.slots[i]);
-        line_release(dropped.words[i], LINE_ABSENT | (*dropped.words[i] & LINE_REMOTE));
+        line_left(dropped.words[i], true);
     }
     STAT_ADD(evictions, dropped.count);
 }
@@ -294,8 +301,10 @@ static void stage(uint32_t most)
         send_lines(count);
     }
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t remote = round.dirty[i] ? LINE_REMOTE : *round.words[i] & LINE_REMOTE;
-        line_release(round.words[i], LINE_STAGED | remote | round.slots[i] << LINE_SLOT_SHIFT);
+        uint32_t kept = *round.words[i] & LINE_KEPT;
+        if (round.dirty[i])
+            kept |= LINE_REMOTE | LINE_WRITTEN;
+        line_release(round.words[i], LINE_STAGED | kept | round.slots[i] << LINE_SLOT_SHIFT);
     }
     ex.staged++;
     ex.left += n;
@@ -351,8 +360,9 @@ static void reclaim(void)
             uffd_drop(slot_address(round.slots[i]), (uint64_t)run << LINE_SHIFT);
     }
     for (uint32_t i = 0; i < n; i++) {
+        bool clean = ex.slots[round.slots[i]].clean;
         slot_free(round.slots[i]);
-        line_release(round.words[i], LINE_ABSENT | (*round.words[i] & LINE_REMOTE));
+        line_left(round.words[i], clean);
     }
     ex.oldest = (ex.oldest + 1) % (ex.batches_limit + 1);
     ex.staged--;
@@ -408,18 +418,18 @@ void evict_ahead(uint32_t wanted)
 
 /* ---- back: rescues ---- */
 
-void evict_rescue(uint32_t *word, uint32_t slot, bool write)
+void evict_rescue(uint32_t *word, uint32_t slot, bool writable)
 {
     struct slot *s = &ex.slots[slot];
     uint64_t app = slot_address(slot), staged = staged_at(slot), since = host_ticks_ns();
     int rc = 0;
 
     if (s->in_place) {
-        if (write)
+        if (writable)
             rc = uffd_write_protect(app, LINE_SIZE, false);
-    } else if (!write || uffd_move(app, staged, LINE_SIZE) < 0) {
+    } else if (!writable || uffd_move(app, staged, LINE_SIZE) < 0) {
         /* Write-protected from the first moment, which UFFDIO_MOVE cannot do. */
-        rc = uffd_copy(app, (const void *)staged, LINE_SIZE, !write);
+        rc = uffd_copy(app, (const void *)staged, LINE_SIZE, !writable);
         uffd_drop(staged, LINE_SIZE);
     }
     if (rc < 0)
@@ -428,7 +438,7 @@ void evict_rescue(uint32_t *word, uint32_t slot, bool write)
     mutex_lock(&ex.lock);
     ex.policy->rescued(slot);
     mutex_unlock(&ex.lock);
-    line_release(word, (write ? LINE_DIRTY : LINE_CLEAN) | (*word & LINE_REMOTE) |
+    line_release(word, (writable ? LINE_DIRTY : LINE_CLEAN) | (*word & LINE_KEPT) |
                            slot << LINE_SLOT_SHIFT);
     if (s->clean)
         chance_taken(host_ticks_ns() - since);
@@ -459,7 +469,7 @@ static void write_back(uint32_t count)
     }
     for (uint32_t i = 0; i < count; i++) {
         uint32_t *word = round.words[i];
-        *word = (*word & ~(uint32_t)LINE_STATE_MASK) | LINE_CLEAN | LINE_REMOTE;
+        *word = (*word & ~(uint32_t)LINE_STATE_MASK) | LINE_CLEAN | LINE_REMOTE | LINE_WRITTEN;
     }
     if (count)
         send_lines(count);

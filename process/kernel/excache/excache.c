@@ -33,6 +33,7 @@ void excache_init(uint64_t budget_bytes, int policy)
         host_die("out of memory for an ExCache of %lu lines", lines);
     uffd_register((uint64_t)ex.staging, staging_bytes);
     ex.free_count = ex.budget;
+    excache_zeros_init();
 }
 
 static void forget_line(uint32_t *word)
@@ -81,11 +82,11 @@ void excache_drop_clean(struct vpn first, struct vpn end)
             n |= VREGION_LINES - 1; /* nothing of this vRegion was ever here */
             continue;
         }
-        uint32_t state = *word & LINE_STATE_MASK, remote = *word & LINE_REMOTE;
+        uint32_t state = *word & LINE_STATE_MASK, kept = *word & LINE_KEPT;
         if (state != LINE_CLEAN && state != LINE_STAGED)
             continue;
         forget_line(word);
-        *word |= remote;
+        *word |= kept;
         uffd_drop(n << LINE_SHIFT, LINE_SIZE);
     }
 }

@@ -7,7 +7,7 @@
 #include "lines.h"
 
 /* Only ever grows; entries are published with release and read with acquire. */
-static uint32_t *tables[VREGION_COUNT];
+static SPARSE uint32_t *tables[VREGION_COUNT];
 
 uint32_t *line_word_if_any(struct vpn page)
 {

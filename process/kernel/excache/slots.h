@@ -80,6 +80,9 @@ struct excache {
 };
 extern struct excache ex;
 
+/* fill.c */
+void excache_zeros_init(void);
+
 /* slots.c */
 /* Takes up to `wanted` free slots into out[]; returns how many (0: none is free). */
 uint32_t slots_take(uint32_t wanted, uint32_t *out);
@@ -104,8 +107,9 @@ void evict_ahead(uint32_t wanted);
 bool evict_is_leaving(uint32_t slot);
 /* Waits until no write-back is in flight. No lock but mm.lock is held, and no line. */
 void evict_settle(void);
-/* Takes back a staged line whose word the caller has claimed; releases the word. */
-void evict_rescue(uint32_t *word, uint32_t slot, bool write);
+/* Takes back a staged line whose word the caller has claimed, writable and so dirty, or protected
+   and clean; releases the word. */
+void evict_rescue(uint32_t *word, uint32_t slot, bool writable);
 /* A staged line that is to be forgotten: leaves its batch. mm.lock is held for writing. */
 void evict_forget(uint32_t slot);
 /* Waits for the write-back in flight. */

@@ -268,12 +268,19 @@ void descriptor_close_end(struct files *f, int fd, uint32_t changes)
     mutex_unlock(&f->lock);
 }
 
-bool descriptor_note_lock(struct files *f, const struct file_id *id)
+/* files->lock is held. */
+static struct locked_file *find_locked(struct files *f, const struct file_id *id)
 {
-    mutex_lock(&f->lock);
     struct locked_file *l = f->locked;
     while (l && !same_file(&l->id, id))
         l = l->next;
+    return l;
+}
+
+bool descriptor_note_lock(struct files *f, const struct file_id *id)
+{
+    mutex_lock(&f->lock);
+    struct locked_file *l = find_locked(f, id);
     if (!l && (l = pool_get(&f->locked_pool, sizeof *l))) {
         l->id = *id;
         l->next = f->locked;
@@ -298,6 +305,26 @@ bool descriptor_take_lock_note(struct files *f, const struct file_id *id)
     }
     mutex_unlock(&f->lock);
     return found;
+}
+
+void descriptor_lock_changed(struct files *f, const struct file_id *id, uint64_t first,
+                             uint64_t last, uint8_t kind)
+{
+    mutex_lock(&f->lock);
+    struct locked_file *l = find_locked(f, id);
+    if (l)
+        kept_locks_set(&l->kept, first, last, kind);
+    mutex_unlock(&f->lock);
+}
+
+bool descriptor_kept_locks(struct files *f, const struct file_id *id, struct kept_locks *out)
+{
+    mutex_lock(&f->lock);
+    struct locked_file *l = find_locked(f, id);
+    if (l)
+        *out = l->kept;
+    mutex_unlock(&f->lock);
+    return l;
 }
 
 bool descriptor_may_have_locks(const struct files *f)

@@ -134,13 +134,17 @@ struct keeping {
 
 static void send_kept(struct keeping *k, bool last)
 {
-    struct msg_file_keep_reply reply;
     struct rpc rpc;
     k->request.last = last;
     k->request.files = k->held;
+    int rc = rpc_begin(&rpc, COMPONENT_STORAGE);
+    if (rc == 0)
+        rc = msg_file_keep_encode(&k->request, rpc.request, RPC_REQUEST_MAX);
     /* What the sComponent does not know any more is opened again when it is used. */
-    (void)!RPC_CALL(&rpc, STORAGE, FILE_KEEP, file_keep, &k->request, &reply);
-    rpc_end(&rpc);
+    if (rc >= 0)
+        rpc_leave(&rpc, OP_FILE_KEEP, rc);
+    else
+        rpc_end(&rpc);
     k->request.files_count = 0;
 }
 

@@ -9,6 +9,10 @@
 
 #define PLACEHOLDER_MAGIC 0x3244466c68734121ull /* "!AshlFD2" */
 
+/* Where a memfd has the description's OFD locks, once it had one: after the path. */
+enum { LOCKS_AT = 2 * LINE_SIZE };
+_Static_assert(sizeof(struct placeholder) + PATH_LIMIT <= LOCKS_AT, "the path ends before");
+
 enum { MEMFD_NAME_MAX = 249 }; /* bytes of a memfd's name, without its NUL */
 
 int placeholder_make(const char *path, bool cloexec)
@@ -77,6 +81,23 @@ void placeholder_note_flock(int fd, uint8_t kind)
 void placeholder_note_direct(int fd, bool direct)
 {
     note(fd, direct, offsetof(struct placeholder_state, direct));
+}
+
+void placeholder_lock_changed(int fd, uint64_t first, uint64_t last, uint8_t kind)
+{
+    const size_t size = sizeof(struct kept_locks);
+    if (host_call(__NR_ftruncate, fd, LOCKS_AT + size) < 0)
+        return;
+    long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, LOCKS_AT);
+    if (at < 0 && at > -4096)
+        return;
+    kept_locks_set((struct kept_locks *)at, first, last, kind);
+    host_call(__NR_munmap, at, size);
+}
+
+bool placeholder_kept_locks(int fd, struct kept_locks *out)
+{
+    return host_call(__NR_pread64, fd, out, sizeof *out, LOCKS_AT) == sizeof *out;
 }
 
 struct placeholder_state placeholder_state(int fd)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kept_locks.h"
 #include "limits.h"
 #include "messages.h"
 
@@ -56,6 +57,12 @@ int placeholder_path(int fd, char *out, uint32_t length) __attribute__((warn_unu
 void placeholder_note_flock(int fd, uint8_t kind);
 void placeholder_note_direct(int fd, bool direct);
 struct placeholder_state placeholder_state(int fd);
+/*
+ * The OFD locks that the description has: one that was given, changed or taken back, and all of them;
+ * false where it never had one. Who changes them excludes others that share the description.
+ */
+void placeholder_lock_changed(int fd, uint64_t first, uint64_t last, uint8_t kind);
+bool placeholder_kept_locks(int fd, struct kept_locks *out);
 /* O_APPEND and O_NONBLOCK as they are now. */
 uint32_t placeholder_host_flags(int fd);
 

@@ -4,6 +4,8 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
+#include "../entry/process.h"
+#include "../entry/thread.h"
 #include "../host/host.h"
 #include "opened.h"
 #include "../mm/shared.h"
@@ -30,12 +32,58 @@ int remote_reopen_path(const struct held *held, uint32_t flags, const char *path
     return reopen(held, flags, LOCK_KIND_FLOCK_NONE, path);
 }
 
+static int lock_again(const struct msg_file_lock *like, const struct kept_locks *kept)
+{
+    int rc = kept->lost ? -EIO : 0;
+    for (uint32_t i = 0; i < kept->count && rc == 0; i++) {
+        const struct kept_lock *l = &kept->locks[i];
+        struct msg_file_lock request = *like;
+        struct msg_file_lock_reply reply;
+        struct rpc rpc;
+        request.kind = (uint8_t)l->kind;
+        request.start = l->first;
+        request.length = l->last == INT64_MAX ? 0 : l->last - l->first + 1;
+        rc = RPC_CALL(&rpc, STORAGE, FILE_LOCK, file_lock, &request, &reply);
+        rpc_end(&rpc);
+    }
+    return rc;
+}
+
+/* What was opened again is let go of: the next request tries once more. */
+static void give_up(const struct held *held, const struct msg_file_lock *posix)
+{
+    struct msg_file_release request = {.files = held, .files_count = 1};
+    struct msg_file_release_reply reply;
+    struct msg_file_lock none = *posix;
+    struct msg_file_lock_reply unlocked;
+    struct rpc rpc;
+    none.kind = LOCK_KIND_NONE;
+    (void)!RPC_CALL(&rpc, STORAGE, FILE_LOCK, file_lock, &none, &unlocked);
+    rpc_end(&rpc);
+    (void)!RPC_CALL(&rpc, STORAGE, FILE_RELEASE, file_release, &request, &reply);
+    rpc_end(&rpc);
+}
+
 int remote_reopen(const struct descriptor *d)
 {
     char path[PATH_LIMIT];
-    int rc = descriptor_path(d, path);
+    struct kept_locks kept;
     const struct held held = held_of(d->file);
-    return rc < 0 ? rc : reopen(&held, d->file->flags, placeholder_state(d->fd).flock, path);
+    const struct msg_file_lock posix = {.file = held.file,
+                                        .pid = (uint32_t)current()->process->pid};
+    const struct msg_file_lock ofd = {.file = held.file, .description = held.description};
+    int rc = descriptor_path(d, path);
+    if (rc == 0)
+        rc = reopen(&held, d->file->flags, placeholder_state(d->fd).flock, path);
+    if (rc < 0)
+        return rc;
+    if (descriptor_kept_locks(d->files, &held.file, &kept))
+        rc = lock_again(&posix, &kept);
+    if (rc == 0 && placeholder_kept_locks(d->fd, &kept))
+        rc = lock_again(&ofd, &kept);
+    if (rc < 0)
+        give_up(&held, &posix);
+    return rc < 0 ? -EIO : 0;
 }
 
 int remote_stat(const struct descriptor *d, struct file_attr *out)

@@ -3,8 +3,9 @@
  *
  * An sComponent's monitor that was started again does not know the handles that it gave out:
  * ASH_STALE_FILE. Then the file is opened again by its path (FILE_REOPEN) and the request sent once
- * more; a file that its path no longer names is lost: -ESTALE. A description that had an flock has
- * it again with that, or the request fails with -EIO for as long as another one has it.
+ * more; a file that its path no longer names is lost: -ESTALE. The flock and OFD locks that the description
+ * had, and the POSIX locks that the process had on the file, are taken again with that, or the request
+ * fails with -EIO for as long as somebody else has one of them.
  */
 #ifndef ASHLAR_KERNEL_REMOTE_H
 #define ASHLAR_KERNEL_REMOTE_H

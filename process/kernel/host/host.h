@@ -59,6 +59,12 @@ uint64_t host_now_ns(void);
  * never to be compared with host_now_ns().
  */
 uint64_t host_ticks_ns(void);
+/* What was learnt of the counter's rate, for the next image; scale 0: nothing yet. */
+struct host_rate {
+    uint64_t begin, begin_ns, scale;
+};
+struct host_rate host_rate(void);
+void host_rate_known(const struct host_rate *rate);
 
 /*
  * Anonymous private zeroed memory of the monitor's own, above the app window; NULL: none. It is given
@@ -69,6 +75,17 @@ void host_free(void *memory, size_t size);
 /* The same as a mapping of its own, whole pages, which may be given back or moved in part. */
 void *host_pages(size_t size);
 void host_pages_free(void *memory, size_t size);
+
+/*
+ * Makes pages writable, or readable, at once: one call instead of a fault for each, for what is
+ * about to be touched. Only a matter of speed; hosts before Linux 5.14 leave it to the faults.
+ */
+void host_populate(void *at, size_t size);
+void host_populate_read(const void *at, size_t size);
+/* The same for what every process touches of ashlar-exec itself, first thing in a new image and in a
+   forked child. Large tables of which most processes touch little are SPARSE, and lie apart. */
+void host_populate_image(void);
+#define SPARSE __attribute__((section(".lbss")))
 
 /* ---- memory and text, without libc and without vector registers ---- */
 

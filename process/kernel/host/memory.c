@@ -8,6 +8,10 @@
 
 #define MAP_ANONYMOUS 0x20
 #define MAP_NORESERVE 0x4000
+#ifndef MADV_POPULATE_READ /* Linux 5.14 */
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
 
 uint64_t host_now_ns(void)
 {
@@ -28,10 +32,23 @@ enum {
 enum ticks_state { TICKS_NEW, TICKS_BUSY, TICKS_BEGUN, TICKS_KNOWN, TICKS_NONE };
 
 static struct {
-    uint32_t state;           /* enum ticks_state; released by who changed the rest */
-    uint64_t begin, begin_ns; /* counter and clock at the same time; never change once BEGUN */
-    uint64_t scale;           /* nanoseconds of a tick, times 2^32; never changes once KNOWN */
+    uint32_t state; /* enum ticks_state; released by who changed the rate */
+    /* Counter and clock at the same time, which never change once BEGUN; nanoseconds of a tick, times
+       2^32, which never changes once KNOWN. */
+    struct host_rate rate;
 } ticks;
+
+struct host_rate host_rate(void)
+{
+    bool known = __atomic_load_n(&ticks.state, __ATOMIC_ACQUIRE) == TICKS_KNOWN;
+    return known ? ticks.rate : (struct host_rate){0};
+}
+
+void host_rate_known(const struct host_rate *rate)
+{
+    ticks.rate = *rate;
+    ticks.state = rate->scale ? TICKS_KNOWN : TICKS_NEW;
+}
 
 static bool ticks_invariant(void)
 {
@@ -56,17 +73,17 @@ static uint64_t ticks_learn(uint32_t state)
 {
     uint64_t before = __builtin_ia32_rdtsc(), now = host_now_ns(), counter = __builtin_ia32_rdtsc();
     if (state == TICKS_NONE || state == TICKS_BUSY || counter - before > CALIBRATE_TICKS_MAX ||
-        (state == TICKS_BEGUN && now - ticks.begin_ns < CALIBRATE_NS) ||
+        (state == TICKS_BEGUN && now - ticks.rate.begin_ns < CALIBRATE_NS) ||
         !__atomic_compare_exchange_n(&ticks.state, &state, TICKS_BUSY, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         return now;
     if (state == TICKS_NEW) {
-        ticks.begin = counter;
-        ticks.begin_ns = now;
+        ticks.rate.begin = counter;
+        ticks.rate.begin_ns = now;
         state = ticks_invariant() ? TICKS_BEGUN : TICKS_NONE;
     } else {
-        ticks.scale = ticks_scale(now - ticks.begin_ns, counter - ticks.begin);
-        state = ticks.scale ? TICKS_KNOWN : TICKS_NONE;
+        ticks.rate.scale = ticks_scale(now - ticks.rate.begin_ns, counter - ticks.rate.begin);
+        state = ticks.rate.scale ? TICKS_KNOWN : TICKS_NONE;
     }
     __atomic_store_n(&ticks.state, state, __ATOMIC_RELEASE);
     return now;
@@ -77,8 +94,8 @@ uint64_t host_ticks_ns(void)
     uint32_t state = __atomic_load_n(&ticks.state, __ATOMIC_ACQUIRE);
     if (state != TICKS_KNOWN)
         return ticks_learn(state);
-    unsigned __int128 gone = __builtin_ia32_rdtsc() - ticks.begin;
-    return ticks.begin_ns + (uint64_t)(gone * ticks.scale >> 32);
+    unsigned __int128 gone = __builtin_ia32_rdtsc() - ticks.rate.begin;
+    return ticks.rate.begin_ns + (uint64_t)(gone * ticks.rate.scale >> 32);
 }
 
 /*
@@ -115,14 +132,42 @@ static bool kept_put(void *block)
     return room;
 }
 
-void *host_pages(size_t size)
+static void *map(size_t size, int flags)
 {
     long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     if (at < 0 && at > -4096)
         return NULL;
     host_assert((uint64_t)at >= WINDOW_END);
     return (void *)at;
+}
+
+void *host_pages(size_t size)
+{
+    return map(size, MAP_NORESERVE);
+}
+
+static void populate(const void *at, size_t size, int how)
+{
+    uint64_t from = (uint64_t)at & ~(uint64_t)(LINE_SIZE - 1);
+    host_call(__NR_madvise, from, (uint64_t)at + size - from, how);
+}
+
+void host_populate(void *at, size_t size)
+{
+    populate(at, size, MADV_POPULATE_WRITE);
+}
+
+void host_populate_read(const void *at, size_t size)
+{
+    populate(at, size, MADV_POPULATE_READ);
+}
+
+void host_populate_image(void)
+{
+    extern uint8_t __executable_start[], __bss_start[], sparse_start[];
+    host_populate_read(__executable_start, (size_t)(__bss_start - __executable_start));
+    host_populate(__bss_start, (size_t)(sparse_start - __bss_start));
 }
 
 void *host_alloc(size_t size)
@@ -130,7 +175,7 @@ void *host_alloc(size_t size)
     if (size > KEPT_BYTES)
         return host_pages(size);
     void *block = kept_get();
-    return block ? memset(block, 0, size) : host_pages(KEPT_BYTES);
+    return block ? memset(block, 0, size) : map(KEPT_BYTES, MAP_POPULATE);
 }
 
 void host_free(void *memory, size_t size)

@@ -7,6 +7,7 @@
  */
 #include <linux/mman.h>
 
+#include "../entry/stubs.h"
 #include "../host/host.h"
 #include "../mm/mm.h"
 #include "../mm/uaccess.h"
@@ -152,6 +153,7 @@ int elf_map(const struct vnode_file *file, const struct file_head *head, uint64_
         return -ENOEXEC;
     if (h.ehdr.e_type == ET_EXEC) {
         base = 0;
+        stubs_give(low, high);
     } else if (base == 0) {
         /* Room for the whole of it first, so that its segments stay together. */
         long at = mm_map(0, high - low, PROT_NONE, 0, NULL, 0, VMA_PLAIN);

@@ -23,7 +23,6 @@
 #define STACK_MOST    (1ull << 30) /* where there is no limit */
 #define STACK_GUARD   (1ull << 20)
 
-
 static uint64_t random_lines(unsigned bits)
 {
     uint64_t n = 0;
@@ -65,6 +64,8 @@ static void push_texts(uint64_t *sp, const char *const *texts, uint32_t n, uint6
 static uint32_t make_auxv(struct process *p, const struct elf_image *image, uint64_t interpreter,
                           uint64_t random, uint64_t platform, uint64_t name)
 {
+    /* The first ones are there even where they are 0: GLib ends without AT_SECURE. */
+    enum { ALWAYS = 9 };
     static const uint64_t from_host[] = {AT_HWCAP,  AT_PAGESZ,       AT_CLKTCK, AT_UID,
                                          AT_EUID,   AT_GID,          AT_EGID,   AT_SECURE,
                                          AT_HWCAP2, AT_SYSINFO_EHDR, 51};
@@ -81,7 +82,7 @@ static uint32_t make_auxv(struct process *p, const struct elf_image *image, uint
     /* Who would set %gs by an instruction is to ask with arch_prctl. */
     const uint64_t hidden = rewrite_uses_gs() ? HWCAP2_FSGSBASE : 0;
     for (uint32_t i = 0; i < sizeof from_host / sizeof from_host[0]; i++) {
-        if (from_host[i] < 64 && host_auxv[from_host[i]]) {
+        if (i < ALWAYS || host_auxv[from_host[i]]) {
             p->auxv[n++] = from_host[i];
             p->auxv[n++] = host_auxv[from_host[i]] & ~(from_host[i] == AT_HWCAP2 ? hidden : 0);
         }

@@ -95,6 +95,9 @@ static void send_ops(uint32_t part, const struct vm_op *ops, uint32_t count)
                                     .paths = paths,
                                     .paths_size = paths_size};
     int rc = RPC_CALL_PART(&rpc, part, SPACE_OPS, space_ops, &request, &reply);
+    if (rc == ASH_NO_FRAMES)
+        host_die("out of memory: %s has no frame left for this program's tables",
+                 rpc_component(&rpc));
     rpc_end(&rpc);
     if (rc < 0)
         host_die("an mComponent refused a change of the address space (error %d)", -rc);
@@ -238,15 +241,9 @@ static void copy_lines(const struct vma *v, struct vpn from, struct vpn to, uint
     }
     written.connection = NULL;
     if (rc == 0 && n) {
-        struct msg_line_write store = {.asid = asid_part(mm.asid, to_part),
-                                       .lines = refs,
-                                       .lines_count = n,
-                                       .data_size = n << LINE_SHIFT};
-        rc = rpc_begin_part(&written, to_part);
+        rc = rpc_post_lines(&written, mm.asid, to_part, refs, lines, n);
         if (rc == 0)
-            rc = msg_line_write_encode(&store, written.request, RPC_REQUEST_MAX);
-        if (rc >= 0)
-            rc = rpc_exchange(&written, OP_LINE_WRITE, rc, lines, (int)n);
+            rc = rpc_wait(&written);
     }
     rpc_end(&written);
     rpc_end(&fetched);

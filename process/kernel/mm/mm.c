@@ -124,8 +124,8 @@ int mm_place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struc
         return 0;
     }
     hint &= ~(uint64_t)(LINE_SIZE - 1);
-    if (hint && !(flags & MAP_32BIT) && mm_range(hint, length, first, end) &&
-        vmas_free(*first, *end))
+    if (hint && mm_range(hint, length, first, end) && vmas_free(*first, *end) &&
+        !(flags & MAP_32BIT && vpn_address(*end) > LOW_END))
         return 0;
     *first = gap_for(count, vpn_of(flags & MAP_32BIT ? LOW_END : mm.mmap_top));
     if (!first->n || (flags & MAP_32BIT && first->n < vpn_of(LOW_START).n))
@@ -621,6 +621,7 @@ void mm_fork_prepare(void)
     excache_quiesce();
     share_dirty_lines();
     mm_flush();
+    mm.copied = true;
     changes_hold();
 }
 

@@ -78,6 +78,7 @@ struct mm {
     uint64_t stack_limit;       /* bytes */
     struct mm_layout layout;
     bool lock_future; /* MCL_FUTURE */
+    bool copied;      /* by a fork, or it is the copy; protected by lock */
 
     struct mutex ops_lock; /* order: after lock */
     struct vm_op *ops;     /* posted, not yet sent; OPS_MAX of them; protected by ops_lock */

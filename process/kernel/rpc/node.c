@@ -50,40 +50,37 @@ int fd_hide(int fd)
     return (int)high;
 }
 
-static bool send_all(int fd, const void *data, size_t size)
+/* Sends a message, header and payload, and descriptors with it. */
+static bool send_all(int fd, struct io_piece pieces[2], const struct node_fds *sent)
 {
-    const uint8_t *at = data;
-    while (size) {
-        long n = host_call(__NR_sendto, fd, at, size, MSG_NOSIGNAL, 0, 0);
+    struct control c = {.size = offsetof(struct control, fds) + (size_t)sent->count * sizeof(int),
+                        .level = SOL_SOCKET,
+                        .type = SCM_RIGHTS};
+    struct message m = {.pieces = pieces, .piece_count = 2};
+    if (sent->count) {
+        memcpy(c.fds, sent->fds, (size_t)sent->count * sizeof(int));
+        m.control = &c;
+        m.control_size = (c.size + 7) & ~(size_t)7;
+    }
+    while (m.piece_count) {
+        long n = host_call(__NR_sendmsg, fd, &m, MSG_NOSIGNAL);
         if (n == -EINTR || n == -EAGAIN)
             continue;
         if (n <= 0)
             return false;
-        at += n;
-        size -= (size_t)n;
+        m.control = NULL;
+        m.control_size = 0;
+        while (m.piece_count && (size_t)n >= m.pieces->size) {
+            n -= (long)m.pieces->size;
+            m.pieces++;
+            m.piece_count--;
+        }
+        if (m.piece_count) {
+            m.pieces->base = (uint8_t *)m.pieces->base + n;
+            m.pieces->size -= (size_t)n;
+        }
     }
     return true;
-}
-
-/* Sends the header of a message, and descriptors with it. */
-static bool send_header(int fd, void *data, size_t size, const int *fds, int count)
-{
-    struct control c = {.size = offsetof(struct control, fds) + (size_t)count * sizeof(int),
-                        .level = SOL_SOCKET,
-                        .type = SCM_RIGHTS};
-    struct io_piece piece = {data, size};
-    struct message m = {
-        .pieces = &piece, .piece_count = 1, .control = &c, .control_size = sizeof c};
-    if (count == 0)
-        return send_all(fd, data, size);
-    for (int i = 0; i < count; i++)
-        c.fds[i] = fds[i];
-    m.control_size = (c.size + 7) & ~(size_t)7;
-    long n;
-    do
-        n = host_call(__NR_sendmsg, fd, &m, MSG_NOSIGNAL);
-    while (n == -EINTR || n == -EAGAIN);
-    return n > 0 && send_all(fd, (uint8_t *)data + n, size - (size_t)n);
 }
 
 /* Receives exactly size bytes, and any descriptors that come with them. */
@@ -115,8 +112,9 @@ static bool receive_all(int fd, void *data, size_t size, int *fds, int *fd_count
     return true;
 }
 
-static long exchange(int fd, uint16_t op, uint8_t *payload, size_t size, size_t room,
-                     const struct node_fds *sent, int *fds, int *fd_count)
+/* Sends a request. Returns its serial number, or a negative error. */
+static long send_request(int fd, uint16_t op, const uint8_t *payload, size_t size,
+                         const struct node_fds *sent)
 {
     static uint64_t serials; /* of all seats: a vfork child has one of its own */
     uint64_t serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
@@ -126,9 +124,18 @@ static long exchange(int fd, uint16_t op, uint8_t *payload, size_t size, size_t 
 
     h.crc = wire_crc(wire_header_crc(&h), payload, size);
     wire_header_encode(&h, bytes);
+    struct io_piece pieces[2] = {{bytes, sizeof bytes}, {(void *)payload, size}};
+    return send_all(fd, pieces, sent) ? (long)serial : ASH_LOST;
+}
+
+static long receive_reply(int fd, uint64_t serial, uint8_t *payload, size_t room, int *fds,
+                          int *fd_count)
+{
+    uint8_t bytes[WIRE_HEADER_SIZE];
+    struct wire_header h;
+
     *fd_count = 0;
-    if (!send_header(fd, bytes, sizeof bytes, sent->fds, sent->count) ||
-        !send_all(fd, payload, size) || !receive_all(fd, bytes, sizeof bytes, fds, fd_count))
+    if (!receive_all(fd, bytes, sizeof bytes, fds, fd_count))
         return ASH_LOST;
     int rc = wire_header_decode(&h, bytes, room);
     if (rc < 0)
@@ -142,15 +149,76 @@ static long exchange(int fd, uint16_t op, uint8_t *payload, size_t size, size_t 
     return h.status < 0 ? h.status : (long)h.length;
 }
 
+static void close_all(int *fds, int *count)
+{
+    for (; *count > 0; (*count)--)
+        host_call(__NR_close, fds[*count - 1]);
+}
+
+/* The answer to what was posted, where another request came before it was collected. Of one process:
+   vfork children post nothing. */
+static bool early_here;
+static SPARSE struct {
+    long rc;
+    int fds[NODE_FDS_MAX], fd_count;
+    uint8_t payload[NODE_POSTED_MAX];
+} early;
+
+/* The node answers in order. node_lock is held. */
+static void receive_early(struct process *p)
+{
+    if (!p->node_posted)
+        return;
+    early.rc = receive_reply(p->node_fd, p->node_posted, early.payload, sizeof early.payload,
+                             early.fds, &early.fd_count);
+    early_here = true;
+    p->node_posted = 0;
+}
+
+int node_post(struct process *p, uint16_t op, const uint8_t *payload, size_t size)
+{
+    static const struct node_fds none;
+    mutex_lock(&p->node_lock);
+    long serial = send_request(p->node_fd, op, payload, size, &none);
+    p->node_posted = serial < 0 ? 0 : (uint64_t)serial;
+    mutex_unlock(&p->node_lock);
+    return serial < 0 ? (int)serial : 0;
+}
+
+long node_collect(struct process *p, uint8_t *payload, size_t room, int *fds, int *fd_count)
+{
+    long rc = ASH_LOST;
+    mutex_lock(&p->node_lock);
+    *fd_count = 0;
+    if (p->node_posted) {
+        rc = receive_reply(p->node_fd, p->node_posted, payload, room, fds, fd_count);
+    } else if (early_here) {
+        rc = early.rc > (long)room ? ASH_TOO_BIG : early.rc;
+        if (rc > 0)
+            memcpy(payload, early.payload, (size_t)rc);
+        memcpy(fds, early.fds, sizeof early.fds);
+        *fd_count = early.fd_count;
+    }
+    p->node_posted = 0;
+    early_here = false;
+    mutex_unlock(&p->node_lock);
+    if (rc < 0)
+        close_all(fds, fd_count);
+    return rc;
+}
+
 long node_call_sending(struct process *p, uint16_t op, uint8_t *payload, size_t size, size_t room,
                        const struct node_fds *sent, int *fds, int *fd_count)
 {
     mutex_lock(&p->node_lock);
-    long rc = exchange(p->node_fd, op, payload, size, room, sent, fds, fd_count);
+    *fd_count = 0;
+    receive_early(p);
+    long rc = send_request(p->node_fd, op, payload, size, sent);
+    if (rc >= 0)
+        rc = receive_reply(p->node_fd, (uint64_t)rc, payload, room, fds, fd_count);
     mutex_unlock(&p->node_lock);
     if (rc < 0)
-        for (; *fd_count > 0; (*fd_count)--)
-            host_call(__NR_close, fds[*fd_count - 1]);
+        close_all(fds, fd_count);
     return rc;
 }
 
@@ -170,8 +238,7 @@ static long call_for_fds(struct process *p, uint16_t op, uint8_t *payload, int s
         return size;
     long rc = node_call(p, op, payload, (size_t)size, room, fds, &count);
     if (rc >= 0 && count != wanted) {
-        while (count > 0)
-            host_call(__NR_close, fds[--count]);
+        close_all(fds, &count);
         return ASH_MALFORMED;
     }
     return rc;
@@ -220,13 +287,21 @@ int node_fork(struct process *p, struct asid child, struct node_child *out)
 int node_started(struct process *p)
 {
     uint8_t body[64];
-    int fds[NODE_FDS_MAX];
     struct msg_process_started request = {.pid = (uint32_t)p->pid};
     text_copy(request.name, sizeof request.name, p->name);
-    long rc =
-        call_for_fds(p, OP_PROCESS_STARTED, body,
-                     msg_process_started_encode(&request, body, sizeof body), sizeof body, fds, 1);
-    return rc < 0 ? (int)rc : fds[0];
+    int size = msg_process_started_encode(&request, body, sizeof body);
+    return size < 0 ? size : node_post(p, OP_PROCESS_STARTED, body, (size_t)size);
+}
+
+int node_started_end(struct process *p)
+{
+    uint8_t body[64];
+    int fds[NODE_FDS_MAX], count;
+    long rc = node_collect(p, body, sizeof body, fds, &count);
+    if (rc < 0 || count == 1)
+        return rc < 0 ? (int)rc : fds[0];
+    close_all(fds, &count);
+    return ASH_MALFORMED;
 }
 
 int node_connect(struct process *p, struct component id, uint32_t part)

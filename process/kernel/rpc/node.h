@@ -25,6 +25,16 @@ long node_call_sending(struct process *p, uint16_t op, uint8_t *payload, size_t 
     __attribute__((warn_unused_result));
 
 /*
+ * Its two halves: sends a request, and gets its answer, at most NODE_POSTED_MAX bytes, later. One at
+ * a time of a process, by its only thread; other requests may be made in between.
+ */
+enum { NODE_POSTED_MAX = 4096 };
+int node_post(struct process *p, uint16_t op, const uint8_t *payload, size_t size)
+    __attribute__((warn_unused_result));
+long node_collect(struct process *p, uint8_t *payload, size_t room, int *fds, int *fd_count)
+    __attribute__((warn_unused_result));
+
+/*
  * PROCESS_JOIN: a new address space, both connections to it, and the page for shared_init(). 0 or a
  * negative error.
  */
@@ -36,8 +46,10 @@ struct node_child {
 };
 int node_fork(struct process *p, struct asid child, struct node_child *out)
     __attribute__((warn_unused_result));
-/* The child's first words. The descriptor of the page for shared_init(), or a negative error. */
+/* The child's first words, and what comes back: the descriptor of the page for shared_init(), or a
+   negative error. */
 int node_started(struct process *p) __attribute__((warn_unused_result));
+int node_started_end(struct process *p) __attribute__((warn_unused_result));
 /* A further connection to a component, of an mComponent to what it has of a part of the address
    space; a descriptor or a negative error. */
 int node_connect(struct process *p, struct component id, uint32_t part)

@@ -28,8 +28,10 @@ enum {
     PIECES_MAX = WRITE_MAX_LINES + 1,
     RETRY_MS = 20,
     GIVE_UP_MS = 10000, /* a part that fails so long is lost, whatever the node says */
+    IN_A_ROW_MS = 2000, /* failures that are farther apart are two */
     REPLY_AT = WIRE_HEADER_SIZE + RPC_REQUEST_MAX,
     BUFFER_SIZE = REPLY_AT + WIRE_HEADER_SIZE + FRAME_MAX,
+    BUFFER_FIRST = 6 * LINE_SIZE, /* of it are populated at first: for all but answers of many lines */
     SPIN_BACKOFF_MAX = 127,
     CPU_WORDS = 128, /* of a CPU mask: 8192 CPUs, the most that Linux has */
 };
@@ -40,13 +42,21 @@ struct rpc_connection {
     int fd;                /* -1: none yet, or lost */
     uint32_t moves;        /* pool->moves when that descriptor was made */
     uint64_t serial;       /* of that descriptor, see process->rpc_limit */
-    uint16_t op;           /* of the request under way */
+    int lent_to; /* a vfork child, by its pid, that has it: the above is of its table; 0 */
+    int own_fd;  /* while it is lent: the three above, of this process */
+    uint32_t own_moves;
+    uint64_t own_serial;
+    uint16_t op; /* of the request under way */
     uint64_t request_id;
     uint32_t sent_size;
-    size_t received;           /* bytes of the reply so far */
-    uint64_t failing_since_ns; /* when this request met the first failure; 0: none */
+    bool owes;       /* an answer that nobody waits for: rpc_leave() */
+    size_t received; /* bytes of the reply so far */
+    uint64_t
+        failing_since_ns; /* when this request met the first failure of those in a row; 0: none */
+    uint64_t failed_ns;   /* when the last of them was dealt with */
     /* Request, then reply, each a header and a body: REPLY_AT bytes, header, FRAME_MAX. */
     uint8_t *buffer;
+    size_t touched; /* bytes of it that are populated */
     uint32_t spin_skip, spin_backoff; /* waits not to spin at; see receive_some() */
 };
 
@@ -90,6 +100,8 @@ static void pool_init(struct rpc_pool *pool, int kind, uint32_t part, int fd)
         c->lock = (struct mutex){0};
         c->pool = pool;
         c->fd = i == 0 ? fd : -1;
+        c->owes = false;
+        c->lent_to = 0;
         c->moves = pool->moves;
     }
     if (fd >= 0)
@@ -104,27 +116,77 @@ void rpc_init(struct process *p, int memory_fd, int storage_fd)
     pool_init(&storage, COMPONENT_STORAGE, 0, storage_fd);
     for (uint32_t part = 0; part < PARTS_MAX; part++)
         pool_init(&memory[part], COMPONENT_MEMORY, part, part == 0 ? memory_fd : -1);
-    for (int i = 0; i < CONNECTIONS; i++) {
-        /* What the program before an exec, or a forked process's parent, asked for is another
-           request: ids begin anywhere. */
-        uint64_t first = 0;
-        host_call(__NR_getrandom, &first, sizeof first, 0);
-        storage.connections[i].request_id = (first >> (64 - LANE_SHIFT + 1)) | (uint64_t)i
-                                                                                   << LANE_SHIFT;
-    }
+    /* What the program before an exec, or a forked process's parent, asked for is another request:
+       ids begin anywhere. */
+    uint64_t first[CONNECTIONS] = {0};
+    host_call(__NR_getrandom, first, sizeof first, 0);
+    for (int i = 0; i < CONNECTIONS; i++)
+        storage.connections[i].request_id =
+            (first[i] >> (64 - LANE_SHIFT + 1)) | (uint64_t)i << LANE_SHIFT;
 }
 
-static void forget_descriptor(struct rpc_connection *c)
+/*
+ * ---- descriptors ----
+ *
+ * A vfork child shares the connections, and has a copy of the descriptors as they were when it
+ * began. One that it makes is of its own table alone: the connection is lent to it, until its
+ * exchange is over, or until its parent takes up what it left under way. Its copies it leaves open,
+ * or another descriptor of its could get the number of one.
+ */
+
+static void close_descriptor(struct rpc_connection *c)
 {
     if (c->fd >= 0)
         host_call(__NR_close, c->fd);
     c->fd = -1;
 }
 
+static void lend(struct rpc_connection *c, int pid)
+{
+    if (!c->lent_to) {
+        c->own_fd = c->fd;
+        c->own_moves = c->moves;
+        c->own_serial = c->serial;
+    }
+    c->lent_to = pid;
+    c->fd = -1;
+}
+
+static void take_back(struct rpc_connection *c)
+{
+    c->fd = c->own_fd;
+    c->moves = c->own_moves;
+    c->serial = c->own_serial;
+    c->lent_to = 0;
+}
+
+/* Whether the descriptor is one of the table of who asks. */
+static bool is_ours(const struct rpc_connection *c)
+{
+    const struct process *p = current()->process;
+    if (!p->vforked)
+        return !c->lent_to;
+    return c->lent_to ? c->lent_to == p->pid : c->serial <= p->rpc_limit;
+}
+
+static void forget_descriptor(struct rpc_connection *c)
+{
+    const struct process *p = current()->process;
+    if (!p->vforked) {
+        if (c->lent_to)
+            take_back(c);
+        close_descriptor(c);
+    } else if (c->lent_to == p->pid) {
+        close_descriptor(c);
+    } else {
+        lend(c, p->pid);
+    }
+}
+
 static void pool_leave(struct rpc_pool *pool)
 {
     for (int i = 0; i < CONNECTIONS; i++) {
-        forget_descriptor(&pool->connections[i]);
+        close_descriptor(&pool->connections[i]);
         pool->connections[i].buffer = NULL; /* the parent's alone */
     }
 }
@@ -159,11 +221,14 @@ void rpc_descriptors(int *memory_fd, int *storage_fd)
     *storage_fd = storage.connections[0].fd;
 }
 
+static void settle(struct rpc_connection *c);
+
 void rpc_hold_first(void)
 {
     struct rpc_connection *c = &memory[0].connections[0];
     mutex_lock(&c->lock);
     mutex_lock(&storage.connections[0].lock);
+    settle(&storage.connections[0]);
     (void)connect_to(c); /* what is handed on is to be where the home is now */
 }
 
@@ -185,40 +250,53 @@ static void await_the_end(void)
         ;
 }
 
-/* A part of the memory is nowhere any more. */
-static void memory_lost(struct rpc_connection *c, int why)
+const char *rpc_component(const struct rpc *rpc)
 {
-    const struct component_info *info = &c->pool->where;
+    const char *name = rpc->connection->pool->where.name;
+    return name[0] ? name : "an mComponent";
+}
+
+/* A part of the memory is nowhere any more. */
+static void memory_lost(struct rpc *rpc, int why)
+{
+    struct rpc_connection *c = rpc->connection;
     forget_descriptor(c);
     await_the_end();
     host_die("%s (memory, pid %u) was lost (%s); this program kept its memory there",
-             info->name[0] ? info->name : "an mComponent", info->pid,
+             rpc_component(rpc), c->pool->where.pid,
              why == ASH_TIMEOUT ? "no answer" : ash_error_text(why));
 }
 
 /*
- * A vfork child may use only the connections that its copy of the descriptors has. Where storage
- * was lost it gets the first one, without a descriptor, and its call fails.
+ * A vfork child takes the connections that its copy of the descriptors has first, and makes one of
+ * its own to an mComponent where it finds none. Where storage was lost it gets the first one,
+ * without a descriptor, and its call fails.
  */
 static bool usable(const struct rpc_connection *c)
 {
-    const struct process *p = current()->process;
-    if (!p->vforked)
+    if (!current()->process->vforked)
         return true;
-    return c->fd < 0 ? c == &storage.connections[0] : c->serial <= p->rpc_limit;
+    return c->fd < 0 ? c == &storage.connections[0] : is_ours(c);
 }
 
-static struct rpc_connection *try_take(struct rpc_pool *pool)
+static struct rpc_connection *try_some(struct rpc_pool *pool, bool any)
 {
     for (int i = 0; i < CONNECTIONS; i++) {
         struct rpc_connection *c = &pool->connections[i];
         if (!mutex_trylock(&c->lock))
             continue;
-        if (usable(c))
+        if (any || usable(c))
             return c;
         mutex_unlock(&c->lock);
     }
     return NULL;
+}
+
+static struct rpc_connection *try_take(struct rpc_pool *pool)
+{
+    struct rpc_connection *c = try_some(pool, false);
+    bool any = !c && current()->process->vforked && pool->kind == COMPONENT_MEMORY;
+    return any ? try_some(pool, true) : c;
 }
 
 /*
@@ -248,15 +326,15 @@ static void set_descriptor(struct rpc_connection *c, int fd)
 }
 
 /*
- * Sees to it that the connection has a descriptor, to where its component is now; not in a vfork
- * child, whose descriptors are a copy. 0 or a negative error.
+ * Sees to it that the connection has a descriptor, to where its component is now; to the sComponent
+ * not in a vfork child, whose hold of what it has open is that connection's. 0 or a negative error.
  */
 static int connect_to(struct rpc_connection *c)
 {
     struct rpc_pool *pool = c->pool;
-    if (current()->process->vforked)
+    if (current()->process->vforked && !of_memory(c))
         return c->fd < 0 ? ASH_LOST : 0;
-    if (c->fd >= 0 && c->moves == __atomic_load_n(&pool->moves, __ATOMIC_ACQUIRE))
+    if (c->fd >= 0 && is_ours(c) && c->moves == __atomic_load_n(&pool->moves, __ATOMIC_ACQUIRE))
         return 0;
     forget_descriptor(c);
     int fd = node_connect(owner, pool->where.id, pool->part);
@@ -284,9 +362,18 @@ uint64_t rpc_two_of_each(void)
     return __atomic_load_n(&serials, __ATOMIC_RELAXED);
 }
 
+static void touch(struct rpc_connection *c, size_t size)
+{
+    if (c->touched >= size)
+        return;
+    host_populate(c->buffer + c->touched, size - c->touched);
+    c->touched = size;
+}
+
 static int begin(struct rpc *rpc, struct rpc_pool *pool)
 {
     struct rpc_connection *c = take(pool);
+    settle(c);
     rpc->connection = c;
     rpc->bulk_count = 0;
     if (!c->buffer) {
@@ -295,6 +382,8 @@ static int begin(struct rpc *rpc, struct rpc_pool *pool)
             return -ENOMEM;
         /* A child gets its own: neither is to pay for a copy of these pages. */
         host_call(__NR_madvise, c->buffer, BUFFER_SIZE, MADV_DONTFORK);
+        c->touched = 0;
+        touch(c, BUFFER_FIRST);
     }
     rpc->request = c->buffer + WIRE_HEADER_SIZE;
     c->failing_since_ns = 0;
@@ -315,9 +404,15 @@ int rpc_begin(struct rpc *rpc, int kind)
 
 void rpc_end(struct rpc *rpc)
 {
-    if (!rpc->connection)
+    struct rpc_connection *c = rpc->connection;
+    if (!c)
         return;
-    mutex_unlock(&rpc->connection->lock);
+    if (c->lent_to) {
+        if (is_ours(c))
+            close_descriptor(c);
+        take_back(c);
+    }
+    mutex_unlock(&c->lock);
     rpc->connection = NULL;
     __atomic_add_fetch(&given_back, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&takers_waiting, __ATOMIC_SEQ_CST))
@@ -500,12 +595,12 @@ static int receive_reply(struct rpc_connection *c, struct rpc *rpc)
             if (wire_header_decode(&h, base, FRAME_MAX) < 0)
                 return ASH_LOST;
             want = WIRE_HEADER_SIZE + h.length;
+            touch(c, REPLY_AT + want);
             decoded = true;
         }
         if (c->received >= want)
             break;
-        long n = receive_some(c, base + c->received, WIRE_HEADER_SIZE + FRAME_MAX - c->received,
-                              &deadline);
+        long n = receive_some(c, base + c->received, c->touched - REPLY_AT - c->received, &deadline);
         if (n < 0)
             return (int)n;
         c->received += (size_t)n;
@@ -568,8 +663,6 @@ static int follow(struct rpc_connection *c, int error)
 {
     struct rpc_pool *pool = c->pool;
     uint8_t why = why_of(c, error);
-    if (current()->process->vforked)
-        return why == LOCATE_SILENT ? 1 : error;
     if (why == LOCATE_BROKEN)
         forget_descriptor(c);
     mutex_lock(&pool->move_lock);
@@ -589,14 +682,16 @@ static void recover(struct rpc *rpc, int error)
 {
     struct rpc_connection *c = rpc->connection;
     uint64_t now = host_now_ns();
-    if (!c->failing_since_ns)
+    /* What is under way may be waited for long after it was sent. */
+    if (!c->failing_since_ns || now - c->failed_ns > IN_A_ROW_MS * 1000000ull)
         c->failing_since_ns = now;
     for (;; now = host_now_ns()) {
         int rc = now - c->failing_since_ns < GIVE_UP_MS * 1000000ull ? follow(c, error) : error;
+        if (rc < 0)
+            memory_lost(rpc, error);
+        c->failed_ns = host_now_ns();
         if (rc == 1)
             return;
-        if (rc < 0)
-            memory_lost(c, error);
         error = send_request(c, rpc->bulk, rpc->bulk_count, false);
         if (error == 0)
             return;
@@ -624,9 +719,24 @@ int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bul
     return rc;
 }
 
+int rpc_post_lines(struct rpc *rpc, struct asid space, uint32_t part, const struct line_ref *lines,
+                   const struct rpc_piece *data, uint32_t count)
+{
+    struct msg_line_write request = {.asid = asid_part(space, part),
+                                     .lines = lines,
+                                     .lines_count = count,
+                                     .data_size = count << LINE_SHIFT};
+    int rc = rpc_begin_part(rpc, part);
+    if (rc == 0)
+        rc = msg_line_write_encode(&request, rpc->request, RPC_REQUEST_MAX);
+    return rc < 0 ? rc : rpc_post(rpc, OP_LINE_WRITE, rc, data, (int)count);
+}
+
 bool rpc_answered(const struct rpc *rpc)
 {
     uint8_t byte;
+    if (!is_ours(rpc->connection))
+        return true; /* rpc_wait() will see to it */
     return host_call(__NR_recvfrom, rpc->connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL,
                      0) != -EAGAIN;
 }
@@ -635,7 +745,8 @@ int rpc_wait(struct rpc *rpc)
 {
     struct rpc_connection *c = rpc->connection;
     for (;;) {
-        int rc = receive_reply(c, rpc);
+        /* Another process may have sent it, over a descriptor of its own. */
+        int rc = is_ours(c) ? receive_reply(c, rpc) : ASH_LOST;
         if (!is_lost(rc))
             return rc;
         if (of_memory(c)) {
@@ -655,13 +766,12 @@ static void pause_before_retry(void)
     host_call(__NR_nanosleep, &ts, NULL);
 }
 
-int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
+/* Waits for the answer to what was posted as rc says, and sends it again where need be. */
+static int finish(struct rpc *rpc, int rc)
 {
+    struct rpc_connection *c = rpc->connection;
     uint64_t deadline = 0;
-    bool again = false;
-    for (;; again = true) {
-        int rc =
-            again ? post(rpc, op, size, bulk, count, true) : rpc_post(rpc, op, size, bulk, count);
+    for (;;) {
         if (rc == 0)
             rc = rpc_wait(rpc);
         if (rc != ASH_LOST && rc != ASH_TIMEOUT)
@@ -672,10 +782,37 @@ int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece 
             deadline = now + STORAGE_TIMEOUT_MS * 1000000ull;
         if (now >= deadline || rc == ASH_TIMEOUT || current()->process->vforked)
             return -EIO;
-        forget_descriptor(rpc->connection);
-        if (connect_to(rpc->connection) < 0)
+        forget_descriptor(c);
+        if (connect_to(c) < 0)
             pause_before_retry();
+        rc = post(rpc, c->op, (int)c->sent_size, rpc->bulk, rpc->bulk_count, true);
     }
+}
+
+int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
+{
+    return finish(rpc, rpc_post(rpc, op, size, bulk, count));
+}
+
+void rpc_leave(struct rpc *rpc, uint16_t op, int size)
+{
+    struct rpc_connection *c = rpc->connection;
+    int rc = rpc_post(rpc, op, size, NULL, 0);
+    if (rc == 0)
+        c->owes = true;
+    else
+        (void)finish(rpc, rc);
+    rpc_end(rpc);
+}
+
+/* Gets the answer that the connection owes; its lock is held. */
+static void settle(struct rpc_connection *c)
+{
+    struct rpc rpc = {.connection = c, .request = c->buffer + WIRE_HEADER_SIZE};
+    if (!c->owes)
+        return;
+    c->owes = false;
+    (void)finish(&rpc, 0);
 }
 
 long rpc_errno(int status)

@@ -55,6 +55,16 @@ int rpc_exchange(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece 
 int rpc_post(struct rpc *rpc, uint16_t op, int size, const struct rpc_piece *bulk, int count)
     __attribute__((warn_unused_result));
 int rpc_wait(struct rpc *rpc) __attribute__((warn_unused_result));
+/*
+ * Sends a request to the sComponent and gives the connection back: nobody is told of the answer,
+ * which is waited for before the connection is used again. What this thread asks for next comes
+ * after it.
+ */
+void rpc_leave(struct rpc *rpc, uint16_t op, int size);
+/* A LINE_WRITE to where a part of the space is, which rpc_wait() and rpc_end() are owed for. */
+int rpc_post_lines(struct rpc *rpc, struct asid space, uint32_t part, const struct line_ref *lines,
+                   const struct rpc_piece *data, uint32_t count)
+    __attribute__((warn_unused_result));
 /* Whether the answer to what was posted has begun to come. */
 bool rpc_answered(const struct rpc *rpc);
 void rpc_end(struct rpc *rpc);
@@ -81,6 +91,9 @@ void rpc_end(struct rpc *rpc);
             rc_ = msg_##name##_reply_decode((reply_), (rpc_)->reply, (rpc_)->reply_size);          \
         rc_;                                                                                       \
     })
+
+/* The name of the component that it goes to, as far as it is known. */
+const char *rpc_component(const struct rpc *rpc);
 
 /* Turns an Ashlar code that has no better meaning for a program into an errno. */
 long rpc_errno(int status);

@@ -43,30 +43,27 @@ static void host_follow(int signal, const struct action *action)
              action->flags & (SA_NOCLDSTOP | SA_NOCLDWAIT));
 }
 
-struct signal_actions *signals_new(uint64_t ignored)
+static bool host_ignores(int signal)
+{
+    struct action host;
+    return host_call(__NR_rt_sigaction, signal, NULL, &host, SIGSET_SIZE) == 0 &&
+           host.handler == (uint64_t)SIG_IGN;
+}
+
+struct signal_actions *signals_new(uint64_t ignored, bool known)
 {
     struct signal_actions *a = host_alloc(sizeof *a);
     if (!a)
         return NULL;
-    for (int signal = 1; signal <= SIGNAL_COUNT; signal++) {
-        struct action host;
-        if (ignored & SIGNAL_BIT(signal) ||
-            (host_call(__NR_rt_sigaction, signal, NULL, &host, SIGSET_SIZE) == 0 &&
-             host.handler == (uint64_t)SIG_IGN))
+    for (int signal = 1; signal <= SIGNAL_COUNT; signal++)
+        if (ignored & SIGNAL_BIT(signal) || (!known && host_ignores(signal)))
             a->actions[signal].handler = (uint64_t)SIG_IGN;
-    }
     return a;
 }
 
 uint64_t signals_ignored(struct signal_actions *a)
 {
-    uint64_t set = 0;
-    mutex_lock(&a->lock);
-    for (int signal = 1; signal <= SIGNAL_COUNT; signal++)
-        if (SIGNAL_BIT(signal) & SIGNALS_SYNC && a->actions[signal].handler == (uint64_t)SIG_IGN)
-            set |= SIGNAL_BIT(signal);
-    mutex_unlock(&a->lock);
-    return set;
+    return signals_sets(a).ignored;
 }
 
 struct signal_actions *signals_copy(struct signal_actions *from)

@@ -30,11 +30,10 @@ struct signal_actions;
 
 /* ---- life of a process and of its threads; signals/README.md says who calls them when ---- */
 
-/* The actions of a program that was just started: default, or ignored where the host ignores or,
-   for the synchronous ones, whose host handlers are ours, where `ignored` says. NULL: out of
-   memory. */
-struct signal_actions *signals_new(uint64_t ignored);
-/* Which of the synchronous signals are ignored: for the next program. */
+/* The actions of a program that was just started: default, or ignored where `ignored` says; unless
+   that is `known` to be all, the host is asked too. NULL: out of memory. */
+struct signal_actions *signals_new(uint64_t ignored, bool known);
+/* Which signals are ignored: for the next program. */
 uint64_t signals_ignored(struct signal_actions *a);
 /* A copy, for a vfork child. NULL: out of memory. */
 struct signal_actions *signals_copy(struct signal_actions *from);

@@ -3,7 +3,8 @@
 
 #include "../files/files.h"
 
-/* Bytes that argument i points to, or -E2BIG beyond what the bounce memory could hold. */
+/* Bytes that argument i points to, or -E2BIG beyond what the bounce memory could hold. Counts have 32
+   bits, in all rows that have one. */
 static long arg_bytes(const struct syscall_row *row, const uint64_t a[6], int i)
 {
     uint32_t size = row->size[i];
@@ -14,7 +15,7 @@ static long arg_bytes(const struct syscall_row *row, const uint64_t a[6], int i)
     case ARG_IN_COUNT:
     case ARG_OUT_COUNT:
     case ARG_OUT_RESULT: {
-        uint64_t count = a[size >> 12];
+        uint64_t count = (uint32_t)a[size >> 12];
         return count > BOUNCE_SIZE ? -E2BIG : (long)(count * (size & 0xfff));
     }
     default:
@@ -55,11 +56,12 @@ static long copy_in(struct thread *t, const struct syscall_row *row, const uint6
         }
         long bytes = arg_bytes(row, a, i);
         if (bytes < 0 || bytes > end - at) {
-            /* A number of bytes is cut, for the call may return less; one of elements is wrong. */
-            if (kind != ARG_OUT_RESULT || (row->size[i] & 0xfff) != 1)
+            /* What the call fills is cut, for it may return less. Elements are counted by an int. */
+            uint32_t counter = row->size[i] >> 12, element = row->size[i] & 0xfff;
+            if (kind != ARG_OUT_RESULT || (element > 1 && (int)a[counter] < 0))
                 return -EINVAL;
-            bytes = end - at;
-            host[row->size[i] >> 12] = (uint64_t)bytes;
+            host[counter] = (uint64_t)(end - at) / element;
+            bytes = (long)(host[counter] * element);
         }
         long rc = 0;
         if (is_in(kind))

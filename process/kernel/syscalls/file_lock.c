@@ -113,6 +113,18 @@ static void tell(const struct msg_file_lock_reply *reply, struct flock *lock)
     lock->l_pid = (int)reply->pid;
 }
 
+/* What the sComponent's next monitor is told, if this one ends. */
+static void put_down(struct descriptor *d, const struct msg_file_lock *lock, bool description)
+{
+    uint64_t last = lock->length ? lock->start + lock->length - 1 : INT64_MAX;
+    if (!description) {
+        descriptor_lock_changed(d->files, &d->file->id, lock->start, last, lock->kind);
+    } else if (offset_begin(d) >= 0) { /* nobody else who shares the description, meanwhile */
+        placeholder_lock_changed(d->fd, lock->start, last, lock->kind);
+        offset_end(d, -1);
+    }
+}
+
 static long lock_remote(struct thread *t, struct descriptor *d, uint32_t command,
                         struct flock *lock)
 {
@@ -146,11 +158,12 @@ static long lock_remote(struct thread *t, struct descriptor *d, uint32_t command
         return -ENOLCK;
     if (!probe && description)
         d->file->locked = true;
-    if (waits && request.kind != LOCK_KIND_NONE)
-        return lock_waiting(d, &request);
-    rc = request_lock(d, &request, &reply);
+    rc = waits && request.kind != LOCK_KIND_NONE ? lock_waiting(d, &request)
+                                                 : request_lock(d, &request, &reply);
     if (rc == 0 && probe)
         tell(&reply, lock);
+    else if (rc == 0)
+        put_down(d, &request, description);
     return rc;
 }
 

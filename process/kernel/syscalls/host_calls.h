@@ -11,6 +11,11 @@ syscall_fn sys_getrlimit, sys_setrlimit, sys_prlimit64;
 /* Of a program's start: before files are, and when they are. */
 void limits_begin(struct process *p, const struct boot *b);
 void limits_apply(struct process *p);
+/*
+ * Where a program was started with more descriptors than the monitor can leave to it, it is told how
+ * many these are: some take the highest number at once.
+ */
+void limits_fit(struct process *p, int floor);
 /* RLIMIT_NOFILE as the program sees it. */
 uint64_t limit_descriptors(struct thread *t);
 /*

@@ -41,6 +41,13 @@ void limits_begin(struct process *p, const struct boot *b)
     host_call(__NR_prlimit64, 0, RLIMIT_FSIZE, &free, NULL);
 }
 
+void limits_fit(struct process *p, int floor)
+{
+    struct limit *l = &p->limits[KEPT_NOFILE];
+    if (l->soft > (uint64_t)floor)
+        l->soft = l->hard = (uint64_t)floor;
+}
+
 void limits_apply(struct process *p)
 {
     files_set_limit(p->files, p->limits[KEPT_NOFILE].soft);

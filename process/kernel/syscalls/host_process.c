@@ -8,7 +8,7 @@
 #include "../entry/life.h"
 #include "host_calls.h"
 
-enum { COMM_SIZE = 16, ROBUST_HEAD_SIZE = 24 };
+enum { COMM_SIZE = 16 };
 
 /*
  * PR_SET_DUMPABLE, remembered: on the host it would close /proc/self to the monitor. A new program
@@ -190,7 +190,7 @@ long sys_set_robust_list(struct thread *t, const uint64_t a[6])
     if (a[1] != ROBUST_HEAD_SIZE)
         return -EINVAL;
     t->robust_list = a[0];
-    return 0;
+    return host_call(__NR_set_robust_list, a[0], ROBUST_HEAD_SIZE);
 }
 
 long sys_get_robust_list(struct thread *t, const uint64_t a[6])

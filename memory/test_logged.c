@@ -1,0 +1,267 @@
+/* Replicas whose lines go to a log at an sComponent: bounded in DRAM and in the log, right bit for
+   bit when they take the primary's place, and through losses of the sComponent. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "test_process.h"
+
+enum {
+    MANY = 4000, /* lines: 15.6 MiB */
+    STEP = 50,
+    BUDGET = 1 << 20,
+    PATIENCE_MS = COPY_MS,
+    LOST_MS = LOG_PATIENCE_MS + 5000,
+};
+
+static uint8_t kinds[FETCH_MAX_LINES], data[FETCH_MAX_LINES * LINE_SIZE];
+
+static int start(void **state)
+{
+    static char *options[] = {"--replica-dram", "1M", NULL};
+    rack_memory_options = options;
+    rack_start(&rack, "48M");
+    rack_start_memory(&rack, 1, "48M");
+    return 0;
+}
+
+static int stop(void **state)
+{
+    rack_stop(&rack);
+    return 0;
+}
+
+static struct msg_ping_reply ping_at(int i)
+{
+    struct net_conn *conn = rack_component_at(&rack, i);
+    struct msg_ping_reply reply = ask_ping(conn);
+    net_close(conn);
+    return reply;
+}
+
+/* What the logs take at the sComponent; *files of them. */
+static uint64_t log_bytes(unsigned *files)
+{
+    char path[300];
+    uint64_t bytes = 0;
+    struct stat st;
+    *files = 0;
+    snprintf(path, sizeof path, "%s/.ashlar-logs-s1", rack.dir);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (e->d_name[0] != '.' && fstatat(dirfd(dir), e->d_name, &st, 0) == 0) {
+            bytes += (uint64_t)st.st_blocks * 512;
+            ++*files;
+        }
+    if (dir)
+        closedir(dir);
+    return bytes;
+}
+
+static void expect_no_logs(void)
+{
+    unsigned files;
+    uint64_t end_ms = clock_ms() + PATIENCE_MS;
+    do {
+        assert_true(clock_ms() < end_ms);
+        usleep(10000);
+        (void)log_bytes(&files);
+    } while (files);
+}
+
+static void expect_stamps(struct net_conn *conn, struct asid asid, uint64_t stamp)
+{
+    for (uint64_t at = 0; at < MANY; at += STEP) {
+        assert_int_equal(ask_fetch(conn, asid, FIRST + at, STEP, kinds, data), STEP);
+        for (uint32_t i = 0; i < STEP; i++)
+            assert_true(kinds[i] == LINE_DATA && line_is(data + i * LINE_SIZE, stamp + at + i));
+    }
+}
+
+/* Waits until all that its budget does not hold is in the log. */
+static void await_logged(int i)
+{
+    uint64_t end_ms = clock_ms() + PATIENCE_MS;
+    struct msg_ping_reply reply;
+    do {
+        if (clock_ms() >= end_ms)
+            fail_msg("m%d: %lu in DRAM, %lu logged", i + 1, reply.replica_bytes,
+                     reply.logged_bytes);
+        reply = ping_at(i);
+    } while (reply.logged_bytes < MANY * (uint64_t)LINE_SIZE - BUDGET);
+    assert_true(reply.replica_bytes <= BUDGET);
+}
+
+static void await_recalled(int i)
+{
+    uint64_t end_ms = clock_ms() + PATIENCE_MS;
+    while (ping_at(i).logged_bytes) {
+        assert_true(clock_ms() < end_ms);
+        usleep(10000);
+    }
+}
+
+/* A process with all its lines written, whose replica is at the other mComponent. */
+static void begin_many(struct process *p, int at_first)
+{
+    begin(p, at_first, 2);
+    assert_int_equal(ask_op(p->conn, p->asid, VM_OP_MAP, FIRST, MANY), 0);
+    for (uint64_t at = 0; at < MANY; at += STEP) {
+        assert_int_equal(ask_write(p->conn, p->asid, FIRST + at, STEP, 1000 + at), STEP);
+        assert_true(ping_at(1 - at_first).replica_bytes <= BUDGET);
+    }
+    await_logged(await_role(p->asid, ROLE_REPLICA));
+    assert_true(ping_at(1 - at_first).used_bytes < 2 * BUDGET);
+}
+
+static void end_all(struct process *p)
+{
+    end(p);
+    for (int i = 0; i < 2; i++)
+        if (rack.memories[i].pid)
+            expect_nothing_held_at(i, PATIENCE_MS);
+    expect_no_logs();
+}
+
+/* It takes the primary's place, serves at once, and is brought back; and the next one. */
+static void a_replica_in_the_log_takes_the_place(void **state)
+{
+    static struct process p;
+    struct asid child = {0};
+    begin_many(&p, 0);
+    assert_int_equal(ask_clone(p.conn, p.asid, &child), 0);
+    struct net_conn *of_child = rack_process(&rack, child);
+    assert_int_equal(ask_write(p.conn, p.asid, FIRST, STEP, 7), STEP);
+    await_logged(1);
+    net_close(of_child);
+
+    lose_primary(&p);
+    assert_int_equal(ask_fetch(p.conn, p.asid, FIRST, STEP, kinds, data), STEP);
+    assert_true(line_is(data, 7));
+    assert_int_equal(ask_write(p.conn, p.asid, FIRST, STEP, 1000), STEP);
+    expect_stamps(p.conn, p.asid, 1000);
+    of_child = rack_process_at(&rack, 1, child);
+    expect_stamps(of_child, child, 1000);
+    await_recalled(1);
+    assert_int_equal(ask_destroy(of_child, child), 0);
+    net_close(of_child);
+
+    rack_start_memory(&rack, 0, "48M");
+    await_logged(await_role(p.asid, ROLE_REPLICA));
+    lose_primary(&p);
+    expect_stamps(p.conn, p.asid, 1000);
+    rack_start_memory(&rack, 1, "48M");
+    end_all(&p);
+}
+
+/* What is overwritten and unmapped leaves the log: it takes at most some twice what is in it. */
+static void the_log_stays_small(void **state)
+{
+    static struct process p;
+    struct random r = {1};
+    unsigned files;
+    begin_many(&p, 0);
+    for (int i = 0; i < 400; i++) {
+        uint64_t at = random_below(&r, MANY / STEP) * STEP;
+        assert_int_equal(ask_write(p.conn, p.asid, FIRST + at, STEP, 1000 + at), STEP);
+    }
+    await_logged(1);
+    /* Three of four lines go, so few segments are empty by themselves. */
+    for (uint64_t at = 0; at < MANY; at += 4)
+        assert_int_equal(ask_op(p.conn, p.asid, VM_OP_DISCARD, FIRST + at, 3), 0);
+    uint64_t end_ms = clock_ms() + PATIENCE_MS, takes, logged;
+    do {
+        usleep(10000);
+        takes = log_bytes(&files);
+        logged = ping_at(1).logged_bytes;
+        if (clock_ms() > end_ms)
+            fail_msg("%lu KiB logged take %lu KiB", logged >> 10, takes >> 10);
+    } while (takes > 2 * logged + 20 * (260 << 10) + logged / 4);
+    assert_int_equal(files, 1);
+    lose_primary(&p);
+    for (uint64_t at = 0; at < MANY; at += STEP) {
+        assert_int_equal(ask_fetch(p.conn, p.asid, FIRST + at, STEP, kinds, data), STEP);
+        for (uint32_t i = 0; i < STEP; i++) {
+            assert_int_equal(kinds[i], (at + i) % 4 == 3 ? LINE_DATA : LINE_ZERO);
+            if (kinds[i] == LINE_DATA)
+                assert_true(line_is(data + i * LINE_SIZE, 1000 + at + i));
+        }
+    }
+    rack_start_memory(&rack, 0, "48M");
+    end_all(&p);
+}
+
+/* The sComponent's process is killed and started again while lines are in its log. */
+static void a_restarted_scomponent_has_its_logs(void **state)
+{
+    static struct process p;
+    begin_many(&p, 0);
+    rack_kill_storage(&rack);
+    assert_int_equal(ask_write(p.conn, p.asid, FIRST, STEP, 1000), STEP); /* goes on */
+    rack_start_storage(&rack);
+    lose_primary(&p);
+    expect_stamps(p.conn, p.asid, 1000);
+    rack_start_memory(&rack, 0, "48M");
+    await_logged(await_role(p.asid, ROLE_REPLICA));
+    end_all(&p);
+}
+
+/* The sComponent does not come back: the replica is made anew, in DRAM. */
+static void a_lost_scomponent_costs_no_memory(void **state)
+{
+    static struct process p;
+    begin_many(&p, 0);
+    rack_kill_storage(&rack);
+    uint64_t end_ms = clock_ms() + LOST_MS;
+    while (ping_at(1).logged_bytes || ping_at(1).replica_bytes < MANY * (uint64_t)LINE_SIZE) {
+        assert_true(clock_ms() < end_ms);
+        assert_int_equal(ask_write(p.conn, p.asid, FIRST, STEP, 1000), STEP);
+    }
+    await_role(p.asid, ROLE_REPLICA);
+    lose_primary(&p);
+    expect_stamps(p.conn, p.asid, 1000);
+    rack_start_storage(&rack);
+    rack_start_memory(&rack, 0, "48M");
+    await_logged(await_role(p.asid, ROLE_REPLICA));
+    end_all(&p);
+}
+
+/* One that has taken a lost primary's place has lines there alone: its memory is lost, and it says
+   so. */
+static void what_was_nowhere_else_is_lost(void **state)
+{
+    static struct process p;
+    begin_many(&p, 0);
+    rack_kill_storage(&rack);
+    lose_primary(&p);
+    uint64_t began_ms = clock_ms();
+    int rc;
+    while ((rc = ask_fetch(p.conn, p.asid, FIRST, 1, kinds, data)) > 0)
+        assert_true(clock_ms() - began_ms < LOST_MS);
+    assert_true(rc == ASH_MOVED || rc == ASH_NO_SPACE_ID || rc == ASH_TIMEOUT);
+    while (locate(1, p.asid, nobody).role != ROLE_NONE) {
+        assert_true(clock_ms() - began_ms < LOST_MS);
+        usleep(10000);
+    }
+    net_close(p.conn);
+    rack_start_storage(&rack);
+    rack_start_memory(&rack, 0, "48M");
+    expect_nothing_held_at(1, PATIENCE_MS);
+    expect_no_logs();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_replica_in_the_log_takes_the_place),
+        cmocka_unit_test(the_log_stays_small),
+        cmocka_unit_test(a_restarted_scomponent_has_its_logs),
+        cmocka_unit_test(a_lost_scomponent_costs_no_memory),
+        cmocka_unit_test(what_was_nowhere_else_is_lost),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
