@@ -307,12 +307,8 @@ int backing_open_storage(struct backing *backing, const struct monitor *monitor)
     if (!st)
         return -ENOMEM;
     st->monitor = monitor;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&st->lock, NULL);
-    pthread_cond_init(&st->holder_free, &attr);
-    pthread_condattr_destroy(&attr);
+    deadline_cond_init(&st->holder_free);
     *backing = (struct backing){&storage_ops, st};
     return 0;
 }

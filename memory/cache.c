@@ -58,17 +58,12 @@ int cache_init(struct cache *cache, struct frames *frames)
         cache_free(cache);
         return -ENOMEM;
     }
-    pthread_condattr_t attr;
-    int rc = -pthread_condattr_init(&attr);
-    if (rc < 0)
-        return rc;
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    int rc = 0;
     for (int i = 0; i < CACHE_SHARDS && rc == 0; i++) {
         rc = -pthread_mutex_init(&cache->shards[i].lock, NULL);
         if (rc == 0)
-            rc = -pthread_cond_init(&cache->shards[i].filled, &attr);
+            rc = deadline_cond_init(&cache->shards[i].filled);
     }
-    pthread_condattr_destroy(&attr);
     if (rc == 0)
         frames_set_reclaim(frames, cache_reclaim, cache);
     return rc;

@@ -300,12 +300,8 @@ static void *cooler(void *argument)
 
 int cold_start(struct cold *cold)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&cold->cooler_lock, NULL);
-    pthread_cond_init(&cold->cooler_wake, &attr);
-    pthread_condattr_destroy(&attr);
+    deadline_cond_init(&cold->cooler_wake);
     return -pthread_create(&cold->cooler, NULL, cooler, cold);
 }
 

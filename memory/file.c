@@ -18,15 +18,10 @@
 int files_init(struct files *files, struct backing backing)
 {
     *files = (struct files){.backing = backing};
-    pthread_condattr_t attr;
     int rc = -pthread_mutex_init(&files->lock, NULL);
     if (rc < 0)
         return rc;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    rc = -pthread_cond_init(&files->changed, &attr);
-    pthread_condattr_destroy(&attr);
-    return rc;
+    return deadline_cond_init(&files->changed);
 }
 
 static void free_file(struct file *file)

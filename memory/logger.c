@@ -274,13 +274,9 @@ static void *work(void *argument)
 int logger_start(struct memory *memory)
 {
     struct logger *l = &memory->logger;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->wake, &attr);
-    pthread_cond_init(&l->left, &attr);
-    pthread_condattr_destroy(&attr);
+    deadline_cond_init(&l->wake);
+    deadline_cond_init(&l->left);
     return -pthread_create(&l->thread, NULL, work, memory);
 }
 

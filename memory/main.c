@@ -119,12 +119,8 @@ static void *keep(void *argument)
 
 static int start_keeper(struct memory *memory)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&memory->keeper_lock, NULL);
-    pthread_cond_init(&memory->keeper_wake, &attr);
-    pthread_condattr_destroy(&attr);
+    deadline_cond_init(&memory->keeper_wake);
     return -pthread_create(&memory->keeper, NULL, keep, memory);
 }
 

@@ -339,13 +339,9 @@ int replicator_start(struct memory *memory)
     static void (*const rounds[WORKERS])(struct memory *) = {settle_round, copy_round,
                                                              pressure_round};
     int rc = 0;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&memory->replicator_lock, NULL);
-    pthread_cond_init(&memory->replicator_wake, &attr);
-    pthread_cond_init(&memory->replicator_settled, &attr);
-    pthread_condattr_destroy(&attr);
+    deadline_cond_init(&memory->replicator_wake);
+    deadline_cond_init(&memory->replicator_settled);
     for (int i = 0; i < WORKERS && rc == 0; i++) {
         memory->workers[i] = (struct worker){.memory = memory, .round = rounds[i]};
         rc = -pthread_create(&memory->workers[i].thread, NULL, work, &memory->workers[i]);

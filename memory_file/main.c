@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "clock.h"
+#include "deadline.h"
 #include "cold.h"
 #include "error_text.h"
 #include "size.h"
@@ -129,9 +130,7 @@ static void *keep(void *argument)
     struct cold *cold = argument;
     pthread_mutex_lock(&cold->keeper_lock);
     while (!cold->ending) {
-        uint64_t next_ms = clock_ms() + KEEPER_MS;
-        struct timespec next = {.tv_sec = (time_t)(next_ms / 1000),
-                                .tv_nsec = (long)(next_ms % 1000) * 1000000};
+        struct timespec next = deadline_timespec(clock_ms() + KEEPER_MS);
         pthread_cond_timedwait(&cold->keeper_wake, &cold->keeper_lock, &next);
         if (cold->ending)
             break;
@@ -148,12 +147,8 @@ static void *keep(void *argument)
 
 static int start_keeper(struct cold *cold)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&cold->keeper_lock, NULL);
-    pthread_cond_init(&cold->keeper_wake, &attr);
-    pthread_condattr_destroy(&attr);
+    deadline_cond_init(&cold->keeper_wake);
     return -pthread_create(&cold->keeper, NULL, keep, cold);
 }
 

@@ -11,18 +11,15 @@
 #include <string.h>
 
 #include "clock.h"
+#include "deadline.h"
 
 enum { IDLE_MS = 1000, RETRY_MS = 20, COMPONENTS_ASKED = 64 };
 
 void source_init(struct source *source, struct monitor *monitor)
 {
     *source = (struct source){.monitor = monitor};
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&source->turn_lock, NULL);
-    pthread_cond_init(&source->turn_over, &attr);
-    pthread_condattr_destroy(&attr);
+    deadline_cond_init(&source->turn_over);
 }
 
 static void free_mapped(struct mapped *file)
@@ -92,8 +89,7 @@ static unsigned left_ms(uint64_t deadline_ms)
 /* The connection is this thread's until give_turn(). False: it could not be had in time. */
 static bool take_turn(struct source *source, uint64_t deadline_ms)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
-                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    struct timespec until = deadline_timespec(deadline_ms);
     int rc = 0;
     pthread_mutex_lock(&source->turn_lock);
     while (source->busy && rc == 0)

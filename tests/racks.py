@@ -187,6 +187,25 @@ def holds(component):
     return component["used_bytes"] + component["logged_bytes"]
 
 
+def memories(t):
+    """The mComponents, by name."""
+    return {name: c for name, c in t.components(code=None).items() if c["kind"] == "memory"}
+
+
+def two_copies(t):
+    """Whether every part that is to have a second copy has one."""
+    return not any(c["single"] for c in memories(t).values() if c["state"] != "down")
+
+
+def held(t):
+    """What each mComponent holds that is there."""
+    return {name: holds(c) for name, c in memories(t).items() if c["state"] != "down"}
+
+
+def memory_becomes_free(t):
+    await_true(lambda: not any(held(t).values()), "memory is free", 10)
+
+
 def memory_is_free(t):
     held = {c["id"]: holds(c) for c in t.components().values() if c["kind"] == "memory"}
     check(held and not any(held.values()), "memory is still held:", held)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from racks import PYTHON, await_true, check, finish, holds, main, up
+from racks import PYTHON, await_true, check, finish, holds, main, memories, up
 
 # Two processes that change memory which they share, much larger than the ExCache: a round each time
 # that a line is read.
@@ -186,10 +186,6 @@ def test_replicas_are_one_or_two(t):
 
 
 # ---- shared memory ----
-
-def memories(t):
-    return {name: c for name, c in t.components(code=None).items() if c["kind"] == "memory"}
-
 
 def start_shared(t):
     up(t, "--memory", "3")

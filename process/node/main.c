@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "deadline.h"
 #include "ended.h"
 #include "home.h"
 #include "host.h"
@@ -200,10 +201,7 @@ static int start(void *self, struct monitor *monitor)
 {
     struct node *node = self;
     node->monitor = monitor;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&node->emptied, &monotonic);
+    deadline_cond_init(&node->emptied);
     pthread_mutex_init(&node->lock, NULL);
     node->budget.total_bytes = node->asked_total_bytes ?: host_memory_bytes() / 4;
     /* Run ids are no other node's, and do not come again after a restart: a home may still know

@@ -15,6 +15,7 @@
 #include "members.h"
 #include "seat.h"
 #include "clock.h"
+#include "deadline.h"
 #include "error_text.h"
 
 enum { CREATE_TRIES = 3 }; /* mComponents that are asked for an address space */
@@ -184,14 +185,7 @@ static unsigned kill_all_locked(struct node *node, struct run *run)
 
 static bool wait_empty_locked(struct node *node, struct run *run, unsigned wait_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = deadline_timespec(clock_ms() + wait_ms);
     int rc = 0;
     while (run->processes > 0 && rc == 0)
         rc = pthread_cond_timedwait(&node->emptied, &node->lock, &until);

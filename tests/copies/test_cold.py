@@ -7,9 +7,10 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from racks import PYTHON, await_true, check, main  # noqa: E402
-from test_copies import (CHECKER, PATTERNS, ask_in_vain, end, held, lose, next_round,  # noqa: E402
-                         nothing_held, patterns, two_copies)
+from racks import (PYTHON, await_true, check, held, main,  # noqa: E402
+                   memory_becomes_free, two_copies)
+from test_copies import (CHECKER, PATTERNS, ask_in_vain, end, lose, next_round,  # noqa: E402
+                         patterns)
 
 MIB = 1 << 20
 
@@ -40,7 +41,7 @@ def test_a_program_over_both(t):
         check(all(held(t)[name] > 16 * MIB for name in ("m1", "m2")), "not over both:", held(t))
         next_round(p)
         end(p)
-        nothing_held(t)
+        memory_becomes_free(t)
         t.call("down")
 
 
@@ -67,7 +68,7 @@ print("right" if right() else "wrong")
         up(t, path, 1, "256M")
         p = t.call("run", "--excache", "16M", "--", PYTHON, "-c", script, timeout=120)
         check(p.out == "right\n", p.out, p.err)
-        nothing_held(t)
+        memory_becomes_free(t)
         t.call("down")
 
 
@@ -87,7 +88,7 @@ def test_the_file_alone(t):
         check(p.out == "53\n", p.out, p.err)
         p = t.call("run", "--excache", "4M", "--", PYTHON, "-c", "bytearray(400 << 20)", code=None)
         check(p.returncode in (1, 137) and "memory" in p.err.lower(), p.returncode, p.err)
-        nothing_held(t)
+        memory_becomes_free(t)
         t.call("down")
 
 
@@ -102,7 +103,7 @@ def test_second_copies_are_of_dram(t):
         lose(t, "m1", signal.SIGKILL)
         next_round(p)
         end(p)
-        nothing_held(t)
+        memory_becomes_free(t)
         t.call("down")
 
 
@@ -120,7 +121,7 @@ def test_drains_beside_it(t):
             next_round(p)
         check(held(t)["m3"] == 0, held(t))
         end(p)
-        nothing_held(t)
+        memory_becomes_free(t)
         t.call("down")
 
 
@@ -136,7 +137,7 @@ def test_its_loss(t):
         await_true(lambda: t.components(code=None)["m2"]["state"] == "up", "m2 is back")
         check(t.components()["m2"]["size_bytes"] == 256 * MIB)
         end(patterns(t, 90))
-        nothing_held(t)
+        memory_becomes_free(t)
         t.call("down")
 
 

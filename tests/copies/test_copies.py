@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from racks import PYTHON, await_end, await_true, check, finish, holds, main  # noqa: E402
+from racks import (PYTHON, await_end, await_true, check, finish, held, main,  # noqa: E402
+                   memories, memory_becomes_free, two_copies)
 
 PATTERNS, CHECKER = os.path.abspath(sys.argv.pop(2)), os.path.abspath(sys.argv.pop(2))
 LOSSES = int(sys.argv.pop(2))  # in a row, with each policy
@@ -18,23 +19,6 @@ DOWN_S = 3  # a lost mComponent is known to be lost within this
 
 def up(t, memory, size):
     t.call("up", "--memory", str(memory), "--memory-size", size)
-
-
-def memories(t):
-    return {name: c for name, c in t.components(code=None).items() if c["kind"] == "memory"}
-
-
-def two_copies(t):
-    """Whether every part that is to have a second copy has one."""
-    return not any(c["single"] for c in memories(t).values() if c["state"] != "down")
-
-
-def held(t):
-    return {name: holds(c) for name, c in memories(t).items() if c["state"] != "down"}
-
-
-def nothing_held(t):
-    await_true(lambda: not any(held(t).values()), "memory is free", 10)
 
 
 def patterns(t, mebibytes, *options, excache="8M"):
@@ -96,7 +80,7 @@ def test_larger_than_any_mcomponent(t):
     check(sum(size > 16 << 20 for size in held(t).values()) >= 3, "not spread:", held(t))
     next_round(p)
     end(p)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -133,7 +117,7 @@ print("right" if right() else "wrong")
 """
     p = t.call("run", "--excache", "8M", "--replicas", "1", "--", PYTHON, "-c", script, timeout=120)
     check(p.out == "right\n", p.out, p.err)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -161,7 +145,7 @@ print("right" if not any(os.waitpid(pid, 0)[1] for pid in children) else "wrong"
 """
     p = t.call("run", "--excache", "32M", "--replicas", "1", "--", PYTHON, "-c", script, timeout=180)
     check(p.out == "right\n", p.out, p.err)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -179,7 +163,7 @@ def survives(t, number, policy):
             come_back(t, pid, number)
             next_round(p)
     end(p)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -248,7 +232,7 @@ def churn(t, seed, policy, steps, losses):
         check(finish(p, 300) == 0 and p.out == expected,
               f"seed {seed}, after {done} losses, {drains} drains: {p.returncode}", repr(p.out), "not",
               repr(expected), p.err)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
     print(f"  seed {seed}: {done} losses, {drains} drains, {runs} runs", flush=True)
 
@@ -274,7 +258,7 @@ def test_a_full_one_is_relieved(t):
     for p in first, second:
         next_round(p)
         end(p)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -288,7 +272,7 @@ def test_drain(t):
         next_round(p)
         t.call("drain", name, "--undo")
     end(p)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from racks import Failure, Tester, alive, await_end, await_true, check, finish, main  # noqa: E402
+from racks import Failure, Tester, alive, await_end, await_true, check, finish, holds, main  # noqa: E402
 
 STEPS = os.path.abspath(sys.argv.pop(2))
 TIMES = int(sys.argv.pop(2))  # later passings of each point, too
@@ -78,11 +78,11 @@ def await_two_copies(t):
 def nothing_held(t):
     """No bytes, and no address space, by anybody."""
     def free():
-        return not any(c["used_bytes"] or c["processes"] for c in memories(t).values())
+        return not any(holds(c) or c["processes"] for c in memories(t).values())
     try:
         await_true(free, "memory is free", 10)
     except Failure as error:
-        held = {name: (c["used_bytes"], c["processes"]) for name, c in memories(t).items()}
+        held = {name: (holds(c), c["processes"]) for name, c in memories(t).items()}
         raise Failure(f"{error} (bytes, spaces) {held}") from error
 
 
@@ -93,9 +93,10 @@ def number_of(t, name):
 
 def rack(t, role, fault):
     """A rack of which one mComponent is armed. A home is who has the least to do, which is one that
-    was just started, and of these the one with the smallest number; its replica goes to the next.
+    was just started, and of these the one with the smallest number; its replica goes to the next. (One
+    whose log is not known yet would come after them: there are none.)
     """
-    t.call("up", "--memory", str(COUNT), "--memory-size", SIZE)
+    t.call("up", "--memory", str(COUNT), "--memory-size", SIZE, "--replica-dram", "all")
     names = sorted(memories(t), key=lambda name: number_of(t, name))
     t.env["ASHLAR_FAULT"] = f"{names[role]}:{fault}"
     for name in sorted({names[HOME], names[role]}, key=lambda name: name == names[HOME]):

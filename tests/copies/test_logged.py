@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from racks import await_end, await_true, check, finish, main  # noqa: E402
+from racks import await_end, await_true, check, finish, holds, main  # noqa: E402
 
 PATTERNS = os.path.abspath(sys.argv.pop(2))
 KILLS = int(sys.argv.pop(2))  # in a row
@@ -53,7 +53,7 @@ def logs(t):
 
 
 def nothing_held(t):
-    await_true(lambda: not any(c["used_bytes"] or c["logged_bytes"] for c in memories(t).values()),
+    await_true(lambda: not any(holds(c) for c in memories(t).values()),
                "memory is free", 20)
     await_true(lambda: not logs(t), "the logs are empty", 20)
 

@@ -17,9 +17,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in ("..", "../pressure"):
     sys.path.insert(0, os.path.join(HERE, folder))
-from racks import await_true, check, main  # noqa: E402
-from test_copies import (LOSSES, SEED, come_back, lose, memories, nothing_held,  # noqa: E402
-                         two_copies, up)
+from racks import await_true, check, main, memories, memory_becomes_free, two_copies  # noqa: E402
+from test_copies import LOSSES, SEED, come_back, lose, up  # noqa: E402
 from test_pressure import HERE as PRESSURE, PLAIN, ROWS, columns, random_lines, text  # noqa: E402
 
 MEBIBYTES = int(sys.argv.pop(2))
@@ -77,7 +76,7 @@ def through_losses(t, policy, seed):
         check(said == expected, f"seed {seed}, {name}: other output,", said[:300], "not", expected[:300])
         if done >= LOSSES and runs >= len(natively):
             break
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 

@@ -17,7 +17,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in ("..", "../servers"):
     sys.path.insert(0, os.path.join(HERE, folder))
-from racks import PYTHON, await_true, check, main  # noqa: E402
+from racks import PYTHON, await_true, check, main, memories  # noqa: E402
 from test_servers import CLIENT, Server, background, client, free_port  # noqa: E402
 
 MEBIBYTES, LOSSES = (int(sys.argv.pop(2)) for _ in range(2))
@@ -54,10 +54,6 @@ class Client:
 
 def anew(n):
     return "both", CHANGED, f"new {n}", 10 * COUNT
-
-
-def memories(t):
-    return {name: c for name, c in t.components(code=None).items() if c["kind"] == "memory"}
 
 
 def one_loss(t, chance):

@@ -8,26 +8,15 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from racks import PYTHON, await_end, await_true, check, finish, holds, main  # noqa: E402
+from racks import (PYTHON, await_end, await_true, check, finish, held, main,  # noqa: E402
+                   memories, memory_becomes_free)
 
 PATTERNS, VFORKS = os.path.abspath(sys.argv.pop(2)), os.path.abspath(sys.argv.pop(2))
 SIZE = "32M"  # where it is to be used up
 
 
-def memories(t):
-    return {name: c for name, c in t.components(code=None).items() if c["kind"] == "memory"}
-
-
-def held(t):
-    return {name: holds(c) for name, c in memories(t).items() if c["state"] != "down"}
-
-
 def single(t):
     return sum(c["single"] for c in memories(t).values() if c["state"] != "down")
-
-
-def nothing_held(t):
-    await_true(lambda: not any(held(t).values()), "memory is free", 10)
 
 
 def begin(t, *args, excache="4M", replicas="2"):
@@ -72,7 +61,7 @@ def test_the_largest_run_ends(t):
     go_on(small)
     hear(small, "round 1 right")
     end(small)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -101,7 +90,7 @@ os.read(0, 1)
     go_on(family)
     hear(family, "right")
     end(family)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -119,7 +108,7 @@ def test_second_copies_go_before_programs(t):
     go_on(programs[1])
     hear(programs[1], "round 2 right")
     end(programs[1])
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -153,7 +142,7 @@ def test_a_vfork_child_meets_a_loss(t):
             t.call("up")
         await_true(lambda: all(c["state"] == "up" for c in memories(t).values()), "all are up")
     end(p)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -174,7 +163,7 @@ def test_both_are_taken_for_lost(t):
     hear(p, "round 2 right")
     t.call("up")
     end(p)
-    nothing_held(t)
+    memory_becomes_free(t)
     t.call("down")
 
 
@@ -204,7 +193,7 @@ def test_the_first_moments(t):
         await_end([armed])
         end(p)
         t.call("up")
-        nothing_held(t)
+        memory_becomes_free(t)
         t.call("down")
 
 
