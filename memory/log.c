@@ -260,7 +260,7 @@ int log_put(struct log *log, const struct log_line *lines, uint32_t count, uint3
 
 struct reading {
     const struct log *log;
-    const uint32_t *slots; /* NULL: all of a segment */
+    const struct log_place *places; /* NULL: all of a segment */
     const uint16_t *order;
     uint32_t first, count, serial;
     void (*take)(void *arg, uint32_t index, const uint8_t *line);
@@ -275,10 +275,11 @@ static void use(void *arg, const uint8_t *data, uint32_t size)
     uint32_t frame;
     for (uint32_t i = 0; i < r->count && (i + 1) * RECORD_SIZE <= size; i++) {
         const uint8_t *record = data + (size_t)i * RECORD_SIZE;
-        if (!record_is_right(record, r->first + i, r->serial, &frame))
+        if (!record_is_right(record, r->first + i, r->serial, &frame) ||
+            (r->places && r->places[r->order[i]].frame != frame))
             continue;
         r->right++;
-        if (r->slots)
+        if (r->places)
             r->take(r->arg, r->order[i], record);
         else
             r->scan(r->arg, r->first + i, frame, record);
@@ -326,30 +327,30 @@ static int read_run(struct log *log, struct reading *r)
     return r->right == r->count ? 0 : -EIO;
 }
 
-/* Indices of slots, in order of the slots. */
-static void sort(const uint32_t *slots, uint32_t count, uint16_t *order)
+/* Indices of places, in order of the slots. */
+static void sort(const struct log_place *places, uint32_t count, uint16_t *order)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = i;
-        for (; at && slots[order[at - 1]] > slots[i]; at--)
+        for (; at && places[order[at - 1]].slot > places[i].slot; at--)
             order[at] = order[at - 1];
         order[at] = (uint16_t)i;
     }
 }
 
-int log_get(struct log *log, const uint32_t *slots, uint32_t count,
+int log_get(struct log *log, const struct log_place *places, uint32_t count,
             void (*take)(void *arg, uint32_t index, const uint8_t *line), void *arg)
 {
     uint16_t order[FETCH_MAX_LINES];
     int rc = 0;
-    sort(slots, count, order);
+    sort(places, count, order);
     for (uint32_t i = 0, end; i < count; i = end) {
-        uint32_t first = slots[order[i]];
-        for (end = i + 1; end < count && slots[order[end]] == first + (end - i) &&
-                          slots[order[end]] / LOG_LINES == first / LOG_LINES;)
+        uint32_t first = places[order[i]].slot;
+        for (end = i + 1; end < count && places[order[end]].slot == first + (end - i) &&
+                          places[order[end]].slot / LOG_LINES == first / LOG_LINES;)
             end++;
         struct reading r = {.log = log,
-                            .slots = slots,
+                            .places = places,
                             .order = order + i,
                             .first = first,
                             .count = end - i,

@@ -136,12 +136,18 @@ void log_look(struct log *log);
  */
 bool log_tick(struct log *log);
 
+/* Where a frame's line is. */
+struct log_place {
+    uint32_t slot, frame;
+};
+
 /*
- * Reads the lines of `count` slots, at most FETCH_MAX_LINES, neighbours in one request; `take` gets
- * the index and the bytes of each. -EAGAIN: the store does not answer, just now. -EIO: some are not
- * there as they were written; or their slots have been dropped. ASH_LOST: they are lost.
+ * Reads the lines of `count` places, at most FETCH_MAX_LINES, neighbours in one request; `take`
+ * gets the index and the bytes of each. -EAGAIN: the store does not answer, just now. -EIO: some
+ * are not there as they were written; or their slots have been dropped, and may be other frames'
+ * by now. ASH_LOST: they are lost.
  */
-int log_get(struct log *log, const uint32_t *slots, uint32_t count,
+int log_get(struct log *log, const struct log_place *places, uint32_t count,
             void (*take)(void *arg, uint32_t index, const uint8_t *line), void *arg)
     __attribute__((warn_unused_result));
 void log_drop(struct log *log, uint32_t slot);

@@ -4,9 +4,9 @@
  * A frame is logged in the three steps of cold.c, the second of which is the writing of up to 64.
  * Reading it back takes its lock to look where it is, not to read, and again to make it hot: a pin
  * keeps others from overwriting it meanwhile, so its bytes are the same wherever they are read.
- * Its slot may change meanwhile, as the segment is emptied; then the checksum does not fit, or
- * does, and in either case it is the slot of that moment which is dropped. Emptying reads a segment
- * whole, writes what is alive again, and changes the slots of those that are where they were.
+ * Its slot may change meanwhile, as the segment is emptied, and hold another frame's line by then,
+ * which a record says; then it is looked for again. Emptying reads a segment whole, writes what is
+ * alive again, and changes the slots of those that are where they were.
  */
 #include "logged.h"
 
@@ -75,21 +75,34 @@ uint32_t logged_put_some(struct cold *cold)
 
 /* ---- from the log ---- */
 
-/* Those of the frames that are logged: their slots and which they are. */
+/* Those of some frames that are logged. */
+struct logged {
+    struct log_place places[FETCH_MAX_LINES];
+    uint16_t which[FETCH_MAX_LINES];
+    uint32_t count;
+    unsigned tries; /* to read these, of which some were not there as they were written */
+};
+
+/* Looks for them, again or, with nothing in it, for the first time. Returns how many there are. */
 static uint32_t find_logged(struct cold *cold, const struct frame *frames, uint32_t count,
-                            uint32_t *slots, uint16_t *which)
+                            struct logged *logged)
 {
     uint32_t found = 0;
+    bool same = true;
     for (uint32_t i = 0; i < count; i++) {
+        uint32_t n = frames[i].n;
         pthread_mutex_lock(cold_lock_of(cold, frames[i]));
-        if (atomic_load_explicit(&cold->frames->words[frames[i].n], memory_order_relaxed) &
-            FRAME_LOGGED) {
-            slots[found] =
-                atomic_load_explicit(&cold->frames->locations[frames[i].n], memory_order_relaxed);
-            which[found++] = (uint16_t)i;
+        if (atomic_load_explicit(&cold->frames->words[n], memory_order_relaxed) & FRAME_LOGGED) {
+            uint32_t slot = atomic_load_explicit(&cold->frames->locations[n], memory_order_relaxed);
+            same &= found < logged->count && logged->places[found].slot == slot;
+            logged->places[found] = (struct log_place){slot, n};
+            logged->which[found++] = (uint16_t)i;
         }
         pthread_mutex_unlock(cold_lock_of(cold, frames[i]));
     }
+    if (!same || found != logged->count)
+        logged->tries = 0;
+    logged->count = found;
     return found;
 }
 
@@ -119,29 +132,28 @@ static void arrive(void *arg, uint32_t index, const uint8_t *line)
 }
 
 /* Whether it is worth trying again. */
-static bool wait_or_give_up(int rc, unsigned *tries)
+static bool wait_or_give_up(int rc, struct logged *logged)
 {
     if (rc == -EAGAIN) {
         nanosleep(&(struct timespec){.tv_nsec = RETRY_MS * 1000000l}, NULL);
         return true;
     }
-    return rc == -EIO && ++*tries < TRIES;
+    return rc == -EIO && ++logged->tries < TRIES;
 }
 
 int logged_heat(struct cold *cold, const struct frame *frames, uint32_t count, bool wait)
 {
-    uint32_t slots[FETCH_MAX_LINES], found;
-    uint16_t which[FETCH_MAX_LINES];
-    struct arrival arrival = {cold, frames, which, NULL};
-    unsigned tries = 0;
+    struct logged logged;
+    struct arrival arrival = {cold, frames, logged.which, NULL};
+    logged.count = 0;
     for (int i = 0; i < ROOM_TRIES && frames_room(cold->frames) < count; i++)
         if (logged_put_some(cold) == 0)
             break;
-    while ((found = find_logged(cold, frames, count, slots, which))) {
-        int rc = log_get(cold->log, slots, found, arrive, &arrival);
+    while (find_logged(cold, frames, count, &logged)) {
+        int rc = log_get(cold->log, logged.places, logged.count, arrive, &arrival);
         if (rc == -EAGAIN && !wait)
             return rc;
-        if (rc < 0 && !wait_or_give_up(rc, &tries))
+        if (rc < 0 && !wait_or_give_up(rc, &logged))
             return rc;
     }
     frames_trim(cold->frames);
@@ -151,16 +163,15 @@ int logged_heat(struct cold *cold, const struct frame *frames, uint32_t count, b
 /* One that others make hot meanwhile has arrived all the same, or is counted as not logged. */
 int logged_read(struct cold *cold, const struct frame *frames, uint32_t count, uint8_t *lines)
 {
-    uint32_t slots[FETCH_MAX_LINES], found;
-    uint16_t which[FETCH_MAX_LINES];
-    struct arrival arrival = {cold, frames, which, lines};
-    unsigned tries = 0;
+    struct logged logged;
+    struct arrival arrival = {cold, frames, logged.which, lines};
+    logged.count = 0;
     for (;;) {
-        found = find_logged(cold, frames, count, slots, which);
-        int rc = found ? log_get(cold->log, slots, found, arrive, &arrival) : 0;
+        uint32_t found = find_logged(cold, frames, count, &logged);
+        int rc = found ? log_get(cold->log, logged.places, found, arrive, &arrival) : 0;
         if (rc == 0)
             return (int)(count - found);
-        if (!wait_or_give_up(rc, &tries))
+        if (!wait_or_give_up(rc, &logged))
             return rc;
     }
 }

@@ -74,7 +74,8 @@
 /* A log's sComponent, which may be restarted, is waited for so long; then what is in it is lost. */
 #define LOG_PATIENCE_MS 5000u
 #define LOG_TIMEOUT_MS  1000u /* one request of it */
-/* The log of an mComponent that is down is kept so long: it may have been frozen. */
+/* The log of an mComponent that is down is kept so long: it may have been frozen; and one of a
+   process that the registry's list does not name, which may be older than that is. */
 #define LOG_GONE_MS       10000u
 #define GLOBAL_TIMEOUT_MS 2000u
 #define NODE_TIMEOUT_MS   3000u

@@ -179,14 +179,13 @@ static uint64_t lonely_since(struct logs *logs, struct component id, uint32_t pi
     return now_ms;
 }
 
-static bool is_abandoned(struct logs *logs, struct component id, uint32_t pid, uint64_t now_ms)
+static bool is_abandoned(struct logs *logs, struct component id, uint32_t pid, uint64_t now_ms,
+                         uint64_t listed_ms)
 {
     const struct logs_owner *owner = owner_of(logs, id);
-    if (owner && owner->pid != pid)
-        return true;
-    if (owner && owner->up)
+    if (owner && owner->up && owner->pid == pid)
         return false;
-    return now_ms - lonely_since(logs, id, pid, now_ms) > LOG_GONE_MS;
+    return listed_ms > lonely_since(logs, id, pid, now_ms) + LOG_GONE_MS;
 }
 
 static void forget_unseen(struct logs *logs)
@@ -198,7 +197,7 @@ static void forget_unseen(struct logs *logs)
     logs->lonely_count = kept;
 }
 
-void logs_tidy(struct logs *logs, uint64_t now_ms)
+void logs_tidy(struct logs *logs, uint64_t now_ms, uint64_t listed_ms)
 {
     int fd = logs->told ? open_directory(logs, false) : -1;
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -212,7 +211,7 @@ void logs_tidy(struct logs *logs, uint64_t now_ms)
     for (struct dirent *e; (e = readdir(directory));) {
         unsigned id, pid;
         if (sscanf(e->d_name, "%u-%u", &id, &pid) == 2 && id <= UINT16_MAX &&
-            is_abandoned(logs, (struct component){(uint16_t)id}, pid, now_ms))
+            is_abandoned(logs, (struct component){(uint16_t)id}, pid, now_ms, listed_ms))
             (void)!unlinkat(fd, e->d_name, 0);
     }
     forget_unseen(logs);

@@ -27,7 +27,7 @@ struct logs_owner {
     bool up;
 };
 
-/* A log whose mComponent is down, or not listed. */
+/* A log whose mComponent is down, or not listed, or another process by now. */
 struct logs_lonely {
     struct component id;
     uint32_t pid;
@@ -61,9 +61,12 @@ int logs_discard(struct logs *logs, struct component owner, uint32_t pid, uint64
 
 /* Who is in the rack. Main thread, as the next one. */
 void logs_members(struct logs *logs, const struct component_info *list, size_t count);
-/* Deletes the logs of mComponents whose number another process has, or that are down for
-   LOG_GONE_MS. */
-void logs_tidy(struct logs *logs, uint64_t now_ms);
+/*
+ * Deletes the logs of mComponents that are down, or of which another process is listed, for
+ * LOG_GONE_MS: the list must have been true at listed_ms, so long after that was seen first. A log
+ * of which the list does not know yet is that of a process which has just been started.
+ */
+void logs_tidy(struct logs *logs, uint64_t now_ms, uint64_t listed_ms);
 
 /* Whether a canonical path leads to logs, of this sComponent or of another one. */
 bool logs_hide(const char *path);

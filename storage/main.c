@@ -86,7 +86,7 @@ static void report(void *self, struct component_info *info)
     struct msg_ping_reply figures = {0};
 
     net_server_set_usage(daemon->monitor->server, ping);
-    logs_tidy(&daemon->storage.logs, clock_ms());
+    logs_tidy(&daemon->storage.logs, clock_ms(), daemon->monitor->members_ms);
     ping(self, &figures);
     info->size_bytes = figures.size_bytes;
     info->used_bytes = figures.used_bytes;

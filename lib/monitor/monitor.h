@@ -40,6 +40,7 @@ struct monitor {
     /* The components of the rack, whenever they have changed; on the main thread, the list is
        valid during the call only. May be NULL. */
     void (*members)(void *self, const struct component_info *list, size_t count);
+    uint64_t members_ms; /* the registrar's: when that list was known to be true last */
     /* The registry had declared this component lost: others may have taken its place. Called on the
        main thread before it registers again. May be NULL. */
     void (*fenced)(void *self);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../util/clock.h"
 #include "../util/error_text.h"
 
 /* Short, because the thread that waits is the one that notices SIGTERM. */
@@ -156,8 +157,10 @@ int registrar_beat(struct registrar *registrar)
     int rc = keep_registered(registrar, &changes);
     if (rc == 0 && m->members && (!registrar->told || changes != registrar->changes))
         rc = tell_members(registrar);
-    if (rc == 0)
+    if (rc == 0) {
+        m->members_ms = clock_ms();
         return 0;
+    }
 
     disconnect(registrar, rc == ASH_TIMEOUT);
     if (rc == ASH_AUTH || rc == ASH_STALE_EPOCH) {
