@@ -50,6 +50,7 @@ int call_replica_vmas(struct call *call);
 int call_replica_lines(struct call *call);
 int call_replica_ready(struct call *call);
 int call_replica_drop(struct call *call);
+int call_replica_yield(struct call *call);
 int call_replica_apply(struct call *call);
 int call_replica_promote(struct call *call);
 

@@ -42,7 +42,7 @@ PEER_DECODE(space_destroy)
 /* Somebody has heard that `lost` is. */
 static void bear_loss(struct memory *memory, struct space *space, struct component lost)
 {
-    if (replica_take_over(memory, space, lost, false))
+    if (replica_bear_loss(memory, space, lost))
         return;
     space_doubt_replica(space, lost, true);
     memory_wake_replicator(memory);

@@ -89,6 +89,14 @@ bool space_become_ready(struct space *space, uint32_t epoch, uint64_t serial)
     return ok;
 }
 
+void space_set_heir(struct space *space, struct component heir)
+{
+    pthread_mutex_lock(&space->lock);
+    if (space->place.role == ROLE_REPLICA)
+        space->place.heir = heir;
+    pthread_mutex_unlock(&space->lock);
+}
+
 bool space_forget_replica(struct space *space, const struct space_place *place)
 {
     pthread_mutex_lock(&space->lock);

@@ -22,6 +22,7 @@ struct space_place {
     uint32_t pid;             /* the process that has the other copy, */
     uint64_t seen_ms;         /* and when it was there */
     bool ready;               /* of a replica: it has everything */
+    struct component heir;    /* of a replica: who is about to replace it; 0: nobody */
     uint64_t doubtful_ms;     /* of a primary: since when it is not known to be that still; or 0 */
     bool replica_in_doubt;    /* of a primary: its replica may have been dropped */
     bool replica_unaware;     /* of a primary: its replica may not know yet that it is one */
@@ -43,6 +44,8 @@ bool space_gain_replica(struct space *space, struct component replica, uint32_t 
 bool space_lose_replica(struct space *space, struct component replica);
 bool space_become_ready(struct space *space, uint32_t epoch, uint64_t serial);
 bool space_forget_replica(struct space *space, const struct space_place *place);
+/* Who replaces a replica; nobody any more. */
+void space_set_heir(struct space *space, struct component heir);
 
 /*
  * A replica takes its primary's place: of one that is lost, or, where it `stays`, in exchange. The

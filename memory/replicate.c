@@ -350,11 +350,24 @@ static void drop(struct copy *c)
     replica_drop(c->memory, c->space, &begun);
 }
 
+/* The replica that there is, where there is one, yields to the new one: two may both hear that
+   their primary is lost. */
+static int have_yield(struct copy *c, struct component to)
+{
+    struct space_place place;
+    int rc = space_place(c->space, &place);
+    if (rc == 0 && place.role == ROLE_PRIMARY && place.replica.n)
+        rc = replica_yield(c->memory, c->space, &place, to);
+    return rc == ASH_LOST || rc == ASH_NO_SPACE_ID ? 0 : rc;
+}
+
 /* Changes wait for this. */
 static int make_ready(struct copy *c)
 {
     pthread_rwlock_wrlock(&c->space->changing);
     int rc = next_round(c);
+    if (rc == 0)
+        rc = have_yield(c, c->to);
     if (rc == 0) {
         struct msg_replica_ready request = {
             .asid = c->space->asid, .epoch = c->epoch, .serial = space_serial(c->space)};
@@ -366,8 +379,10 @@ static int make_ready(struct copy *c)
     if (rc == 0 && !space_gain_replica(c->space, c->to, c->pid, c->epoch))
         rc = ASH_NO_SPACE_ID;
     /* It may take itself for ready all the same: before anything is changed without it, it goes. */
-    if (rc < 0)
+    if (rc < 0) {
         drop(c);
+        (void)!have_yield(c, (struct component){0});
+    }
     pthread_rwlock_unlock(&c->space->changing);
     return rc;
 }

@@ -49,6 +49,41 @@ bool replica_take_over(struct memory *memory, struct space *space, struct compon
     return ok;
 }
 
+/* What became of who was to replace a replica. ROLE_NONE: it has not got everything. */
+static int ask_heir(struct memory *memory, struct space *space, const struct space_place *place,
+                    uint8_t *role)
+{
+    struct msg_space_locate request = {.asid = space->asid, .lost = place->primary};
+    struct msg_space_locate_reply reply;
+    int rc = PEER_CALL(&memory->peers, place->heir, SPACE_LOCATE, space_locate, &request, &reply);
+    if (rc == 0)
+        *role = reply.role;
+    else if (peers_state(&memory->peers, place->heir) != PEER_DOWN)
+        return rc;
+    else
+        *role = ROLE_PRIMARY; /* for all that is known: two are lost, and this one may be old */
+    return 0;
+}
+
+bool replica_bear_loss(struct memory *memory, struct space *space, struct component primary)
+{
+    struct space_place place;
+    uint8_t role = ROLE_NONE;
+    if (space_place(space, &place) < 0 || place.role != ROLE_REPLICA ||
+        place.primary.n != primary.n)
+        return false;
+    if (!place.ready) {
+        spaces_destroy(&memory->spaces, space);
+        return false;
+    }
+    if (place.heir.n && ask_heir(memory, space, &place, &role) < 0)
+        return false;
+    if (role == ROLE_NONE)
+        return replica_take_over(memory, space, primary, false);
+    spaces_destroy(&memory->spaces, space);
+    return false;
+}
+
 struct losses {
     struct memory *memory;
     unsigned taken_over, bereft;
@@ -70,10 +105,8 @@ static void bear_loss(void *arg, struct space *space)
     losses->unsure |= loss == PEER_LOSS_UNSURE;
     if (loss != PEER_LOST)
         return;
-    if (place.role == ROLE_REPLICA && place.ready)
-        losses->taken_over += replica_take_over(losses->memory, space, other, false);
-    else if (place.role == ROLE_REPLICA)
-        spaces_destroy(&losses->memory->spaces, space);
+    if (place.role == ROLE_REPLICA)
+        losses->taken_over += replica_bear_loss(losses->memory, space, other);
     else
         losses->bereft += space_lose_replica(space, other);
 }

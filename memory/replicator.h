@@ -17,6 +17,13 @@ void replicator_stop(struct memory *memory);
 bool replica_take_over(struct memory *memory, struct space *space, struct component primary,
                        bool stays);
 
+/*
+ * The same of one whose primary is lost; unless it was about to be replaced by another, and that
+ * one has everything, or has the primary's place: then it goes. While that one does not answer, and
+ * is not lost itself: neither.
+ */
+bool replica_bear_loss(struct memory *memory, struct space *space, struct component primary);
+
 /* Of mComponents that are lost, by the last list: what has its replica here becomes primary, what
    had one there has none. False where a later list is needed to say. */
 bool replicas_bear_losses(struct memory *memory);

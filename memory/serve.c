@@ -501,6 +501,7 @@ static int (*const handlers[])(struct call *) = {
     [OP_REPLICA_LINES - FIRST_OP] = call_replica_lines,
     [OP_REPLICA_READY - FIRST_OP] = call_replica_ready,
     [OP_REPLICA_DROP - FIRST_OP] = call_replica_drop,
+    [OP_REPLICA_YIELD - FIRST_OP] = call_replica_yield,
     [OP_REPLICA_APPLY - FIRST_OP] = call_replica_apply,
     [OP_REPLICA_PROMOTE - FIRST_OP] = call_replica_promote,
 };

@@ -301,6 +301,22 @@ int call_replica_drop(struct call *call)
     return ANSWER(call, replica_drop, &reply);
 }
 
+int call_replica_yield(struct call *call)
+{
+    struct msg_replica_yield request;
+    struct msg_replica_yield_reply reply = {};
+    struct space *space;
+    int rc = DECODE(call, replica_yield, &request);
+    if (rc == 0)
+        rc = begin_telling(call, request.asid, request.epoch, &space);
+    if (rc < 0)
+        return rc;
+    space_set_heir(space, request.to);
+    end_telling(space);
+    fault_point("replica.yielded");
+    return ANSWER(call, replica_yield, &reply);
+}
+
 int call_replica_promote(struct call *call)
 {
     struct msg_replica_promote request;

@@ -46,14 +46,20 @@ static int send_vregions(struct change *c)
                                  (size_t)size, NULL, 0, &c->call);
 }
 
-/* REPLICA_DROP and REPLICA_PROMOTE. */
+/* What says little more than which replica it is about. */
 static int send_name(struct change *c)
 {
     struct msg_replica_drop drop = {.asid = c->space->asid, .epoch = c->epoch};
+    struct msg_replica_yield yield = {.asid = c->space->asid, .epoch = c->epoch, .to = c->to};
     struct msg_replica_promote promote = {.asid = c->space->asid, .epoch = c->epoch, .stays = true};
     uint8_t body[64];
-    int size = c->op == OP_REPLICA_DROP ? msg_replica_drop_encode(&drop, body, sizeof body)
-                                        : msg_replica_promote_encode(&promote, body, sizeof body);
+    int size;
+    if (c->op == OP_REPLICA_DROP)
+        size = msg_replica_drop_encode(&drop, body, sizeof body);
+    else if (c->op == OP_REPLICA_YIELD)
+        size = msg_replica_yield_encode(&yield, body, sizeof body);
+    else
+        size = msg_replica_promote_encode(&promote, body, sizeof body);
     return peer_begin(&c->memory->peers, c->replica, c->op, body, (size_t)size, NULL, 0, &c->call);
 }
 
@@ -65,6 +71,7 @@ static bool send(struct change *c)
         rc = send_vregions(c);
         break;
     case OP_REPLICA_DROP:
+    case OP_REPLICA_YIELD:
     case OP_REPLICA_PROMOTE:
         rc = send_name(c);
         break;
@@ -116,7 +123,7 @@ static int await(struct change *c)
 }
 
 static int tell_name(struct memory *memory, struct space *space, uint16_t op,
-                     const struct space_place *place)
+                     const struct space_place *place, struct component to)
 {
     struct change c = {.memory = memory,
                        .space = space,
@@ -125,6 +132,7 @@ static int tell_name(struct memory *memory, struct space *space, uint16_t op,
                        .pid = place->pid,
                        .seen_ms = place->seen_ms,
                        .epoch = place->epoch,
+                       .to = to,
                        .began_ms = clock_ms()};
     c.sent = send(&c);
     return await(&c);
@@ -183,11 +191,11 @@ int change_end(struct change *c, int rc)
         } else if (!agree(c, rc, there)) {
             monitor_log("the copy of %llx at number %u is given up: status %d there, %d here",
                         (unsigned long long)c->space->asid.n, c->replica.n, there, rc);
-            (void)!tell_name(c->memory, c->space, OP_REPLICA_DROP,
-                             &(struct space_place){.replica = c->replica,
-                                                   .pid = c->pid,
-                                                   .seen_ms = c->seen_ms,
-                                                   .epoch = c->epoch});
+            replica_drop(c->memory, c->space,
+                         &(struct space_place){.replica = c->replica,
+                                               .pid = c->pid,
+                                               .seen_ms = c->seen_ms,
+                                               .epoch = c->epoch});
             if (space_lose_replica(c->space, c->replica))
                 memory_wake_replicator(c->memory);
         }
@@ -200,8 +208,14 @@ int change_end(struct change *c, int rc)
 
 void replica_drop(struct memory *memory, struct space *space, const struct space_place *place)
 {
-    (void)!tell_name(memory, space, OP_REPLICA_DROP,
-                     place); /* there is none, whatever the answer */
+    /* There is none, whatever the answer. */
+    (void)!tell_name(memory, space, OP_REPLICA_DROP, place, (struct component){0});
+}
+
+int replica_yield(struct memory *memory, struct space *space, const struct space_place *place,
+                  struct component to)
+{
+    return tell_name(memory, space, OP_REPLICA_YIELD, place, to);
 }
 
 int replica_promote(struct memory *memory, struct space *space)
@@ -211,7 +225,7 @@ int replica_promote(struct memory *memory, struct space *space)
     if (rc < 0)
         return rc;
     fault_point("promote.begin");
-    rc = tell_name(memory, space, OP_REPLICA_PROMOTE, &place);
+    rc = tell_name(memory, space, OP_REPLICA_PROMOTE, &place, (struct component){0});
     fault_point("promote.done");
     if (rc == 0 && space_become_replica(space))
         return 0;

@@ -33,6 +33,7 @@ struct change {
     uint64_t seen_ms;
     uint32_t epoch;
     /* The module's own: */
+    struct component to; /* of REPLICA_YIELD */
     struct peer_call call;
     bool sent;
     uint64_t began_ms;
@@ -46,6 +47,11 @@ int change_end(struct change *change, int rc) __attribute__((warn_unused_result)
 /* Has a replica, or what is to become one, forgotten: answered, or its component is lost. `place`
    says which it is: its component, process and epoch. */
 void replica_drop(struct memory *memory, struct space *space, const struct space_place *place);
+
+/* Has a replica know who is about to replace it; 0: nobody. ASH_LOST, ASH_NO_SPACE_ID: there is
+   none any more. */
+int replica_yield(struct memory *memory, struct space *space, const struct space_place *place,
+                  struct component to) __attribute__((warn_unused_result));
 
 /*
  * Gives the place of a primary up to its replica, and takes that one's; or ends the space here,

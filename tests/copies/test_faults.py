@@ -50,7 +50,7 @@ COPIES = [
     ("copy.opened", HOME, 1), ("copy.lines", HOME, 0), ("copy.last", HOME, 1),
     ("copy.ready", HOME, 1), ("replica.opened", OTHER, 0), ("replica.lines", OTHER, 0),
     ("replica.last", OTHER, 0), ("replica.ready", OTHER, 0), ("drain.copied", HOME, 0),
-    ("replica.dropped", REPLICA, 0),
+    ("replica.yielded", REPLICA, 0), ("replica.dropped", REPLICA, 0),
 ]
 # The home is drained: its replica takes its place.
 PROMOTIONS = [
@@ -78,7 +78,8 @@ def await_two_copies(t):
 def nothing_held(t):
     """No bytes, and no address space, by anybody."""
     def free():
-        return not any(holds(c) or c["processes"] for c in memories(t).values())
+        return not any(holds(c) or c["processes"] for c in memories(t).values()
+                       if c["state"] != "down")  # that says what was last heard of it
     try:
         await_true(free, "memory is free", 10)
     except Failure as error:
