@@ -24,7 +24,7 @@
 enum {
     HIGH_FD = 1000, /* the monitor's descriptors start here, out of the program's way */
     HIGH_FD_ROOM = 16,
-    STACK_BYTES = 8 << 20, /* where the caller's limit is infinite */
+    STACK_BYTES = 8 << 20, /* where the caller's limit leaves the host no room above the window */
 };
 
 /*
@@ -202,16 +202,18 @@ static int take_seat(struct launch *launch, int fds[2])
     return 0;
 }
 
+#define STACK_FAR (1ull << 40)
+
 /* ---- the child ---- */
 
 /*
- * ashlar-exec must not lie in the program's window, which is where the host's legacy layout of
- * address spaces, used with an infinite stack, would put it.
+ * ashlar-exec must not lie in the program's window, which is where the host would put it to leave
+ * room for an infinite stack, or with its legacy layout of address spaces.
  */
 static void keep_usual_layout(void)
 {
     struct rlimit stack;
-    if (getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur == RLIM_INFINITY) {
+    if (getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur > STACK_FAR) {
         stack.rlim_cur = STACK_BYTES;
         (void)setrlimit(RLIMIT_STACK, &stack);
     }

@@ -37,6 +37,7 @@ enum kept_limit {
     KEPT_FSIZE,
     KEPT_AS,
     KEPT_DATA,
+    KEPT_STACK,
     KEPT_LIMITS,
 };
 

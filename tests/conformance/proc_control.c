@@ -435,6 +435,20 @@ CASE(limits, larger_stack_for_the_next_program)
     SHOW("%d", code_of(pid));
 }
 
+CASE(limits, no_stack_limit_for_the_next_program)
+{
+    struct rlimit l;
+    getrlimit(RLIMIT_STACK, &l);
+    l.rlim_cur = l.rlim_max;
+    TRY(setrlimit(RLIMIT_STACK, &l));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        execl("/bin/sh", "sh", "-c",
+              "ulimit -s; grep stack /proc/self/limits; exec setarch -R sh -c 'ulimit -s'", NULL);
+    SHOW("%d", code_of(pid));
+}
+
 CASE(limits, smaller_stack_for_the_next_program)
 {
     struct rlimit l;
@@ -685,6 +699,40 @@ CASE(personality, forms)
     TRY(personality(0xffffffff));
     IN_CHILD(TRY(personality(0xffffffff)));
     TRY(personality(0));
+}
+
+CASE(personality, no_randomization)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        execl("/bin/sh", "sh", "-c",
+              "where() { setarch -R grep -E 'heap|stack' /proc/self/maps; };"
+              "test \"$(where)\" = \"$(where)\" && echo the same",
+              NULL);
+    SHOW("%d", code_of(pid));
+}
+
+/* What is readable can be executed then, whoever mapped it how; in children, which keep it. */
+CASE(personality, read_implies_exec)
+{
+    static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3}; /* mov $42, %eax; ret */
+    unsigned char *at[3];
+    TRY(personality(READ_IMPLIES_EXEC));
+    TRY(personality(0xffffffff));
+    at[0] = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    at[1] = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    TRY(mprotect(at[1], 4096, PROT_READ | PROT_WRITE));
+    at[2] = sbrk(4096);
+    for (int i = 0; i < 3; i++) {
+        memcpy(at[i], code, sizeof code);
+        IN_CHILD(SHOW("%d: %d", i, ((int (*)(void))at[i])()));
+    }
+    IN_CHILD(TRY(personality(0xffffffff)));
+    TRY(personality(0));
+    at[0] = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memcpy(at[0], code, sizeof code);
+    IN_CHILD(SHOW("%d", ((int (*)(void))at[0])()));
 }
 
 CASE(process_vm_readv, own)

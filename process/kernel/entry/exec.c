@@ -66,20 +66,18 @@ static void texts_free(struct texts *x)
 }
 
 /* As on Linux: a quarter of the stack that the next program gets, within bounds. */
-static size_t texts_room(void)
+static size_t texts_room(const struct process *p)
 {
-    struct rlimit64 limit = {.rlim_cur = 4 * TEXTS_BYTES};
-    host_call(__NR_prlimit64, 0, RLIMIT_STACK, NULL, &limit);
-    uint64_t room = limit.rlim_cur / 4;
+    uint64_t room = __atomic_load_n(&p->limits[KEPT_STACK].soft, __ATOMIC_RELAXED) / 4;
     return room < TEXTS_LEAST ? TEXTS_LEAST : room > TEXTS_BYTES ? TEXTS_BYTES : room;
 }
 
-static struct texts *texts_new(void)
+static struct texts *texts_new(const struct process *p)
 {
     struct texts *x = host_alloc(sizeof *x);
     if (!x)
         return NULL;
-    x->room = texts_room();
+    x->room = texts_room(p);
     x->bytes = host_alloc(TEXTS_BYTES);
     x->table = host_alloc((TEXTS_COUNT + PREFIX_MAX) * sizeof *x->table);
     x->program = host_alloc(sizeof *x->program);
@@ -323,7 +321,7 @@ static int path_of(struct files *files, int fd, char out[PATH_LIMIT])
 static long exec_path(struct thread *t, int dirfd, uint64_t path, uint64_t argv, uint64_t envp,
                       int flags)
 {
-    struct texts *x = texts_new();
+    struct texts *x = texts_new(t->process);
     if (!x)
         return -ENOMEM;
     char *given = (char *)thread_bounce(t);

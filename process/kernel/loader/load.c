@@ -2,10 +2,12 @@
  * The program into the empty window: images, heap, stack, auxiliary vector.
  *
  * Layout: a PIE low in the window, the heap after the program, mappings downwards from below the
- * stack, the stack at the top; each at a random distance, as on Linux.
+ * stack, the stack at the top; each at a random distance, unless personality() says otherwise, as
+ * on Linux.
  */
 #include <linux/auxvec.h>
 #include <linux/mman.h>
+#include <linux/personality.h>
 #include <linux/resource.h>
 
 #include "../entry/rewrite.h"
@@ -26,6 +28,8 @@
 static uint64_t random_lines(unsigned bits)
 {
     uint64_t n = 0;
+    if (host_call(__NR_personality, 0xffffffff) & ADDR_NO_RANDOMIZE)
+        return 0;
     host_call(__NR_getrandom, &n, sizeof n, 0);
     return (n & ((1ull << bits) - 1)) << LINE_SHIFT;
 }
@@ -133,12 +137,11 @@ static uint64_t build_stack(struct thread *t, const char *named, const struct el
 }
 
 /* What RLIMIT_STACK says: the whole of it is mapped, and a line of it costs nothing unless used. */
-static uint64_t stack_bytes(void)
+static uint64_t stack_bytes(const struct process *p)
 {
-    struct rlimit64 limit = {.rlim_cur = STACK_MOST};
-    host_call(__NR_prlimit64, 0, RLIMIT_STACK, NULL, &limit);
-    uint64_t size = (limit.rlim_cur + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
-    return limit.rlim_cur >= STACK_MOST ? STACK_MOST : size < STACK_LEAST ? STACK_LEAST : size;
+    uint64_t limit = p->limits[KEPT_STACK].soft;
+    uint64_t size = (limit + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    return limit >= STACK_MOST ? STACK_MOST : size < STACK_LEAST ? STACK_LEAST : size;
 }
 
 void program_load(struct thread *t, const struct program *program, const char *named,
@@ -146,7 +149,7 @@ void program_load(struct thread *t, const struct program *program, const char *n
 {
     struct elf_image image, interpreter = {0};
     uint64_t stack_top = WINDOW_END - LINE_SIZE - random_lines(18);
-    uint64_t stack_size = stack_bytes();
+    uint64_t stack_size = stack_bytes(t->process);
 
     mm.stack_limit = stack_size;
     mm.mmap_top = stack_top - stack_size - STACK_GUARD - random_lines(16);

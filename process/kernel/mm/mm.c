@@ -361,7 +361,7 @@ long mm_protect(uint64_t address, uint64_t length, int prot)
         end = vpn_of(WINDOW_END);
         length = 0; /* it ends in a hole */
     }
-    prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
+    prot = mm_prot(prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
     rwlock_write(&mm.lock);
     struct vma *v = mm_find(first);
     struct vpn changed = covered_end(first, end);
@@ -586,8 +586,8 @@ long mm_brk(uint64_t to)
         if (new_end > old_end) {
             rc = new_end - mm.brk_start <= mm.memory_bytes &&
                          vmas_free(vpn_of(old_end), (struct vpn){vpn_of(new_end).n + 1})
-                     ? map_locked(vpn_of(old_end), vpn_of(new_end), PROT_READ | PROT_WRITE, NULL, 0,
-                                  VMA_HEAP)
+                     ? map_locked(vpn_of(old_end), vpn_of(new_end), mm_prot(PROT_READ | PROT_WRITE),
+                                  NULL, 0, VMA_HEAP)
                      : -ENOMEM;
         } else if (new_end < old_end) {
             mm_unmap_locked(vpn_of(new_end), vpn_of(old_end), true);

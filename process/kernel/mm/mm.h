@@ -12,6 +12,7 @@
 #ifndef ASHLAR_KERNEL_MM_H
 #define ASHLAR_KERNEL_MM_H
 
+#include <linux/mman.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,8 +78,9 @@ struct mm {
     uint64_t mmap_top;          /* mappings are given downwards from here */
     uint64_t stack_limit;       /* bytes */
     struct mm_layout layout;
-    bool lock_future; /* MCL_FUTURE */
-    bool copied;      /* by a fork, or it is the copy; protected by lock */
+    bool lock_future;       /* MCL_FUTURE */
+    bool read_implies_exec; /* personality(READ_IMPLIES_EXEC), until the next execve */
+    bool copied;            /* by a fork, or it is the copy; protected by lock */
 
     struct mutex ops_lock; /* order: after lock */
     struct vm_op *ops;     /* posted, not yet sent; OPS_MAX of them; protected by ops_lock */
@@ -92,6 +94,13 @@ struct mm {
 
 /* The one address space of this host process. */
 extern struct mm mm;
+
+/* What is mapped when `prot` is asked for. */
+static inline int mm_prot(int prot)
+{
+    bool implied = prot & PROT_READ && __atomic_load_n(&mm.read_implies_exec, __ATOMIC_RELAXED);
+    return implied ? prot | PROT_EXEC : prot;
+}
 
 /* Sets up an empty address space for asid. Needs the connections. Dies where the host can't. */
 void mm_init(struct asid asid, uint64_t memory_bytes, uint64_t excache_bytes, int policy,

@@ -190,6 +190,7 @@ void proc_make_limits(struct text *x, struct thread *t, const struct text *host)
         const char *name;
         unsigned resource;
     } ours[] = {{"Max file size", RLIMIT_FSIZE},
+                {"Max stack size", RLIMIT_STACK},
                 {"Max data size", RLIMIT_DATA},
                 {"Max open files", RLIMIT_NOFILE},
                 {"Max address space", RLIMIT_AS}};

@@ -1,9 +1,10 @@
 /*
- * Resource limits. Those on what the host alone does (CPU time, core files, processes, the stack a
- * next program gets) are the host's. Those that would starve the monitor rather than bind the
- * program are kept here (process->limits): descriptors and file sizes, which are enforced, up to
- * where the monitor's own descriptors begin (files_floor); address space and data, which are only
- * answered. What is kept goes on to a fork child and over execve.
+ * Resource limits. Those on what the host alone does (CPU time, core files, processes) are the host's.
+ * Those that would starve the monitor rather than bind the program are kept here (process->limits):
+ * descriptors and file sizes, which are enforced, up to where the monitor's own descriptors begin
+ * (files_floor); address space and data, which mappings are checked against; the stack that a next
+ * program gets, which on the host would have the next ashlar-exec's mappings lie in the program's
+ * window. What is kept goes on to a fork child and over execve.
  */
 #include <linux/resource.h>
 #include <linux/signal.h>
@@ -18,6 +19,7 @@ static const int resource_of[KEPT_LIMITS] = {
     [KEPT_FSIZE] = RLIMIT_FSIZE,
     [KEPT_AS] = RLIMIT_AS,
     [KEPT_DATA] = RLIMIT_DATA,
+    [KEPT_STACK] = RLIMIT_STACK,
 };
 
 /* NULL: the host's. */

@@ -6,6 +6,7 @@
 
 #include "../entry/rewrite.h"
 #include "../entry/life.h"
+#include "../mm/mm.h"
 #include "host_calls.h"
 
 enum { COMM_SIZE = 16 };
@@ -175,14 +176,24 @@ long sys_capset(struct thread *t, const uint64_t a[6])
     return capabilities(__NR_capset, a);
 }
 
-/* Those flags only that do not change where the host puts the monitor's own mappings. */
+/* Those flags only that do not change where the host puts the monitor's own mappings; and what is
+   readable being executable, which is kept here, for the host would have it of the monitor's. */
 long sys_personality(struct thread *t, const uint64_t a[6])
 {
+    enum { KNOWN = ADDR_NO_RANDOMIZE | UNAME26 | READ_IMPLIES_EXEC };
     uint32_t to = (uint32_t)a[0];
+    bool query = to == 0xffffffff;
     (void)t;
-    if (to != 0xffffffff && (to & ~(uint32_t)(ADDR_NO_RANDOMIZE | UNAME26)) != PER_LINUX)
+    if (!query && (to & ~(uint32_t)KNOWN) != PER_LINUX)
         return -EINVAL;
-    return host_call(__NR_personality, to);
+    long was = host_call(__NR_personality, query ? to : to & ~(uint32_t)READ_IMPLIES_EXEC);
+    if (was < 0)
+        return was;
+    if (__atomic_load_n(&mm.read_implies_exec, __ATOMIC_RELAXED))
+        was |= READ_IMPLIES_EXEC;
+    if (!query)
+        __atomic_store_n(&mm.read_implies_exec, (to & READ_IMPLIES_EXEC) != 0, __ATOMIC_RELAXED);
+    return was;
 }
 
 long sys_set_robust_list(struct thread *t, const uint64_t a[6])

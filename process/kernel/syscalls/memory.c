@@ -65,7 +65,7 @@ long sys_mmap(struct thread *t, const uint64_t a[6])
 
     if (a[5] & (LINE_SIZE - 1))
         return -EINVAL;
-    prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
+    prot = mm_prot(prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
     if (beyond_limits(t, a[1], prot & PROT_WRITE && type == MAP_PRIVATE_ ? a[1] : 0))
         return -ENOMEM;
     if (!(flags & MAP_ANONYMOUS_)) {
