@@ -74,7 +74,8 @@ static uint64_t default_size(void)
 }
 
 /*
- * A first part goes when nobody was connected to it for its grace, and takes the others along. A
+ * A first part goes when nobody was connected to it for its grace, and takes the others along;
+ * where it took a lost primary's place, the nodes say whether its process is still to come. A
  * further one may have a process that has not come to it for long: its first part says. Of a
  * replica its primary says whether it is one; one in the making goes when nothing more comes.
  */
@@ -93,7 +94,7 @@ static void expire(void *arg, struct space *space)
     if (replica && (!place.ready || parts_is_forgotten(memory, space, &place)) &&
         space_forget_replica(space, &place))
         spaces_destroy(spaces, space);
-    else if (!replica && (!space_part(space) || parts_are_orphans(memory, asid_first(space->asid))))
+    else if (!replica && !parts_are_awaited(memory, space))
         (void)!parts_finish(memory, space); /* it may have moved: then its new place will */
     else
         spaces_touch(spaces, space);

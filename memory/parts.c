@@ -27,6 +27,7 @@
 
 enum {
     FLOOR_SHARE = 64,       /* new vRegions are refused below 1/64 of the frames */
+    NODE_WAIT_MS = 500,     /* for a node to say what it knows */
     PLACE_TIMEOUT_MS = 400, /* for the global managers; then the last list must do */
     FORWARD_MS = 1200,      /* within which another part must be found and answer */
     FORWARD_PAUSE_MS = 20,
@@ -91,7 +92,8 @@ int parts_locate(struct memory *memory, struct asid asid, struct component lost,
     return worst;
 }
 
-bool parts_are_orphans(struct memory *memory, struct asid first)
+/* Whether nobody that is up has anything of this first part: its process is gone. */
+static bool are_orphans(struct memory *memory, struct asid first)
 {
     struct msg_space_locate request = {.asid = first};
     struct msg_space_locate_reply reply;
@@ -104,6 +106,38 @@ bool parts_are_orphans(struct memory *memory, struct asid first)
             PEER_CALL(&memory->peers, up[i], SPACE_LOCATE, space_locate, &request, &reply) < 0 ||
             reply.role != ROLE_NONE;
     return !found;
+}
+
+/* Whether a node has a process of this address space. */
+static int ask_node(struct memory *memory, const struct component_info *node, struct asid asid)
+{
+    struct msg_process_known request = {.asid = asid};
+    struct msg_process_known_reply reply;
+    struct net_conn *conn;
+    int rc = peers_connect(&memory->peers, node->address, NODE_WAIT_MS, &conn);
+    if (rc < 0)
+        return rc;
+    rc = NET_CALL(conn, PROCESS_KNOWN, process_known, &request, &reply, NODE_WAIT_MS);
+    net_close(conn);
+    return rc;
+}
+
+static bool is_known_to_a_node(struct memory *memory, struct asid asid)
+{
+    struct component_info list[PEERS_MAX];
+    int count = monitor_components(&memory->monitor, list, PEERS_MAX);
+    bool known = count < 0; /* the registry is away */
+    for (int i = 0; i < count && !known; i++)
+        known = list[i].kind == COMPONENT_PROCESS && list[i].state != COMPONENT_DOWN &&
+                ask_node(memory, &list[i], asid) != -ENOENT;
+    return known;
+}
+
+bool parts_are_awaited(struct memory *memory, struct space *space)
+{
+    if (space_part(space))
+        return !are_orphans(memory, asid_first(space->asid));
+    return spaces_is_inherited(&memory->spaces, space) && is_known_to_a_node(memory, space->asid);
 }
 
 bool parts_is_forgotten(struct memory *memory, struct space *replica,
@@ -243,13 +277,11 @@ static void look_for_rooms(struct memory *memory, struct space *space, struct ro
 static struct component ask_for_owner(struct memory *memory, struct space *space,
                                       struct component except, uint64_t bytes)
 {
-    static const struct msg_bind as_component = {.scope = SCOPE_COMPONENT, .writable = ""};
     struct msg_place_vregion request = {
         .home = memory->monitor.id, .also = except, .asid = space->asid, .bytes = bytes};
     struct msg_place_vregion_reply reply;
     struct net_conn *conn;
-    int rc = net_connect(memory->monitor.global_address, &memory->monitor.key, &as_component,
-                         PLACE_TIMEOUT_MS, &conn, NULL);
+    int rc = peers_connect(&memory->peers, memory->monitor.global_address, PLACE_TIMEOUT_MS, &conn);
     if (rc == 0) {
         rc = NET_CALL(conn, PLACE_VREGION, place_vregion, &request, &reply, PLACE_TIMEOUT_MS);
         net_close(conn);

@@ -43,8 +43,10 @@ void parts_look(struct memory *memory, struct asid asid, struct component lost,
    (ASH_NO_SPACE_ID), or somebody has not answered. */
 int parts_locate(struct memory *memory, struct asid asid, struct component lost,
                  struct component *out) __attribute__((warn_unused_result));
-/* Whether nobody that is up has anything of this first part: its process is gone. */
-bool parts_are_orphans(struct memory *memory, struct asid first);
+/* Of a primary to which nobody is connected, whether a process may come to it yet: to a further
+   part while anybody has anything of its first one; to a first one that took a lost primary's
+   place, if a node knows of such a process. */
+bool parts_are_awaited(struct memory *memory, struct space *space);
 /* Whether the primary of a replica here, whose place is this, says that it has no replica here. */
 bool parts_is_forgotten(struct memory *memory, struct space *replica,
                         const struct space_place *place);

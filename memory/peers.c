@@ -302,9 +302,15 @@ static int take(struct peers *peers, struct component to, struct net_conn **conn
     return rc;
 }
 
-static int obtain(struct peers *peers, struct component to, bool *pooled, struct net_conn **conn)
+int peers_connect(struct peers *peers, const char *address, uint32_t timeout_ms,
+                  struct net_conn **conn)
 {
     static const struct msg_bind as_component = {.scope = SCOPE_COMPONENT, .writable = ""};
+    return net_connect(address, &peers->monitor->key, &as_component, timeout_ms, conn, NULL);
+}
+
+static int obtain(struct peers *peers, struct component to, bool *pooled, struct net_conn **conn)
+{
     char address[ADDRESS_LIMIT];
     int rc = take(peers, to, conn, address);
     if (rc == ASH_LOST && peers_state(peers, to) == PEER_UNKNOWN &&
@@ -315,7 +321,7 @@ static int obtain(struct peers *peers, struct component to, bool *pooled, struct
     *pooled = *conn != NULL;
     if (*conn)
         return 0;
-    return net_connect(address, &peers->monitor->key, &as_component, PEER_TIMEOUT_MS, conn, NULL);
+    return peers_connect(peers, address, PEER_TIMEOUT_MS, conn);
 }
 
 static void give_back(struct peers *peers, struct component to, struct net_conn *conn)

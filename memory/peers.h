@@ -102,6 +102,10 @@ void peers_totals(struct peers *peers, uint64_t *size_bytes, uint64_t *free_byte
 void peers_name(struct peers *peers, struct component id, char out[NAME_LIMIT]);
 void peers_said_room(struct peers *peers, struct component id, uint64_t free_bytes);
 
+/* Connects to a component of whatever kind, as a component. */
+int peers_connect(struct peers *peers, const char *address, uint32_t timeout_ms,
+                  struct net_conn **conn) NET_CHECKED;
+
 /* ---- requests ---- */
 
 struct peer_call {

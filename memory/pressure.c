@@ -247,14 +247,12 @@ static struct holding take_largest(struct census *census, uint64_t waiting_run)
 static int tell_node(struct memory *memory, const struct component_info *node,
                      const struct holding *run)
 {
-    static const struct msg_bind as_component = {.scope = SCOPE_COMPONENT, .writable = ""};
     struct msg_run_exceeds request = {
         .run_id = run->run_id, .memory = memory->monitor.id, .bytes = run->frames * LINE_SIZE};
     struct msg_run_exceeds_reply reply;
     struct net_conn *conn;
     strcpy(request.name, memory->monitor.name);
-    int rc =
-        net_connect(node->address, &memory->monitor.key, &as_component, NODE_WAIT_MS, &conn, NULL);
+    int rc = peers_connect(&memory->peers, node->address, NODE_WAIT_MS, &conn);
     if (rc < 0)
         return rc;
     rc = NET_CALL(conn, RUN_EXCEEDS, run_exceeds, &request, &reply, NODE_WAIT_MS);

@@ -157,18 +157,6 @@ static int fill_child(struct memory *memory, struct space *space, struct space *
     return rc;
 }
 
-/* The process asks for a child, and its last change was that it asked for one: at a primary that is
-   lost, where it got no answer. */
-static void disown_last_child(struct memory *memory, struct space *space)
-{
-    struct asid asid = {atomic_exchange_explicit(&space->last_child, 0, memory_order_relaxed)};
-    struct space *child = asid.n ? spaces_find(&memory->spaces, asid) : NULL;
-    if (!child)
-        return;
-    spaces_disown(&memory->spaces, child);
-    space_put(child);
-}
-
 static int clone_space(struct call *call)
 {
     struct memory *memory = call->memory;
@@ -180,8 +168,6 @@ static int clone_space(struct call *call)
     rc = call_primary(call, request.asid, &space);
     if (rc < 0)
         return rc;
-    if (space_part(space) == 0)
-        disown_last_child(memory, space);
     rc = make_child(memory, space, request.child, &child);
     if (rc == 0) {
         fault_point("clone.begin");
@@ -250,8 +236,6 @@ static int stat_space(struct call *call)
         rc = call_primary(call, request.asid, &space);
     if (rc < 0)
         return rc;
-    if (!call_is_process(call))
-        spaces_know(&call->memory->spaces, space);
     rc = space_stat(space, &reply);
     space_put(space);
     uint64_t others, others_free;

@@ -164,7 +164,6 @@ int call_replica_vregions(struct call *call)
         rc = begin_telling(call, request.asid, request.epoch, &space);
     if (rc < 0)
         return rc;
-    space_forget_child(space);
     const struct vregion_info *infos = request.vregions;
     for (uint32_t i = 0, end; i < request.vregions_count && rc == 0; i = end) {
         end = i + 1;
@@ -386,8 +385,6 @@ static int apply_clone(struct call *call, struct space *space, const uint8_t *pa
         rc = space_clone(space, child);
         if (rc < 0 || !space_become_ready(child, birth.epoch, 0))
             spaces_destroy(&call->memory->spaces, child);
-        else
-            atomic_store_explicit(&space->last_child, child->asid.n, memory_order_relaxed);
     }
     if (child)
         space_put(child);
@@ -408,8 +405,6 @@ int call_replica_apply(struct call *call)
         logger_leave(call->memory, entered);
         return rc;
     }
-    if (request.op != OP_SPACE_CLONE)
-        space_forget_child(space);
     switch (request.op) {
     case OP_SPACE_OPS:
         rc = apply_ops(call, space, request.request, request.request_size);

@@ -154,8 +154,6 @@ int change_begin(struct change *c)
         pthread_rwlock_unlock(&c->space->changing);
         return rc;
     }
-    if (c->op != OP_SPACE_CLONE)
-        space_forget_child(c->space);
     c->replica = place.replica;
     c->pid = place.pid;
     c->seen_ms = place.seen_ms;

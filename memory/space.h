@@ -42,9 +42,6 @@ struct space {
        stores a line while that changes may take either. */
     atomic_bool backed;
     atomic_uint refs; /* one of the registry's until it is destroyed, one for each user */
-    /* Of a first part whose last change was SPACE_CLONE: the child; else 0. Relaxed: a process has
-       one change under way while it forks. */
-    _Atomic uint64_t last_child;
 
     /* Held for reading while a change is applied here and at the replica, for writing where a
        replica becomes one: see ship.h. */
@@ -70,19 +67,11 @@ struct space {
     unsigned connections;
     uint64_t lonely_since_ms; /* while there are no connections */
     bool inherited;           /* took a lost primary's place: nobody has come to it here yet */
-    bool known;               /* its node asked for it here since */
-    bool disowned;            /* the answer that named it seems not to have reached its parent */
 };
 
 static inline bool space_is_backed(const struct space *space)
 {
     return atomic_load_explicit(&space->backed, memory_order_relaxed);
-}
-
-static inline void space_forget_child(struct space *space)
-{
-    if (atomic_load_explicit(&space->last_child, memory_order_relaxed))
-        atomic_store_explicit(&space->last_child, 0, memory_order_relaxed);
 }
 
 enum { PART_NONE = 0xffff, SPACE_FIRST_EPOCH = 1 };

@@ -202,8 +202,7 @@ bool spaces_is_lonely(struct spaces *spaces, struct space *space, uint64_t now_m
                       uint64_t grace_ms)
 {
     pthread_mutex_lock(&spaces->lock);
-    bool awaited = space->inherited && space_part(space) == 0 && (space->known || !space->disowned);
-    bool lonely = !space->connections && !awaited && space->lonely_since_ms + grace_ms <= now_ms;
+    bool lonely = !space->connections && space->lonely_since_ms + grace_ms <= now_ms;
     pthread_mutex_unlock(&spaces->lock);
     return lonely;
 }
@@ -223,19 +222,12 @@ void spaces_inherit(struct spaces *spaces, struct space *space)
     pthread_mutex_unlock(&spaces->lock);
 }
 
-void spaces_disown(struct spaces *spaces, struct space *space)
+bool spaces_is_inherited(struct spaces *spaces, struct space *space)
 {
     pthread_mutex_lock(&spaces->lock);
-    space->disowned = true;
-    space->lonely_since_ms = clock_ms();
+    bool inherited = space->inherited;
     pthread_mutex_unlock(&spaces->lock);
-}
-
-void spaces_know(struct spaces *spaces, struct space *space)
-{
-    pthread_mutex_lock(&spaces->lock);
-    space->known = true;
-    pthread_mutex_unlock(&spaces->lock);
+    return inherited;
 }
 
 void spaces_free(struct spaces *spaces)

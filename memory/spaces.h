@@ -59,21 +59,15 @@ void spaces_destroy(struct spaces *spaces, struct space *space);
  */
 void spaces_each(struct spaces *spaces, void (*visit)(void *arg, struct space *space), void *arg);
 
-/* Whether nobody has been connected to it for grace_ms. Not said of a first part that took a lost
-   primary's place before its process has come: that may sleep for long. */
+/* Whether nobody has been connected to it for grace_ms. */
 bool spaces_is_lonely(struct spaces *spaces, struct space *space, uint64_t now_ms,
                       uint64_t grace_ms);
 /* Its grace begins anew. */
 void spaces_touch(struct spaces *spaces, struct space *space);
-/* It took a lost primary's place. */
+/* It took a lost primary's place; whether it has, and its process has not come: that may sleep for
+   long. */
 void spaces_inherit(struct spaces *spaces, struct space *space);
-/*
- * Its parent asks for a child anew, having got no answer to when it was made: no process may ever
- * come to it, so its grace begins; unless its node knows of it, which asks for all that it knows
- * when a home was lost.
- */
-void spaces_disown(struct spaces *spaces, struct space *space);
-void spaces_know(struct spaces *spaces, struct space *space);
+bool spaces_is_inherited(struct spaces *spaces, struct space *space);
 
 unsigned spaces_count(struct spaces *spaces);
 

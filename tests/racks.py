@@ -203,7 +203,11 @@ def held(t):
 
 
 def memory_becomes_free(t):
-    await_true(lambda: not any(held(t).values()), "memory is free", 10)
+    try:
+        await_true(lambda: not any(held(t).values()), "memory is free", 10)
+    except Failure as error:
+        spaces = {name: c["processes"] for name, c in memories(t).items()}
+        raise Failure(f"{error}: bytes {held(t)}, address spaces {spaces}") from error
 
 
 def memory_is_free(t):

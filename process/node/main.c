@@ -1,10 +1,10 @@
 /*
  * ashlar-process: the node part of the process monitor.
  *
- * It listens twice. On TCP, as every monitor: PING, PROCESS_LIST and RUN_EXCEEDS. On the UNIX
- * socket NAME.sock of the rack's directory: the ashlar command (RUN_OPEN, RUN_SEAT, RUN_CLOSE),
- * which must be the same user's and hold the cluster key; the seats of the processes are served by
- * this server too.
+ * It listens twice. On TCP, as every monitor: PING, PROCESS_LIST, PROCESS_KNOWN and RUN_EXCEEDS. On
+ * the UNIX socket NAME.sock of the rack's directory: the ashlar command (RUN_OPEN, RUN_SEAT,
+ * RUN_CLOSE), which must be the same user's and hold the cluster key; the seats of the processes
+ * are served by this server too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -144,6 +144,16 @@ out:
     return rc;
 }
 
+static int process_known(struct node *node, struct net_conn *conn, const struct net_frame *frame)
+{
+    struct msg_process_known m;
+    struct msg_process_known_reply reply = {};
+    if (msg_process_known_decode(&m, frame->payload, frame->header.length) < 0)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    bool known = run_has_space(node, m.asid) || segments_have_space(node, m.asid);
+    return known ? NET_REPLY(conn, frame, process_known, &reply) : net_refuse(conn, frame, -ENOENT);
+}
+
 static int tcp_request(void *self, struct net_conn *conn, const struct net_frame *frame)
 {
     struct msg_process_list m;
@@ -151,6 +161,8 @@ static int tcp_request(void *self, struct net_conn *conn, const struct net_frame
         return net_refuse(conn, frame, ASH_FORBIDDEN);
     if (frame->header.op == OP_RUN_EXCEEDS)
         return run_exceeds(self, conn, frame);
+    if (frame->header.op == OP_PROCESS_KNOWN)
+        return process_known(self, conn, frame);
     if (frame->header.op != OP_PROCESS_LIST)
         return net_refuse(conn, frame, ASH_UNKNOWN_OP);
     if (msg_process_list_decode(&m, frame->payload, frame->header.length) < 0)

@@ -402,10 +402,8 @@ static void follow(struct node *node, struct home *home, uint64_t serial, struct
     struct component_info now;
     struct home *to;
     if (locate_space(node, asid, home_info(home)->id, deadline_ms, &now) == 0 &&
-        home_get(node, &now, &to) == 0) {
-        (void)home_serves(to, asid); /* that says, too, that its process exists */
+        home_get(node, &now, &to) == 0)
         run_move_home(node, serial, home, to);
-    }
 }
 
 void run_follow(struct node *node, struct home *home)
@@ -430,6 +428,16 @@ void run_home_lost(struct node *node, struct home *home, int why)
         if (p->home == home)
             lost_locked(node, p->run, info);
     pthread_mutex_unlock(&node->lock);
+}
+
+bool run_has_space(struct node *node, struct asid asid)
+{
+    pthread_mutex_lock(&node->lock);
+    struct process *p = node->processes;
+    while (p && p->asid.n != asid.n)
+        p = p->next;
+    pthread_mutex_unlock(&node->lock);
+    return p != NULL;
 }
 
 struct asid run_some_asid(struct node *node, struct home *home)

@@ -50,6 +50,8 @@ void run_follow(struct node *node, struct home *home);
 void run_move_home(struct node *node, uint64_t serial, struct home *from, struct home *to);
 /* Memory that a run needs is lost with this mComponent: ends it, and tells its user. */
 void run_lost(struct node *node, uint64_t run_id, const struct component_info *memory);
+/* Whether it is a process's. */
+bool run_has_space(struct node *node, struct asid asid);
 /* One of the spaces at this home; 0 where there is none. */
 struct asid run_some_asid(struct node *node, struct home *home);
 

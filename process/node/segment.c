@@ -327,6 +327,14 @@ void segments_leave(struct node *node, struct process *p)
     pthread_mutex_unlock(&s->lock);
 }
 
+bool segments_have_space(struct node *node, struct asid asid)
+{
+    pthread_mutex_lock(&node->segments->lock);
+    bool have = store_exists(node, asid);
+    pthread_mutex_unlock(&node->segments->lock);
+    return have;
+}
+
 /* What has ended has nothing attached, though its seat may close a moment later. */
 static void drop_ended(struct segments *s)
 {

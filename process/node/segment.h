@@ -113,6 +113,8 @@ void segments_stop(struct node *node);
 int segments_fork(struct node *node, struct process *parent, struct process *child) NET_CHECKED;
 /* It ended, or executes another program. */
 void segments_leave(struct node *node, struct process *process);
+/* Whether an address space is that of memory which processes of a run share. */
+bool segments_have_space(struct node *node, struct asid asid);
 /* The page that tells which files have segments, for the process to map. */
 int segments_buckets_fd(const struct node *node);
 

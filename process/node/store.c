@@ -66,6 +66,14 @@ struct store *store_get(struct node *node, struct run *run)
     return store;
 }
 
+bool store_exists(const struct node *node, struct asid asid)
+{
+    const struct store *store = node->stores;
+    while (store && store->asid.n != asid.n)
+        store = store->next;
+    return store;
+}
+
 struct store *store_hold(struct store *store)
 {
     store->refs++;

@@ -21,6 +21,8 @@ struct store;
 struct store *store_get(struct node *node, struct run *run);
 struct store *store_hold(struct store *store);
 void store_put(struct store *store);
+/* Whether one of the node's has this address space. */
+bool store_exists(const struct node *node, struct asid asid);
 
 /* A vRegion of the store's space, whose lines are zero and of which `lines` are expected to be
    used. Returns its index or a negative error. */

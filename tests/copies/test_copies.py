@@ -175,6 +175,22 @@ def test_frozen(t):
     survives(t, signal.SIGSTOP, "fifo")
 
 
+def test_ends_when_its_home_is_lost(t):
+    """The node cannot have the memory freed where it was, nor knows yet who has it now."""
+    up(t, 3, "128M")
+    for number in [signal.SIGKILL, signal.SIGSTOP] * 4:
+        p = patterns(t, 8)
+        await_true(lambda: two_copies(t), "two copies", 30)
+        home = await_true(lambda: [c["pid"] for c in memories(t).values() if c["processes"]], "a home")
+        t.kill(home[0], number)
+        p.kill()
+        finish(p, 30)
+        memory_becomes_free(t)
+        come_back(t, home[0], number)
+        memory_becomes_free(t)
+    t.call("down")
+
+
 def test_one_copy_is_lost_with_its_mcomponent(t):
     up(t, 2, "128M")
     p = patterns(t, 32, "--replicas", "1")
@@ -232,7 +248,7 @@ def churn(t, seed, policy, steps, losses):
         check(finish(p, 300) == 0 and p.out == expected,
               f"seed {seed}, after {done} losses, {drains} drains: {p.returncode}", repr(p.out), "not",
               repr(expected), p.err)
-    memory_becomes_free(t)
+        memory_becomes_free(t)
     t.call("down")
     print(f"  seed {seed}: {done} losses, {drains} drains, {runs} runs", flush=True)
 
