@@ -13,7 +13,6 @@
  * wrong place to the client, but not open one.
  */
 #include "dir_volume.h"
-#include "logs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,25 +96,29 @@ static int fd_path(int fd, char *out)
     return out[0] == '/' ? 0 : -ENOENT;
 }
 
-int dir_real_path(const struct dir_volume *v, int fd, char *out)
+int dir_path_inside(const struct dir_volume *v, char *path)
 {
     char root[PATH_LIMIT];
-    int rc = fd_path(fd, out);
-
-    if (rc < 0 || v->is_host_root)
-        return rc;
+    if (v->is_host_root)
+        return 0;
     /* Read anew each time: the root directory may be renamed while it is served. */
-    rc = fd_path(v->root, root);
+    int rc = fd_path(v->root, root);
     if (rc < 0)
         return rc;
     size_t length = strlen(root);
-    if (strncmp(out, root, length) != 0 || (out[length] != '/' && out[length] != 0))
+    if (strncmp(path, root, length) != 0 || (path[length] != '/' && path[length] != 0))
         return -ENOENT;
-    if (out[length] == 0)
-        strcpy(out, "/");
+    if (path[length] == 0)
+        strcpy(path, "/");
     else
-        memmove(out, out + length, strlen(out + length) + 1);
+        memmove(path, path + length, strlen(path + length) + 1);
     return 0;
+}
+
+int dir_real_path(const struct dir_volume *v, int fd, char *out)
+{
+    int rc = fd_path(fd, out);
+    return rc < 0 ? rc : dir_path_inside(v, out);
 }
 
 int dir_last_path(const struct dir_volume *v, int fd, const struct statx *stat, char *out)
@@ -349,7 +352,8 @@ static int look_around(struct dir_volume *v, struct caller *who, struct place *o
         return rc;
     if (rc < 0)
         out->path[0] = 0;
-    if (logs_hide(out->path))
+    size_t hidden = strlen(v->hidden);
+    if (hidden && !strncmp(out->path, v->hidden, hidden))
         return -ENOENT;
     out->writable = out->path[0] && rights_cover(&who->rights, out->path);
     /* Only file systems without a block device can show the host; most files spare the call. */

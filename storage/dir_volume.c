@@ -62,11 +62,20 @@ static int usage(struct volume *volume, uint64_t *size_bytes, uint64_t *used_byt
     return 0;
 }
 
+static void hide(struct volume *volume, const char *host_path)
+{
+    struct dir_volume *v = dir_volume(volume);
+    strcpy(v->hidden, host_path);
+    if (dir_path_inside(v, v->hidden) < 0)
+        v->hidden[0] = 0;
+}
+
 const struct volume_ops dir_volume_ops = {
     .kind = "dir",
     .start = start,
     .stop = stop,
     .usage = usage,
+    .hide = hide,
     .open = dir_open,
     .reopen = dir_reopen,
     .stat = dir_stat,

@@ -18,7 +18,8 @@
 
 struct dir_volume {
     struct volume volume;
-    int root;          /* O_PATH; never changes */
+    int root;                /* O_PATH; never changes */
+    char hidden[PATH_LIMIT]; /* what begins so is not there; "": all is */
     bool is_host_root; /* the root is the host's own "/": real paths need no prefix taken off */
 };
 
@@ -56,6 +57,8 @@ int place_look(struct dir_volume *v, struct caller *who, const struct place_name
 int place_readlink(const struct place *place, char *out) CHECKED;
 void place_close(struct place *place);
 
+/* A path of the host as it is in the volume, in its place; -ENOENT where it is outside. */
+int dir_path_inside(const struct dir_volume *v, char *path) CHECKED;
 /* Where a descriptor is now, in the volume: PATH_LIMIT bytes; -ENOENT where it is outside. */
 int dir_real_path(const struct dir_volume *v, int fd, char *out) CHECKED;
 /* What the host puts behind the path of what has no name any more. */

@@ -220,7 +220,10 @@ void logs_tidy(struct logs *logs, uint64_t now_ms, uint64_t listed_ms)
 
 /* ---- programs ---- */
 
-bool logs_hide(const char *path)
+void logs_hidden(const struct logs *logs, char out[PATH_LIMIT])
 {
-    return strstr(path, "/" LOGS_NAME) != NULL;
+    strcpy(out, logs->path);
+    char *name = strrchr(out, '/');
+    if (name)
+        name[1 + strlen(LOGS_NAME)] = 0;
 }

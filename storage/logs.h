@@ -2,7 +2,7 @@
  * The logs of mComponents: a file for each, in a directory of the sComponent's own.
  *
  * Nothing of them is kept in memory, so they outlive the monitor's process. Programs cannot reach
- * them: see logs_hide().
+ * them: see logs_hidden().
  */
 #ifndef ASHLAR_STORAGE_LOGS_H
 #define ASHLAR_STORAGE_LOGS_H
@@ -16,7 +16,7 @@
 
 #define LOGS_CHECKED __attribute__((warn_unused_result))
 
-/* What the directory's name begins with: no program sees what is called so, nor what is in it. */
+/* What the directory's name begins with. */
 #define LOGS_NAME ".ashlar-logs"
 
 enum { LOGS_OWNERS_MAX = 256 };
@@ -68,7 +68,8 @@ void logs_members(struct logs *logs, const struct component_info *list, size_t c
  */
 void logs_tidy(struct logs *logs, uint64_t now_ms, uint64_t listed_ms);
 
-/* Whether a canonical path leads to logs, of this sComponent or of another one. */
-bool logs_hide(const char *path);
+/* What the paths of logs begin with on the host, of this sComponent and of others with the same
+   parent: no program may reach these. "": there are none. */
+void logs_hidden(const struct logs *logs, char out[PATH_LIMIT]);
 
 #endif

@@ -54,6 +54,13 @@ static void ping(void *self, struct msg_ping_reply *reply)
     }
 }
 
+static void hide_logs(struct storage *storage)
+{
+    char path[PATH_LIMIT];
+    logs_hidden(&storage->logs, path);
+    storage->volume->ops->hide(storage->volume, path);
+}
+
 static int start(void *self, struct monitor *monitor)
 {
     struct daemon *daemon = self;
@@ -66,6 +73,8 @@ static int start(void *self, struct monitor *monitor)
     if (rc == 0)
         rc = logs_init(&daemon->storage.logs, daemon->logs ? daemon->logs : monitor->rack_dir,
                        monitor->name);
+    if (rc == 0)
+        hide_logs(&daemon->storage);
     if (rc < 0)
         monitor_log("cannot serve %s: %s%s", daemon->volume,
                     rc == -EPROTONOSUPPORT ? "no such kind of volume" : strerror(-rc),

@@ -105,6 +105,8 @@ struct volume_ops {
     int (*start)(const char *source, struct volume **out) CHECKED;
     void (*stop)(struct volume *);
     int (*usage)(struct volume *, uint64_t *size_bytes, uint64_t *used_bytes) CHECKED;
+    /* Paths of the host that begin so are not there. Before anything is asked of it. */
+    void (*hide)(struct volume *, const char *host_path);
 
     /*
      * flags are Linux's O_*; what they ask for is checked before it has any effect. O_TRUNC opens
