@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -261,6 +263,71 @@ static void what_was_nowhere_else_is_lost(void **state)
     expect_no_logs();
 }
 
+/* m2, started anew, is to die at a point. */
+static void arm(const char *fault)
+{
+    setenv("ASHLAR_FAULT", fault, 1);
+    if (rack.memories[1].pid)
+        rack_kill_memory(&rack, 1);
+    rack_start_memory(&rack, 1, "48M");
+    unsetenv("ASHLAR_FAULT");
+}
+
+static bool is_dead(int i)
+{
+    if (waitpid(rack.memories[i].pid, NULL, WNOHANG) <= 0)
+        return false;
+    rack.memories[i].pid = 0;
+    return true;
+}
+
+/* The replica dies when segments were written again, before their frames know it. */
+static void a_death_while_segments_are_emptied(void **state)
+{
+    static struct process p;
+    struct random r = {1};
+    arm("m2:log.moved:1");
+    begin_many(&p, 0);
+    for (uint64_t end_ms = clock_ms() + PATIENCE_MS; !is_dead(1);) {
+        uint64_t at = random_below(&r, MANY);
+        assert_int_equal(ask_write(p.conn, p.asid, FIRST + at, 1, 1000 + at), 1);
+        assert_true(clock_ms() < end_ms);
+    }
+    rack_start_memory(&rack, 1, "48M");
+    await_logged(await_role(p.asid, ROLE_REPLICA));
+    lose_primary(&p);
+    expect_stamps(p.conn, p.asid, 1000);
+    rack_start_memory(&rack, 0, "48M");
+    end_all(&p);
+}
+
+/* One that has taken its primary's place dies while its lines come back: both are lost. */
+static void a_death_while_lines_come_back(void **state)
+{
+    static const char *const faults[] = {"m2:log.read:20", "m2:log.recall:20"};
+    static struct process p;
+    for (int i = 0; i < 2; i++) {
+        arm(faults[i]);
+        begin_many(&p, 0);
+        lose_primary(&p);
+        uint64_t at = 0;
+        for (uint64_t end_ms = clock_ms() + PATIENCE_MS; !is_dead(1); at = (at + STEP) % MANY) {
+            int rc = ask_fetch(p.conn, p.asid, FIRST + at, STEP, kinds, data);
+            assert_true(rc == STEP || rc == ASH_LOST);
+            for (int j = 0; j < rc; j++)
+                assert_true(line_is(data + j * LINE_SIZE, 1000 + at + (uint64_t)j));
+            assert_true(clock_ms() < end_ms);
+        }
+        net_close(p.conn);
+        rack_start_memory(&rack, 0, "48M");
+        rack_start_memory(&rack, 1, "48M");
+        for (int j = 0; j < 2; j++) {
+            assert_int_equal(locate(j, p.asid, nobody).role, ROLE_NONE);
+            expect_nothing_held_at(j, PATIENCE_MS);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +335,8 @@ int main(void)
         cmocka_unit_test(the_log_stays_small),
         cmocka_unit_test(a_restarted_scomponent_has_its_logs),
         cmocka_unit_test(a_lost_scomponent_costs_no_memory),
+        cmocka_unit_test(a_death_while_segments_are_emptied),
+        cmocka_unit_test(a_death_while_lines_come_back),
         cmocka_unit_test(what_was_nowhere_else_is_lost),
     };
     return cmocka_run_group_tests(tests, start, stop);
