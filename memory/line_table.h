@@ -13,6 +13,11 @@
 enum { LINE_ABSENT = 0 };
 #define LINE_STORED_ZERO UINT32_MAX
 
+static inline bool line_has_frame(uint32_t entry)
+{
+    return entry != LINE_ABSENT && entry != LINE_STORED_ZERO;
+}
+
 enum {
     CHUNK_LINES = LINE_SIZE / sizeof(uint32_t),
     CHUNK_COUNT = VREGION_LINES / CHUNK_LINES,

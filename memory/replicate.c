@@ -185,11 +185,6 @@ static int send_vmas(struct copy *c, uint32_t index, const struct vregion *vregi
 
 /* ---- lines ---- */
 
-static bool has_frame(uint32_t entry)
-{
-    return entry != LINE_ABSENT && entry != LINE_STORED_ZERO;
-}
-
 /* Reads those of the frames that are cold, which stay so: a part may be larger than DRAM is. */
 static int read_cold(struct copy *c, const struct frame *cold, const int *which, uint32_t count,
                      struct iovec *pieces)
@@ -220,7 +215,7 @@ static int pin_lines(struct copy *c, const struct line_source *lines, uint32_t c
     uint32_t colds = 0;
     *pieces_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (!has_frame(lines[i].source))
+        if (!line_has_frame(lines[i].source))
             continue;
         struct frame frame = {lines[i].source};
         pinned[*pieces_count] = frame;

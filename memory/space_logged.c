@@ -6,11 +6,6 @@
 #include "logged.h"
 #include "space.h"
 
-static bool has_frame(uint32_t entry)
-{
-    return entry != LINE_ABSENT && entry != LINE_STORED_ZERO;
-}
-
 /* Whether it is logged; else it is made to stay. */
 static bool is_logged(struct frames *frames, struct frame frame)
 {
@@ -30,7 +25,7 @@ uint32_t space_adopt(struct space *space, uint32_t *index, uint32_t *line, struc
         *line = 0;
     for (; at && at->vregion && *line < VREGION_LINES && count < FETCH_MAX_LINES; ++*line) {
         uint32_t entry = line_table_get(&at->vregion->lines, frames, *line);
-        if (!has_frame(entry) || !is_logged(frames, (struct frame){entry}))
+        if (!line_has_frame(entry) || !is_logged(frames, (struct frame){entry}))
             continue;
         out[count].n = entry;
         (void)frames_pin(frames, out[count++]);
@@ -55,7 +50,8 @@ bool space_has_lost_lines(struct space *space)
         const struct vregion *vregion = space->vregions.entries[i].vregion;
         for (uint32_t line = 0; vregion && line < VREGION_LINES && !lost; line++) {
             uint32_t entry = line_table_get(&vregion->lines, space->frames, line);
-            lost = has_frame(entry) && logged_is_lost(space->frames->cold, (struct frame){entry});
+            lost =
+                line_has_frame(entry) && logged_is_lost(space->frames->cold, (struct frame){entry});
         }
     }
     pthread_mutex_unlock(&space->lock);

@@ -46,7 +46,8 @@ def the_bound_holds(t, p):
 
 
 def test_all_at_once(t):
-    each = max(MEBIBYTES, 128)  # a rack of four of these has room for both copies twice over
+    # What the children write lies where the lines were that they share: at their parent's home, mostly.
+    each = max(2 * MEBIBYTES, 128)
     t.call("up", "--memory", "4", "--memory-size", f"{each}M", "--excache-total",
            f"{(PROCESSES + 2) * EXCACHE}M")
     stats_path = os.path.join(t.runtime, "stats.json")
