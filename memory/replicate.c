@@ -28,10 +28,11 @@ enum {
     ROUNDS_MAX = 4,
     ROUND_SMALL = 1024, /* lines: the rest is sent while changes wait */
     TARGETS = 2,        /* components to try */
-    LEFT_SHARE = 4,     /* of the frames that are left, 1/4 stays */
+    LEFT_SHARE = 16,    /* of the frames that are left, 1/16 stays */
     WAIT_MIN_MS = 500,  /* before the next try; doubled each time */
     WAIT_MAX_MS = 60000,
-    VMAS_MAX_SENT = 256, /* in one message */
+    WAIT_FRAMES_MS = 4000, /* the same where frames ran short: a program writes more, then less */
+    VMAS_MAX_SENT = 256,   /* in one message */
     PATHS_MAX = OPS_FILES_MAX * PATH_LIMIT,
 };
 
@@ -421,9 +422,10 @@ static struct component choose(struct memory *memory, struct space *space, struc
 /* That there is nobody costs nothing to find out again; a copy that failed half way does. */
 static void put_off(struct space *space, int rc)
 {
+    uint32_t most_ms = rc == ASH_NO_FRAMES ? WAIT_FRAMES_MS : WAIT_MAX_MS;
     pthread_mutex_lock(&space->lock);
     uint32_t wait_ms = rc == ASH_NO_COMPONENT ? 0 : space->replicate_wait_ms * 2;
-    wait_ms = wait_ms < WAIT_MIN_MS ? WAIT_MIN_MS : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms;
+    wait_ms = wait_ms < WAIT_MIN_MS ? WAIT_MIN_MS : wait_ms > most_ms ? most_ms : wait_ms;
     space->replicate_wait_ms = wait_ms;
     space->replicate_at_ms = clock_ms() + wait_ms;
     pthread_mutex_unlock(&space->lock);
