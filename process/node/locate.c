@@ -140,8 +140,9 @@ void locate_and_destroy(struct node *node, struct home *home, struct asid asid)
 {
     struct component_info now;
     struct home *elsewhere;
+    /* It is looked for twice: the list of the first look may be older than who has it. */
     if (home_destroy_space(home, asid) == 0 ||
-        locate_space(node, asid, home_info(home)->id, 0, &now) < 0 ||
+        locate_space(node, asid, home_info(home)->id, clock_ms() + 2 * PAUSE_MS, &now) < 0 ||
         home_get(node, &now, &elsewhere) < 0)
         return;
     int rc = home_destroy_space(elsewhere, asid);
