@@ -483,12 +483,12 @@ CASE(posix_lock, over_exec)
 {
     int fd = file_with("f", "0123456789");
     fflush(stdout);
+    mkfifo("go", 0600);
     pid_t child = fork();
     if (child == 0) {
         lock(fd, F_SETLK, F_WRLCK, 0, 5);
         execlp("sh", "sh", "-c", "echo x > ready; read line < go", NULL);
     }
-    mkfifo("go", 0600);
     while (size_of("ready") <= 0)
         usleep(1000);
     show_lock("f", F_WRLCK, 0, 0);
