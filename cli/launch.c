@@ -202,9 +202,10 @@ static int take_seat(struct launch *launch, int fds[2])
     return 0;
 }
 
-#define STACK_FAR (1ull << 40)
-
 /* ---- the child ---- */
+
+/* A limit of the stack beyond which the host may put mappings in the program's window. */
+#define STACK_FAR (1ull << 40)
 
 /*
  * ashlar-exec must not lie in the program's window, which is where the host would put it to leave

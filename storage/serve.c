@@ -100,8 +100,7 @@ static int file_write(struct request *r)
                           write(file, m.data, m.data_size, m.offset, m.append, m.sync, &end));
     if (n < 0)
         return (int)n;
-    return GIVE(r, file_write,
-                {.written = (uint32_t)n, .watched = request_is_watched(r), .end = end});
+    return GIVE(r, file_write, {.written = (uint32_t)n, .watched = request_is_watched(r), .end = end});
 }
 
 static int file_stat(struct request *r)
@@ -234,8 +233,7 @@ static int path_access(struct request *r)
 {
     TAKE(r, path_access);
     int rc = request_place(r, &m.base, m.path, 0);
-    return rc < 0 ? rc
-                  : ops(r)->access(r->storage->volume, who(r), &r->paths[0], m.mode, m.nofollow);
+    return rc < 0 ? rc : ops(r)->access(r->storage->volume, who(r), &r->paths[0], m.mode, m.nofollow);
 }
 
 static int path_readlink(struct request *r)
@@ -263,8 +261,7 @@ static int path_rename(struct request *r)
     int rc = request_place(r, &m.from_base, m.from, 0);
     if (rc == 0)
         rc = request_place(r, &m.to_base, m.to, 1);
-    return rc < 0 ? rc
-                  : ops(r)->rename(r->storage->volume, who(r), &r->paths[0], &r->paths[1], m.flags);
+    return rc < 0 ? rc : ops(r)->rename(r->storage->volume, who(r), &r->paths[0], &r->paths[1], m.flags);
 }
 
 static int path_link(struct request *r)
@@ -340,8 +337,8 @@ static int path_real(struct request *r)
 /* ---- dispatch ---- */
 
 enum {
-    CHANGES = 1,  /* not for a monitor's own connections */
-    ONCE = 2,     /* makes a difference when it is done twice: see answers.h */
+    CHANGES = 1, /* not for a monitor's own connections */
+    ONCE = 2,    /* makes a difference when it is done twice: see answers.h */
     MONITORS = 4, /* for a monitor's own connections alone */
 };
 

@@ -232,8 +232,8 @@ static void link_begin(struct node *node, struct process *p, struct asid asid, s
 /* Where there was no spare connection, or only ones to what the component was before. */
 static int link_anew(struct node *node, struct link *l)
 {
-    int rc =
-        net_connect(l->to->address, &node->monitor->key, &l->bind, l->timeout_ms, &l->conn, NULL);
+    int rc = net_connect(l->to->address, &node->monitor->key, &l->bind, l->timeout_ms, &l->conn,
+                         NULL);
     if (rc < 0)
         l->conn = NULL;
     return rc < 0 ? rc : check_begin(l);

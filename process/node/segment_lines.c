@@ -90,8 +90,7 @@ static int read_lines(struct segment *g, uint64_t line, uint64_t count, uint8_t 
     return 0;
 }
 
-/* How many bytes lines have in the file: one of the host keeps its size, and may be sealed at it.
- */
+/* How many bytes lines have in the file: one of the host keeps its size, and may be sealed at it. */
 static size_t bytes_of(const struct segment *g, uint64_t line, uint64_t count)
 {
     size_t size = count << LINE_SHIFT;

@@ -74,8 +74,10 @@ static void refuses_what_makes_no_sense(void **state)
     static struct trail_file files[TRAIL_FILES_MAX + 1];
     static struct trail_run runs[TRAIL_RUNS_MAX + 1];
     struct msg_process_trail_reply reply;
-    struct msg_process_trail_left m = {
-        .program = file_of(8), .files = files, .files_count = TRAIL_FILES_MAX + 1, .runs = runs};
+    struct msg_process_trail_left m = {.program = file_of(8),
+                                       .files = files,
+                                       .files_count = TRAIL_FILES_MAX + 1,
+                                       .runs = runs};
     assert_int_equal(trails_put(trails, &m), -EINVAL);
     m.files_count = 1;
     m.runs_count = TRAIL_RUNS_MAX + 1;

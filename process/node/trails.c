@@ -88,12 +88,12 @@ int trails_put(struct trails *t, const struct msg_process_trail_left *m)
     if (!makes_sense(m))
         return -EINVAL;
     struct trail *oldest, put = {
-                              .program = m->program,
-                              .files_count = m->files_count,
-                              .runs_count = m->runs_count,
-                              .files = copy(m->files, m->files_count * sizeof *m->files),
-                              .runs = copy(m->runs, m->runs_count * sizeof *m->runs),
-                          };
+        .program = m->program,
+        .files_count = m->files_count,
+        .runs_count = m->runs_count,
+        .files = copy(m->files, m->files_count * sizeof *m->files),
+        .runs = copy(m->runs, m->runs_count * sizeof *m->runs),
+    };
     if (!put.files || !put.runs) {
         empty(&put);
         return -ENOMEM;

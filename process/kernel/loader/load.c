@@ -25,10 +25,11 @@
 #define STACK_MOST    (1ull << 30) /* where there is no limit */
 #define STACK_GUARD   (1ull << 20)
 
-static uint64_t random_lines(unsigned bits)
+/* 0 where personality() has addresses fixed. */
+static uint64_t random_lines(bool fixed, unsigned bits)
 {
     uint64_t n = 0;
-    if (host_call(__NR_personality, 0xffffffff) & ADDR_NO_RANDOMIZE)
+    if (fixed)
         return 0;
     host_call(__NR_getrandom, &n, sizeof n, 0);
     return (n & ((1ull << bits) - 1)) << LINE_SHIFT;
@@ -148,18 +149,19 @@ void program_load(struct thread *t, const struct program *program, const char *n
                   const char *const *argv, const char *const *envp)
 {
     struct elf_image image, interpreter = {0};
-    uint64_t stack_top = WINDOW_END - LINE_SIZE - random_lines(18);
+    bool fixed = host_call(__NR_personality, 0xffffffff) & ADDR_NO_RANDOMIZE;
+    uint64_t stack_top = WINDOW_END - LINE_SIZE - random_lines(fixed, 18);
     uint64_t stack_size = stack_bytes(t->process);
 
     mm.stack_limit = stack_size;
-    mm.mmap_top = stack_top - stack_size - STACK_GUARD - random_lines(16);
+    mm.mmap_top = stack_top - stack_size - STACK_GUARD - random_lines(fixed, 16);
     check(mm_map(stack_top - stack_size, stack_size, PROT_READ | PROT_WRITE,
                  MAP_FIXED | MAP_NORESERVE, NULL, 0, VMA_STACK),
           "its stack", program);
-    check(elf_map(&program->file, &program->head, PIE_BASE + random_lines(18), &image),
+    check(elf_map(&program->file, &program->head, PIE_BASE + random_lines(fixed, 18), &image),
           "its segments", program);
     mm.brk_start = mm.brk =
-        ((image.end + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1)) + random_lines(10);
+        ((image.end + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1)) + random_lines(fixed, 10);
     if (program->has_interpreter)
         check(elf_map(&program->interpreter, &program->interpreter_head, 0, &interpreter),
               "its interpreter", program);
