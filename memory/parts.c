@@ -27,7 +27,6 @@
 
 enum {
     FLOOR_SHARE = 64,       /* new vRegions are refused below 1/64 of the frames */
-    NODE_WAIT_MS = 500,     /* for a node to say what it knows */
     PLACE_TIMEOUT_MS = 400, /* for the global managers; then the last list must do */
     FORWARD_MS = 1200,      /* within which another part must be found and answer */
     FORWARD_PAUSE_MS = 20,
@@ -113,13 +112,8 @@ static int ask_node(struct memory *memory, const struct component_info *node, st
 {
     struct msg_process_known request = {.asid = asid};
     struct msg_process_known_reply reply;
-    struct net_conn *conn;
-    int rc = peers_connect(&memory->peers, node->address, NODE_WAIT_MS, &conn);
-    if (rc < 0)
-        return rc;
-    rc = NET_CALL(conn, PROCESS_KNOWN, process_known, &request, &reply, NODE_WAIT_MS);
-    net_close(conn);
-    return rc;
+    return CALL_ONCE(&memory->peers, node->address, NODE_WAIT_MS, PROCESS_KNOWN, process_known,
+                     &request, &reply);
 }
 
 static bool is_known_to_a_node(struct memory *memory, struct asid asid)
@@ -280,12 +274,8 @@ static struct component ask_for_owner(struct memory *memory, struct space *space
     struct msg_place_vregion request = {
         .home = memory->monitor.id, .also = except, .asid = space->asid, .bytes = bytes};
     struct msg_place_vregion_reply reply;
-    struct net_conn *conn;
-    int rc = peers_connect(&memory->peers, memory->monitor.global_address, PLACE_TIMEOUT_MS, &conn);
-    if (rc == 0) {
-        rc = NET_CALL(conn, PLACE_VREGION, place_vregion, &request, &reply, PLACE_TIMEOUT_MS);
-        net_close(conn);
-    }
+    int rc = CALL_ONCE(&memory->peers, memory->monitor.global_address, PLACE_TIMEOUT_MS,
+                       PLACE_VREGION, place_vregion, &request, &reply);
     if (rc == 0) {
         peers_learn(&memory->peers, &reply.owner);
         return reply.owner.id;

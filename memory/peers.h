@@ -105,6 +105,19 @@ void peers_said_room(struct peers *peers, struct component id, uint64_t free_byt
 /* Connects to a component of whatever kind, as a component. */
 int peers_connect(struct peers *peers, const char *address, uint32_t timeout_ms,
                   struct net_conn **conn) NET_CHECKED;
+/* CALL_ONCE(peers, address, timeout_ms, RUN_EXCEEDS, run_exceeds, &request, &reply): NET_CALL to
+   one that is asked seldom, on a connection of its own. The reply has no pointers. */
+#define CALL_ONCE(peers, address, timeout_ms, OP, name, request, reply)                            \
+    ({                                                                                             \
+        struct net_conn *once_;                                                                    \
+        int rc_ = peers_connect((peers), (address), (timeout_ms), &once_);                         \
+        if (rc_ == 0) {                                                                            \
+            rc_ = NET_CALL(once_, OP, name, (request), (reply), (timeout_ms));                     \
+            net_close(once_);                                                                      \
+        }                                                                                          \
+        rc_;                                                                                       \
+    })
+#define NODE_WAIT_MS 500 /* for a node's answer */
 
 /* ---- requests ---- */
 

@@ -20,16 +20,15 @@
 #include "replicator.h"
 
 enum {
-    RELIEF_SHARE = 8,   /* below 1/8 of the frames left, a part moves, */
-    SMALL_SHARE = 64,   /* one that has more than 1/64 of them */
-    LOOK_MS = 5,        /* between two looks at whether there are frames */
-    FULL_MS = 10000,    /* after a replica was given up here: no new one is made, */
-    FULL_SHARE = 2,     /* unless half of the frames are free by then */
-    CALM_MS = 1000,     /* between two looks at who has room, while nobody waits */
-    SHORT_MS = 1000,    /* that frames are waited for before a run is ended */
-    ENDING_MS = 2000,   /* for the memory of a run that was ended to be free */
-    NODE_WAIT_MS = 500, /* for a node to take the word */
-    VICTIMS_MAX = 3,    /* runs that are tried, the largest first */
+    RELIEF_SHARE = 8, /* below 1/8 of the frames left, a part moves, */
+    SMALL_SHARE = 64, /* one that has more than 1/64 of them */
+    LOOK_MS = 5,      /* between two looks at whether there are frames */
+    FULL_MS = 10000,  /* after a replica was given up here: no new one is made, */
+    FULL_SHARE = 2,   /* unless half of the frames are free by then */
+    CALM_MS = 1000,   /* between two looks at who has room, while nobody waits */
+    SHORT_MS = 1000,  /* that frames are waited for before a run is ended */
+    ENDING_MS = 2000, /* for the memory of a run that was ended to be free */
+    VICTIMS_MAX = 3,  /* runs that are tried, the largest first */
 };
 
 /* ---- who waits ---- */
@@ -250,14 +249,9 @@ static int tell_node(struct memory *memory, const struct component_info *node,
     struct msg_run_exceeds request = {
         .run_id = run->run_id, .memory = memory->monitor.id, .bytes = run->frames * LINE_SIZE};
     struct msg_run_exceeds_reply reply;
-    struct net_conn *conn;
     strcpy(request.name, memory->monitor.name);
-    int rc = peers_connect(&memory->peers, node->address, NODE_WAIT_MS, &conn);
-    if (rc < 0)
-        return rc;
-    rc = NET_CALL(conn, RUN_EXCEEDS, run_exceeds, &request, &reply, NODE_WAIT_MS);
-    net_close(conn);
-    return rc;
+    return CALL_ONCE(&memory->peers, node->address, NODE_WAIT_MS, RUN_EXCEEDS, run_exceeds,
+                     &request, &reply);
 }
 
 /* Whether its node has ended it. */
