@@ -29,6 +29,13 @@ struct space_place {
     bool replica_to_go;       /* of a primary: its replica is one more than is wanted */
 };
 
+/* Whether a primary's replica is one and is to stay. */
+static inline bool place_has_replica(const struct space_place *place)
+{
+    return place->role == ROLE_PRIMARY && place->replica.n && !place->doubtful_ms &&
+           !place->replica_in_doubt && !place->replica_unaware && !place->replica_to_go;
+}
+
 /* After a change of its place, of whether it lives, or of whether there is anything in it; with its
    lock, which no other function here is called with. */
 void space_recount(struct space *space);

@@ -1,10 +1,12 @@
 /*
  * See replicate.h. Rounds:
  *
- *   0  REPLICA_OPEN, at the component with the most room, under the epoch to come
+ *   0  REPLICA_OPEN, under the epoch to come, at the component where the copy of a relative is
+ *      (relatives.h), as a copy of that; or empty, at the component with the most room
  *   1  a snapshot of the space, which costs a reference for each chunk of a line table; sent is
- *      what it says otherwise than the snapshot before (none, at first): vRegions, vmas, lines. A
- *      chunk that both share is passed over, so a round costs what was changed meanwhile
+ *      what it says otherwise than the snapshot before (at first the relative's, or none):
+ *      vRegions, vmas, lines. A chunk that both share is passed over, so a round costs what was
+ *      changed meanwhile
  *   2  again, until a round sent little
  *   3  changes are kept out (space->changing), the last difference is sent, REPLICA_READY; from
  *      here on changes go there too
@@ -22,6 +24,7 @@
 #include "clock.h"
 #include "fault.h"
 #include "logged.h"
+#include "relatives.h"
 #include "ship.h"
 
 enum {
@@ -84,37 +87,53 @@ static int send_vregions(struct copy *c, const struct vregion_info *infos, uint3
                NULL, 0);
 }
 
-/* Whether the last snapshot says the same of it, and of where its part is. */
-static bool is_known(const struct copy *c, const struct vregion_entry *entry)
+/* What is to be told of vRegions, on its way. */
+struct vregion_list {
+    struct copy *copy;
+    struct vregion_info infos[GRANT_MAX];
+    uint32_t count;
+    int rc;
+};
+
+static void flush_vregions(struct vregion_list *list)
 {
-    const struct vregion_entry *before = vregion_at_or_after(last_vregions(c), entry->index);
-    return before && before->index == entry->index && before->part == entry->part &&
-           c->last->parts[entry->part].n == c->now->parts[entry->part].n;
+    if (list->rc == 0 && list->count)
+        list->rc = send_vregions(list->copy, list->infos, list->count);
+    list->count = 0;
 }
 
+static void tell_vregion(struct vregion_list *list, uint32_t index, uint16_t part)
+{
+    struct component owner = {0};
+    if (part != PART_NONE)
+        owner = list->copy->now->parts[part];
+    list->infos[list->count++] = (struct vregion_info){index, part, owner};
+    if (list->count == GRANT_MAX)
+        flush_vregions(list);
+}
+
+static bool has_entry(const struct vregion_array *array, const struct vregion_entry *entry)
+{
+    const struct vregion_entry *found = vregion_at_or_after(array, entry->index);
+    return found && found->index == entry->index && found->part == entry->part;
+}
+
+/* Those that are no more come first, for their places may be others' now. */
 static int differ_in_vregions(struct copy *c)
 {
-    struct vregion_info infos[GRANT_MAX];
-    const struct vregion_array *now = &c->now->vregions;
-    uint32_t count = 0, kept = 0;
-    int rc = 0;
-    for (uint32_t i = 0; i < now->count && rc == 0; i++) {
+    const struct vregion_array *now = &c->now->vregions, *last = last_vregions(c);
+    struct vregion_list list = {.copy = c};
+    for (uint32_t i = 0; i < last->count; i++)
+        if (!has_entry(now, &last->entries[i]))
+            tell_vregion(&list, last->entries[i].index, PART_NONE);
+    for (uint32_t i = 0; i < now->count; i++) {
         const struct vregion_entry *entry = &now->entries[i];
-        const struct vregion_entry *before = vregion_at_or_after(last_vregions(c), entry->index);
-        kept += before && before->index == entry->index && before->part == entry->part;
-        if (is_known(c, entry))
-            continue;
-        infos[count++] =
-            (struct vregion_info){entry->index, entry->part, c->now->parts[entry->part]};
-        if (count == GRANT_MAX) {
-            rc = send_vregions(c, infos, count);
-            count = 0;
-        }
+        if (!has_entry(last, entry) ||
+            c->last->parts[entry->part].n != c->now->parts[entry->part].n)
+            tell_vregion(&list, entry->index, entry->part);
     }
-    if (rc == 0 && count)
-        rc = send_vregions(c, infos, count);
-    /* Some are gone: the program was replaced (exec) meanwhile, and all begins anew. */
-    return rc == 0 && kept != last_vregions(c)->count ? -EAGAIN : rc;
+    flush_vregions(&list);
+    return list.rc;
 }
 
 /* ---- vmas ---- */
@@ -303,14 +322,13 @@ static int send_difference(struct copy *c)
     return rc;
 }
 
-/* One snapshot more, and what it says otherwise. */
-static int next_round(struct copy *c)
+static int take_snapshot(struct copy *c, struct space *space)
 {
-    struct space_birth birth = {.asid = c->space->asid};
+    struct space_birth birth = {.asid = space->asid};
     struct space *now = space_new(&birth, &c->memory->frames);
     if (!now)
         return -ENOMEM;
-    int rc = space_clone(c->space, now);
+    int rc = space_clone(space, now);
     if (rc < 0) {
         space_put(now);
         return rc;
@@ -319,11 +337,19 @@ static int next_round(struct copy *c)
         space_put(c->last);
     c->last = c->now;
     c->now = now;
-    c->sent = 0;
-    return send_difference(c);
+    return 0;
 }
 
-static int open_replica(struct copy *c)
+/* One snapshot more, and what it says otherwise. */
+static int next_round(struct copy *c)
+{
+    int rc = take_snapshot(c, c->space);
+    c->sent = 0;
+    return rc < 0 ? rc : send_difference(c);
+}
+
+/* As a copy of the one of `like`, whose place is `place`; NULL: empty. */
+static int open_replica(struct copy *c, const struct space *like, const struct space_place *place)
 {
     struct msg_replica_open request = {.asid = c->space->asid,
                                        .run_id = c->space->run_id,
@@ -332,9 +358,29 @@ static int open_replica(struct copy *c)
                                        .pid = (uint32_t)getpid(),
                                        .epoch = c->epoch};
     struct msg_replica_open_reply reply;
+    if (like) {
+        request.like = like->asid;
+        request.like_epoch = place->epoch;
+    }
     int rc = PEER_CALL(&c->memory->peers, c->to, REPLICA_OPEN, replica_open, &request, &reply);
     if (rc == 0)
         c->pid = reply.pid;
+    return rc;
+}
+
+/* The relative's changes wait meanwhile, so that the snapshot of it is what its replica is. */
+static int open_as_relative(struct copy *c, struct space *relative)
+{
+    struct space_place place;
+    pthread_rwlock_wrlock(&relative->changing);
+    int rc = space_place(relative, &place);
+    if (rc == 0 && (!place_has_replica(&place) || place.replica.n != c->to.n))
+        rc = ASH_MOVED;
+    if (rc == 0)
+        rc = take_snapshot(c, relative);
+    if (rc == 0)
+        rc = open_replica(c, relative, &place);
+    pthread_rwlock_unlock(&relative->changing);
     return rc;
 }
 
@@ -383,12 +429,14 @@ static int make_ready(struct copy *c)
     return rc;
 }
 
-static int copy_to(struct memory *memory, struct space *space, struct component to, uint32_t epoch)
+/* `relative`: whose copy it begins as; NULL: it begins empty. */
+static int copy_to(struct memory *memory, struct space *space, struct component to,
+                   struct space *relative, uint32_t epoch)
 {
     struct copy c = {
         .memory = memory, .space = space, .to = to, .began_ms = clock_ms(), .epoch = epoch};
     c.least = frames_available(&memory->frames) / LEFT_SHARE;
-    int rc = open_replica(&c);
+    int rc = relative ? open_as_relative(&c, relative) : open_replica(&c, NULL, NULL);
     fault_point("copy.opened");
     for (int i = 0; i < ROUNDS_MAX && rc == 0; i++) {
         rc = next_round(&c);
@@ -409,12 +457,25 @@ static int copy_to(struct memory *memory, struct space *space, struct component 
 
 /* ---- where to ---- */
 
-/* A component with room for all that the space has; 0: none. */
-static struct component choose(struct memory *memory, struct space *space, struct component failed)
+/* A component with room for all that the space has, or for what it has of its own beside a relative
+   whose copy is there, which has a reference then; 0: none. */
+static struct component choose(struct memory *memory, struct space *space, struct component failed,
+                               struct space **relative)
 {
     struct msg_space_stat_reply stat;
+    *relative = NULL;
+    if (space_stat(space, &stat) < 0)
+        return (struct component){0};
+    struct relative near = relative_of(memory, space, failed);
+    if (near.space &&
+        peers_replica_room(&memory->peers, near.at) >= stat.bytes / 100 * near.own_percent) {
+        *relative = near.space;
+        return near.at;
+    }
+    if (near.space)
+        space_put(near.space);
     struct component to = peers_choose(&memory->peers, failed, true);
-    if (space_stat(space, &stat) < 0 || peers_replica_room(&memory->peers, to) < stat.bytes)
+    if (peers_replica_room(&memory->peers, to) < stat.bytes)
         to.n = 0;
     return to;
 }
@@ -446,10 +507,13 @@ static int replicate_locked(struct memory *memory, struct space *space)
     rc = ASH_NO_COMPONENT;
     (void)!peers_refresh(&memory->peers, PEER_RECENT_MS); /* who has room by now */
     for (int i = 0; i < TARGETS;) {
-        struct component to = choose(memory, space, failed);
+        struct space *relative;
+        struct component to = choose(memory, space, failed, &relative);
         if (!to.n)
             break;
-        rc = copy_to(memory, space, to, place.epoch + 1);
+        rc = copy_to(memory, space, to, relative, place.epoch + 1);
+        if (relative)
+            space_put(relative);
         if (rc == ASH_UNKNOWN_OP) { /* it keeps no replicas, and was not tried */
             peers_keeps_none(&memory->peers, to);
             rc = ASH_NO_COMPONENT;

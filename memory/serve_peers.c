@@ -110,11 +110,38 @@ static uint32_t enter(struct call *call, uint32_t bytes)
     return call_is_process(call) || lines > WRITE_MAX_LINES ? 0 : logger_enter(call->memory, lines);
 }
 
+/* A replica that is to be, in place of an older one of its part; a copy of `like`, or empty. */
+static int make_replica(struct spaces *spaces, const struct space_birth *birth, struct space *like)
+{
+    struct space *space = spaces_find(spaces, birth->asid);
+    int rc = space && space_last_place(space).epoch >= birth->epoch ? ASH_STALE_EPOCH : 0;
+    if (space)
+        space_put(space);
+    if (rc == 0)
+        rc = spaces_replace(spaces, birth, &space);
+    if (rc < 0)
+        return rc;
+    if (like)
+        rc = space_clone(like, space);
+    if (rc < 0)
+        spaces_destroy(spaces, space);
+    space_put(space);
+    return rc;
+}
+
+/* Whether a new replica may begin as a copy of this one. */
+static bool is_complete(struct space *like, const struct msg_replica_open *request)
+{
+    struct space_place place;
+    return space_place(like, &place) == 0 && place.ready && like->run_id == request->run_id &&
+           place.primary.n == request->primary.n && place.pid == request->pid;
+}
+
 int call_replica_open(struct call *call)
 {
     struct msg_replica_open request;
     struct msg_replica_open_reply reply = {.pid = (uint32_t)getpid()};
-    struct spaces *spaces = &call->memory->spaces;
+    struct space *like = NULL;
     int rc = DECODE(call, replica_open, &request);
     if (rc < 0)
         return rc;
@@ -131,23 +158,25 @@ int call_replica_open(struct call *call)
                                 .primary = request.primary,
                                 .primary_pid = request.pid,
                                 .epoch = request.epoch};
-    struct space *space = spaces_find(spaces, request.asid);
-    if (space && space_last_place(space).epoch >= request.epoch)
-        rc = ASH_STALE_EPOCH;
-    if (space)
-        space_put(space);
-    if (rc == 0)
-        rc = spaces_replace(spaces, &birth, &space);
+    if (request.like.n == request.asid.n)
+        return ASH_MALFORMED;
+    if (request.like.n)
+        rc = begin_telling(call, request.like, request.like_epoch, &like);
     if (rc < 0)
         return rc;
-    space_put(space);
+    rc = like && !is_complete(like, &request) ? ASH_NO_SPACE_ID
+                                              : make_replica(&call->memory->spaces, &birth, like);
+    if (like)
+        end_telling(like);
     fault_point("replica.opened");
-    return ANSWER(call, replica_open, &reply);
+    return rc < 0 ? rc : ANSWER(call, replica_open, &reply);
 }
 
 /* Those of one part that stand in a row. */
 static int learn_run(struct space *space, const struct vregion_info *run, uint32_t count)
 {
+    if (run->part == PART_NONE)
+        return space_revoke(space, run->index, count);
     int rc = space_grant(space, run->index, count, run->part, 0);
     if (rc == 0 && run->part != space_part(space))
         space_set_part(space, run->part, run->owner);

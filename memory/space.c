@@ -128,6 +128,23 @@ int space_grant(struct space *space, uint32_t first, uint32_t count, uint16_t pa
     return rc;
 }
 
+int space_revoke(struct space *space, uint32_t first, uint32_t count)
+{
+    struct frame_batch batch;
+    if (!range_of_vregions(first, count))
+        return -EINVAL;
+    int rc = lock_live(space);
+    if (rc < 0)
+        return rc;
+    frame_batch_init(&batch, space->frames);
+    for (uint32_t i = 0; i < count; i++)
+        vregion_revoke(&space->vregions, first + i, &batch);
+    space_recount(space);
+    pthread_mutex_unlock(&space->lock);
+    frame_batch_flush(&batch);
+    return 0;
+}
+
 void space_set_part(struct space *space, uint16_t part, struct component owner)
 {
     pthread_mutex_lock(&space->lock);

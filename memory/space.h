@@ -97,6 +97,9 @@ int space_describe(struct space *space, uint32_t first, uint32_t count, struct v
  */
 int space_grant(struct space *space, uint32_t first, uint32_t count, uint16_t part,
                 uint32_t promised) __attribute__((warn_unused_result));
+/* Makes those active no more that are; what was in them goes. */
+int space_revoke(struct space *space, uint32_t first, uint32_t count)
+    __attribute__((warn_unused_result));
 /* Where another part is; 0: there is none any more. */
 void space_set_part(struct space *space, uint16_t part, struct component owner);
 /* Whether any vRegion lies in that part. */

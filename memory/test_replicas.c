@@ -2,6 +2,7 @@
  * Two copies: what was answered is read back bit for bit when either mComponent is killed. A real
  * rack of three mComponents, killed and started again.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -163,6 +164,65 @@ static void a_forked_process_has_two_copies(void **state)
     end(&child);
     expect_nothing_held();
     start_missing();
+}
+
+/* In DRAM and in the log. */
+static uint64_t held_at(int i)
+{
+    struct net_conn *there = rack_component_at(&rack, i);
+    struct msg_ping_reply ping = ask_ping(there);
+    net_close(there);
+    return ping.used_bytes + ping.logged_bytes;
+}
+
+/* Copies that are made anew share frames as what they are copies of does, whoever comes first, and
+   though each has vRegions that the other has not. */
+static void relatives_share_their_new_copies(void **state)
+{
+    enum { CHILDREN = 6, OWN = 64 };
+    static struct process family[CHILDREN + 1];
+    struct process *parent = &family[0];
+    struct random random = {11};
+    begin(parent, 0, 2);
+    change(parent, VM_OP_MAP, 0, LINES, 0);
+    for (uint32_t line = 0; line + OWN <= LINES; line += OWN)
+        store(parent, line, OWN, 1000 + line);
+    await_role(parent->asid, ROLE_REPLICA);
+    for (int i = 1; i <= CHILDREN; i++) {
+        family[i] = *parent;
+        family[i].asid.n = family[i].serial = 0;
+        assert_int_equal(ask_clone(parent->conn, parent->asid, &family[i].asid), 0);
+        family[i].conn = NULL;
+        connect_to(&family[i], 0);
+        store(&family[i], (uint32_t)i * OWN, OWN, 90000 * (uint64_t)i);
+        assert_int_equal(ask_grant(family[i].conn, family[i].asid, 40 + (uint32_t)i, 1), 0);
+    }
+    assert_int_equal(ask_grant(parent->conn, parent->asid, 90, 3), 0);
+    rack_kill_memory(&rack, 0);
+    int primary = -1, other = -1;
+    for (int i = 0; i <= CHILDREN; i++) {
+        other = await_role(family[i].asid, ROLE_REPLICA);
+        primary = await_role(family[i].asid, ROLE_PRIMARY);
+        connect_to(&family[i], primary);
+        live(&family[i], &random, 10);
+    }
+    print_message("held: %llu and %llu KiB\n", (unsigned long long)held_at(primary) >> 10,
+                  (unsigned long long)held_at(other) >> 10);
+    assert_true(held_at(other) < held_at(primary) + LINES / 4 * LINE_SIZE);
+    rack_kill_memory(&rack, primary);
+    for (int i = 0; i <= CHILDREN; i++) {
+        connect_to(&family[i], await_role(family[i].asid, ROLE_PRIMARY));
+        assert_int_equal(family[i].at, other);
+        expect_all(&family[i], family[i].conn, family[i].asid);
+        for (int j = 1; j <= CHILDREN; j++) {
+            uint64_t line = (40 + (uint64_t)j) * VREGION_LINES;
+            int rc = ask_op(family[i].conn, family[i].asid, VM_OP_MAP, line, 1);
+            assert_int_equal(rc, i == j ? 0 : -EFAULT);
+        }
+        end(&family[i]);
+    }
+    start_missing();
+    expect_nothing_held();
 }
 
 /* exec: what was before is in neither copy, what comes is in both. */
@@ -420,6 +480,7 @@ int main(void)
         cmocka_unit_test(from_the_first_line_on),
         cmocka_unit_test(a_lost_replica_is_made_again),
         cmocka_unit_test(a_forked_process_has_two_copies),
+        cmocka_unit_test(relatives_share_their_new_copies),
         cmocka_unit_test(a_new_program_has_two_copies),
         cmocka_unit_test(a_lost_home_with_further_parts),
         cmocka_unit_test(mapped_files),

@@ -152,17 +152,31 @@ int vregion_array_clone(const struct vregion_array *array, struct vregion_array 
     return rc;
 }
 
+static void free_one(struct vregion *vregion, struct frame_batch *batch)
+{
+    if (!vregion)
+        return;
+    vregion_keep_promise(vregion, batch->frames, UINT32_MAX);
+    vma_tree_free(&vregion->vmas);
+    line_table_free(&vregion->lines, batch);
+    free(vregion);
+}
+
+void vregion_revoke(struct vregion_array *array, uint32_t index, struct frame_batch *batch)
+{
+    uint32_t at = place_of(array, index);
+    if (at == array->count || array->entries[at].index != index)
+        return;
+    free_one(array->entries[at].vregion, batch);
+    array->count--;
+    memmove(&array->entries[at], &array->entries[at + 1],
+            (array->count - at) * sizeof *array->entries);
+}
+
 void vregion_array_free(struct vregion_array *array, struct frame_batch *batch)
 {
-    for (uint32_t i = 0; i < array->count; i++) {
-        struct vregion *vregion = array->entries[i].vregion;
-        if (!vregion)
-            continue;
-        vregion_keep_promise(vregion, batch->frames, UINT32_MAX);
-        vma_tree_free(&vregion->vmas);
-        line_table_free(&vregion->lines, batch);
-        free(vregion);
-    }
+    for (uint32_t i = 0; i < array->count; i++)
+        free_one(array->entries[i].vregion, batch);
     free(array->entries);
     *array = (struct vregion_array){.part = array->part};
 }

@@ -49,6 +49,9 @@ int vregion_grant(struct vregion_array *array, struct frames *frames, uint32_t f
                   uint32_t count, uint16_t part, uint32_t promised)
     __attribute__((warn_unused_result));
 
+/* It is active no more, and what was in it goes; nothing where it is not active. */
+void vregion_revoke(struct vregion_array *array, uint32_t index, struct frame_batch *batch);
+
 /* `lines` more may be written to; what was promised so far counts for them first. */
 void vregion_expect(struct vregion *vregion, struct frames *frames, uint32_t lines);
 /* `lines` are mapped no more. */
