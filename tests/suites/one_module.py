@@ -77,4 +77,5 @@ def main():
     without(suite, left_out).run(Result(path))
 
 
-main()
+if __name__ == "__main__":  # a child that multiprocessing spawns loads this file, too
+    main()

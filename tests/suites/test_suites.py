@@ -149,7 +149,7 @@ def python_modules(t, names):
     comparison = Comparison()
     for name in names:
         module = f"test.test_{name}"
-        natively, _, took = verdicts_of(t, module, False, 300)
+        natively, _, took = verdicts_of(t, module, False, 1200)
         inside, output, seconds = verdicts_of(t, module, True, 60 + 15 * took)
         print(f"  {module}: {len(natively)} tests, natively {took:.1f} s, inside {seconds:.1f} s",
               flush=True)
