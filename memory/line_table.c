@@ -93,6 +93,7 @@ uint32_t line_table_set(struct line_table *table, const struct frames *frames, u
     uint32_t *e = &entries(frames, table->chunks[line / CHUNK_LINES])[line % CHUNK_LINES];
     uint32_t old = *e;
     *e = entry;
+    line_table_touch(table, line);
     table->frames += (uint32_t)holds_frame(entry) - (uint32_t)holds_frame(old);
     return old;
 }
@@ -103,6 +104,14 @@ static bool any_stored(const uint32_t *e, uint32_t count)
         if (e[i] != LINE_ABSENT)
             return true;
     return false;
+}
+
+/* The lines of a chunk that goes. */
+static void touch_stored(struct line_table *table, const uint32_t *e, uint32_t first)
+{
+    for (uint32_t i = 0; table->changed && i < CHUNK_LINES; i++)
+        if (e[i] != LINE_ABSENT)
+            line_table_touch(table, first + i);
 }
 
 /* Owns the chunks that the range covers only in part and has lines in. */
@@ -148,6 +157,7 @@ void line_table_clear(struct line_table *table, struct frame_batch *batch, uint3
         if (!chunk->n)
             continue;
         if (stop - line == CHUNK_LINES) {
+            touch_stored(table, entries(frames, *chunk), line);
             table->frames -= frames_in(frames, *chunk);
             drop_chunk(batch, *chunk);
             chunk->n = 0;
@@ -232,9 +242,10 @@ static uint32_t entry_of(const struct frames *frames, struct frame chunk, uint32
     return chunk.n ? entries(frames, chunk)[line % CHUNK_LINES] : LINE_ABSENT;
 }
 
-/* A chunk that both share holds the same in both: O(chunks) where little was changed. */
-uint32_t line_table_differ(const struct line_table *a, const struct line_table *b,
-                           const struct frames *frames, uint32_t line)
+/* The first line at or after `line` whose entry differs, or VREGION_LINES. A chunk that both share
+   holds the same in both: O(chunks) where little was changed. */
+static uint32_t next_difference(const struct line_table *a, const struct line_table *b,
+                                const struct frames *frames, uint32_t line)
 {
     const struct frame none = {0};
     for (uint32_t stop; line < VREGION_LINES; line = stop) {
@@ -244,6 +255,40 @@ uint32_t line_table_differ(const struct line_table *a, const struct line_table *
         for (; x.n != y.n && line < stop; line++)
             if (entry_of(frames, x, line) != entry_of(frames, y, line))
                 return line;
+    }
+    return VREGION_LINES;
+}
+
+int line_table_watch(struct line_table *table, const struct line_table *known,
+                     const struct frames *frames)
+{
+    static const struct line_table nothing;
+    table->changed = calloc(VREGION_LINES / 64, sizeof *table->changed);
+    if (!table->changed)
+        return -ENOMEM;
+    known = known ? known : &nothing;
+    for (uint32_t line = 0; (line = next_difference(known, table, frames, line)) < VREGION_LINES;
+         line++)
+        line_table_touch(table, line);
+    return 0;
+}
+
+void line_table_unwatch(struct line_table *table)
+{
+    free(table->changed);
+    table->changed = NULL;
+}
+
+uint32_t line_table_take_changed(struct line_table *table, uint32_t line)
+{
+    for (uint32_t stop; line < VREGION_LINES; line = stop) {
+        uint64_t bits = table->changed[line / 64] & ~0ull << line % 64;
+        stop = (line / 64 + 1) * 64;
+        if (!bits)
+            continue;
+        line = line / 64 * 64 + (uint32_t)__builtin_ctzll(bits);
+        table->changed[line / 64] &= ~(1ull << line % 64);
+        return line;
     }
     return VREGION_LINES;
 }
@@ -276,6 +321,7 @@ void line_table_free(struct line_table *table, struct frame_batch *batch)
     for (uint32_t i = 0; table->chunks && i < CHUNK_COUNT; i++)
         if (table->chunks[i].n)
             drop_chunk(batch, table->chunks[i]);
+    line_table_unwatch(table);
     free(table->chunks);
     *table = (struct line_table){0};
 }

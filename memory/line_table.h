@@ -26,6 +26,7 @@ enum {
 struct line_table {
     struct frame *chunks; /* CHUNK_COUNT of them; NULL while nothing was stored */
     uint32_t frames;      /* lines that have a frame */
+    uint64_t *changed;    /* a bit for each line, while it is watched; else NULL */
 };
 
 uint32_t line_table_get(const struct line_table *table, const struct frames *frames, uint32_t line);
@@ -62,9 +63,22 @@ void line_table_move(struct line_table *from, uint32_t first, struct line_table 
 int line_table_clone(const struct line_table *table, struct line_table *copy, struct frames *frames)
     __attribute__((warn_unused_result));
 
-/* The first line at or after `line` whose entry differs, or VREGION_LINES. */
-uint32_t line_table_differ(const struct line_table *a, const struct line_table *b,
-                           const struct frames *frames, uint32_t line);
+/*
+ * From now on it is known which lines have changed: those that are not what `known` says (NULL:
+ * that nothing was stored), and whatever is changed from here on. Who overwrites a frame in place
+ * says so with line_table_touch(). -ENOMEM.
+ */
+int line_table_watch(struct line_table *table, const struct line_table *known,
+                     const struct frames *frames) __attribute__((warn_unused_result));
+void line_table_unwatch(struct line_table *table);
+static inline void line_table_touch(struct line_table *table, uint32_t line)
+{
+    if (table->changed)
+        table->changed[line / 64] |= 1ull << line % 64;
+}
+/* The next changed line of a watched table at or after `line`, which counts as changed no more; or
+   VREGION_LINES. */
+uint32_t line_table_take_changed(struct line_table *table, uint32_t line);
 
 /* Counts the frames that its lines have and that are not in `seen` yet, a bit for each frame, and
    puts them there. */

@@ -3,16 +3,13 @@
  *
  *   0  REPLICA_OPEN, under the epoch to come, at the component where the copy of a relative is
  *      (relatives.h), as a copy of that; or empty, at the component with the most room
- *   1  a snapshot of the space, which costs a reference for each chunk of a line table; sent is
- *      what it says otherwise than the snapshot before (at first the relative's, or none):
- *      vRegions, vmas, lines. A chunk that both share is passed over, so a round costs what was
- *      changed meanwhile
+ *   1  what the space has and the replica has not been told (told.h): vRegions, vmas, lines. What
+ *      changes meanwhile is told in a later round
  *   2  again, until a round sent little
- *   3  changes are kept out (space->changing), the last difference is sent, REPLICA_READY; from
- *      here on changes go there too
+ *   3  changes are kept out (space->changing), the rest is sent, REPLICA_READY; from here on
+ * changes go there too
  *
- * A snapshot keeps what it shares with the space from being overwritten, so frames can be sent as
- * they lie, and an entry that is the same in two snapshots is the same line.
+ * Lines are sent as they lie in their frames, which are pinned until they are sent.
  */
 #include "replicate.h"
 
@@ -26,12 +23,12 @@
 #include "logged.h"
 #include "relatives.h"
 #include "ship.h"
+#include "told.h"
 
 enum {
-    ROUNDS_MAX = 4,
+    ROUNDS_MAX = 8,
     ROUND_SMALL = 1024, /* lines: the rest is sent while changes wait */
     TARGETS = 2,        /* components to try */
-    LEFT_SHARE = 16,    /* of the frames that are left, 1/16 stays */
     WAIT_MIN_MS = 500,  /* before the next try; doubled each time */
     WAIT_MAX_MS = 60000,
     WAIT_FRAMES_MS = 4000, /* the same where frames ran short: a program writes more, then less */
@@ -49,17 +46,10 @@ struct copy {
     uint32_t pid; /* its process; 0: it has not answered yet */
     uint64_t began_ms;
     uint32_t epoch;
-    struct space *last, *now; /* snapshots, of nobody else: they need no lock. `last` may be NULL */
-    uint32_t sent;            /* lines */
-    uint32_t least;           /* frames that are to be left for what is stored meanwhile */
-    uint8_t *bytes;           /* of cold lines; NULL: there were none yet */
+    struct told told;
+    uint32_t sent;  /* lines of this round */
+    uint8_t *bytes; /* of cold lines; NULL: there were none yet */
 };
-
-static const struct vregion_array *last_vregions(const struct copy *c)
-{
-    static const struct vregion_array none;
-    return c->last ? &c->last->vregions : &none;
-}
 
 static int ask(struct copy *c, uint16_t op, const uint8_t *body, int size,
                const struct iovec *pieces, int count)
@@ -68,9 +58,6 @@ static int ask(struct copy *c, uint16_t op, const uint8_t *body, int size,
     if (size < 0)
         return size;
     int rc = space_place(c->space, &place); /* it may have ended meanwhile: then all this is vain */
-    /* What is overwritten stays in the snapshots: before nothing is left for it, they go. */
-    if (rc == 0 && frames_available(&c->memory->frames) < c->least)
-        rc = ASH_NO_FRAMES;
     return rc < 0 ? rc
                   : peer_request(&c->memory->peers, c->to, op, body, (size_t)size, pieces, count,
                                  NULL, NULL);
@@ -87,53 +74,17 @@ static int send_vregions(struct copy *c, const struct vregion_info *infos, uint3
                NULL, 0);
 }
 
-/* What is to be told of vRegions, on its way. */
-struct vregion_list {
-    struct copy *copy;
-    struct vregion_info infos[GRANT_MAX];
+static int tell_vregions(struct copy *c)
+{
+    struct vregion_info *infos;
     uint32_t count;
-    int rc;
-};
-
-static void flush_vregions(struct vregion_list *list)
-{
-    if (list->rc == 0 && list->count)
-        list->rc = send_vregions(list->copy, list->infos, list->count);
-    list->count = 0;
-}
-
-static void tell_vregion(struct vregion_list *list, uint32_t index, uint16_t part)
-{
-    struct component owner = {0};
-    if (part != PART_NONE)
-        owner = list->copy->now->parts[part];
-    list->infos[list->count++] = (struct vregion_info){index, part, owner};
-    if (list->count == GRANT_MAX)
-        flush_vregions(list);
-}
-
-static bool has_entry(const struct vregion_array *array, const struct vregion_entry *entry)
-{
-    const struct vregion_entry *found = vregion_at_or_after(array, entry->index);
-    return found && found->index == entry->index && found->part == entry->part;
-}
-
-/* Those that are no more come first, for their places may be others' now. */
-static int differ_in_vregions(struct copy *c)
-{
-    const struct vregion_array *now = &c->now->vregions, *last = last_vregions(c);
-    struct vregion_list list = {.copy = c};
-    for (uint32_t i = 0; i < last->count; i++)
-        if (!has_entry(now, &last->entries[i]))
-            tell_vregion(&list, last->entries[i].index, PART_NONE);
-    for (uint32_t i = 0; i < now->count; i++) {
-        const struct vregion_entry *entry = &now->entries[i];
-        if (!has_entry(last, entry) ||
-            c->last->parts[entry->part].n != c->now->parts[entry->part].n)
-            tell_vregion(&list, entry->index, entry->part);
+    int rc = told_vregions(&c->told, &infos, &count);
+    for (uint32_t at = 0, n; rc == 0 && at < count; at += n) {
+        n = count - at < GRANT_MAX ? count - at : GRANT_MAX;
+        rc = send_vregions(c, infos + at, n);
     }
-    flush_vregions(&list);
-    return list.rc;
+    free(infos);
+    return rc;
 }
 
 /* ---- vmas ---- */
@@ -178,7 +129,7 @@ static bool add_vma(struct vma_list *list, const struct vma *vma)
     return true;
 }
 
-static int send_vmas(struct copy *c, uint32_t index, const struct vregion *vregion)
+static int send_vmas(struct copy *c, const struct told_vregion *vregion)
 {
     struct vma_list list;
     const struct vma *vma = vma_at_or_after(&vregion->vmas, 0);
@@ -189,7 +140,7 @@ static int send_vmas(struct copy *c, uint32_t index, const struct vregion *vregi
             vma = vma_at_or_after(&vregion->vmas, vma->end);
         struct msg_replica_vmas m = {.asid = c->space->asid,
                                      .epoch = c->epoch,
-                                     .index = index,
+                                     .index = vregion->index,
                                      .more = vma != NULL,
                                      .vmas = list.vmas,
                                      .vmas_count = list.count,
@@ -206,10 +157,16 @@ static int send_vmas(struct copy *c, uint32_t index, const struct vregion *vregi
 /* ---- lines ---- */
 
 /* Reads those of the frames that are cold, which stay so: a part may be larger than DRAM is. */
-static int read_cold(struct copy *c, const struct frame *cold, const int *which, uint32_t count,
-                     struct iovec *pieces)
+static int read_cold(struct copy *c, const struct told_lines *lines, struct iovec *pieces)
 {
     struct cold *store = c->memory->frames.cold;
+    struct frame cold[WRITE_MAX_LINES];
+    uint32_t which[WRITE_MAX_LINES], count = 0;
+    for (uint32_t i = 0; i < lines->frames_count; i++) {
+        which[count] = i;
+        cold[count] = lines->frames[i];
+        count += lines->cold[i];
+    }
     if (count && !c->bytes && !(c->bytes = malloc((size_t)WRITE_MAX_LINES * LINE_SIZE)))
         return -ENOMEM;
     /* Those that are logged together; any that is not meanwhile is read again by itself. */
@@ -225,127 +182,69 @@ static int read_cold(struct copy *c, const struct frame *cold, const int *which,
     return rc < 0 ? rc : 0;
 }
 
-/* The bytes of lines that have a frame, which is pinned; unpin_lines() is owed for as many. */
-static int pin_lines(struct copy *c, const struct line_source *lines, uint32_t count,
-                     struct frame *pinned, struct iovec *pieces, int *pieces_count)
+static int send_lines(struct copy *c, uint32_t index, const struct told_lines *lines)
 {
-    struct frames *frames = &c->memory->frames;
-    struct frame cold[WRITE_MAX_LINES];
-    int which[WRITE_MAX_LINES];
-    uint32_t colds = 0;
-    *pieces_count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!line_has_frame(lines[i].source))
-            continue;
-        struct frame frame = {lines[i].source};
-        pinned[*pieces_count] = frame;
-        pieces[*pieces_count] = (struct iovec){frames_data(frames, frame), LINE_SIZE};
-        if (!frames_pin(frames, frame)) {
-            cold[colds] = frame;
-            which[colds++] = *pieces_count;
-        }
-        ++*pieces_count;
-    }
-    return read_cold(c, cold, which, colds, pieces);
-}
-
-static void unpin_lines(struct copy *c, const struct frame *pinned, int count)
-{
-    struct frame_batch batch;
-    frame_batch_init(&batch, &c->memory->frames);
-    while (count)
-        frame_batch_unpin(&batch, pinned[--count]);
-    frame_batch_flush(&batch);
-}
-
-static int send_lines(struct copy *c, uint32_t index, const struct line_source *lines,
-                      uint32_t count)
-{
-    struct frame pinned[WRITE_MAX_LINES];
     struct iovec pieces[WRITE_MAX_LINES];
-    uint8_t body[WRITE_MAX_LINES * sizeof *lines + 64];
-    int pieces_count;
-    int rc = pin_lines(c, lines, count, pinned, pieces, &pieces_count);
+    uint8_t body[WRITE_MAX_LINES * sizeof *lines->lines + 64];
     struct msg_replica_lines m = {.asid = c->space->asid,
                                   .epoch = c->epoch,
                                   .index = index,
-                                  .lines = lines,
-                                  .lines_count = count,
-                                  .data_size = (uint32_t)pieces_count * LINE_SIZE};
-    c->sent += count;
+                                  .lines = lines->lines,
+                                  .lines_count = lines->count,
+                                  .data_size = lines->frames_count * LINE_SIZE};
+    for (uint32_t i = 0; i < lines->frames_count; i++)
+        pieces[i] = (struct iovec){frames_data(&c->memory->frames, lines->frames[i]), LINE_SIZE};
+    int rc = read_cold(c, lines, pieces);
     fault_point("copy.lines");
     if (rc == 0)
         rc = ask(c, OP_REPLICA_LINES, body, msg_replica_lines_encode(&m, body, sizeof body), pieces,
-                 pieces_count);
-    unpin_lines(c, pinned, pieces_count);
+                 (int)lines->frames_count);
     return rc;
 }
 
-static int differ_in_lines(struct copy *c, uint32_t index, const struct line_table *before,
-                           const struct line_table *now)
+static int tell_lines(struct copy *c, uint32_t i)
 {
-    const struct frames *frames = &c->memory->frames;
-    struct line_source lines[WRITE_MAX_LINES];
-    uint32_t count = 0, line = 0;
-    int rc = 0;
-    while (rc == 0 && (line = line_table_differ(before, now, frames, line)) < VREGION_LINES) {
-        lines[count++] = (struct line_source){line, line_table_get(now, frames, line)};
-        line++;
-        if (count == WRITE_MAX_LINES) {
-            rc = send_lines(c, index, lines, count);
-            count = 0;
-        }
+    struct told_lines lines;
+    uint32_t line = 0;
+    int rc;
+    while ((rc = told_lines(&c->told, i, &line, &lines)) > 0) {
+        rc = send_lines(c, c->told.vregions[i].index, &lines);
+        told_lines_sent(&c->told, &lines);
+        if (rc < 0)
+            return rc;
+        c->sent += lines.count;
     }
-    return rc == 0 && count ? send_lines(c, index, lines, count) : rc;
+    return rc;
 }
 
 /* ---- rounds ---- */
 
-static int send_difference(struct copy *c)
+/* All that was not told. */
+static int next_round(struct copy *c)
 {
-    static const struct vregion nothing;
-    const struct vregion_array *now = &c->now->vregions;
-    int rc = differ_in_vregions(c);
-    for (uint32_t i = 0; i < now->count && rc == 0; i++) {
-        const struct vregion *vregion = now->entries[i].vregion;
-        if (!vregion)
+    c->sent = 0;
+    int rc = tell_vregions(c);
+    for (uint32_t i = 0; i < c->told.count && rc == 0; i++) {
+        if (c->told.vregions[i].part != space_part(c->space))
             continue;
-        uint32_t index = now->entries[i].index;
-        const struct vregion *before = vregion_at(last_vregions(c), index);
-        if (!before)
-            before = &nothing;
-        if (!vma_tree_equal(&before->vmas, &vregion->vmas))
-            rc = send_vmas(c, index, vregion);
+        rc = told_vmas(&c->told, i);
+        if (rc > 0)
+            rc = send_vmas(c, &c->told.vregions[i]);
         if (rc == 0)
-            rc = differ_in_lines(c, index, &before->lines, &vregion->lines);
+            rc = tell_lines(c, i);
     }
     return rc;
 }
 
-static int take_snapshot(struct copy *c, struct space *space)
+static struct space *snapshot(struct copy *c, struct space *space, int *rc)
 {
     struct space_birth birth = {.asid = space->asid};
     struct space *now = space_new(&birth, &c->memory->frames);
-    if (!now)
-        return -ENOMEM;
-    int rc = space_clone(space, now);
-    if (rc < 0) {
-        space_put(now);
-        return rc;
-    }
-    if (c->last)
-        space_put(c->last);
-    c->last = c->now;
-    c->now = now;
-    return 0;
-}
-
-/* One snapshot more, and what it says otherwise. */
-static int next_round(struct copy *c)
-{
-    int rc = take_snapshot(c, c->space);
-    c->sent = 0;
-    return rc < 0 ? rc : send_difference(c);
+    *rc = now ? space_clone(space, now) : -ENOMEM;
+    if (*rc == 0 || !now)
+        return now;
+    space_put(now);
+    return NULL;
 }
 
 /* As a copy of the one of `like`, whose place is `place`; NULL: empty. */
@@ -372,16 +271,27 @@ static int open_replica(struct copy *c, const struct space *like, const struct s
 static int open_as_relative(struct copy *c, struct space *relative)
 {
     struct space_place place;
+    struct space *like = NULL;
     pthread_rwlock_wrlock(&relative->changing);
     int rc = space_place(relative, &place);
     if (rc == 0 && (!place_has_replica(&place) || place.replica.n != c->to.n))
         rc = ASH_MOVED;
     if (rc == 0)
-        rc = take_snapshot(c, relative);
+        like = snapshot(c, relative, &rc);
     if (rc == 0)
         rc = open_replica(c, relative, &place);
     pthread_rwlock_unlock(&relative->changing);
+    if (rc == 0)
+        rc = told_begin(&c->told, c->space, like);
+    if (like)
+        space_put(like);
     return rc;
+}
+
+static int open_empty(struct copy *c)
+{
+    int rc = open_replica(c, NULL, NULL);
+    return rc < 0 ? rc : told_begin(&c->told, c->space, NULL);
 }
 
 /* What was begun does not become a replica. */
@@ -433,10 +343,13 @@ static int make_ready(struct copy *c)
 static int copy_to(struct memory *memory, struct space *space, struct component to,
                    struct space *relative, uint32_t epoch)
 {
-    struct copy c = {
-        .memory = memory, .space = space, .to = to, .began_ms = clock_ms(), .epoch = epoch};
-    c.least = frames_available(&memory->frames) / LEFT_SHARE;
-    int rc = relative ? open_as_relative(&c, relative) : open_replica(&c, NULL, NULL);
+    struct copy c = {.memory = memory,
+                     .space = space,
+                     .to = to,
+                     .began_ms = clock_ms(),
+                     .epoch = epoch,
+                     .told.space = space};
+    int rc = relative ? open_as_relative(&c, relative) : open_empty(&c);
     fault_point("copy.opened");
     for (int i = 0; i < ROUNDS_MAX && rc == 0; i++) {
         rc = next_round(&c);
@@ -447,10 +360,7 @@ static int copy_to(struct memory *memory, struct space *space, struct component 
         rc = make_ready(&c);
     else if (rc != ASH_UNKNOWN_OP)
         drop(&c);
-    if (c.last)
-        space_put(c.last);
-    if (c.now)
-        space_put(c.now);
+    told_end(&c.told);
     free(c.bytes);
     return rc;
 }

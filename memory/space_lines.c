@@ -176,6 +176,7 @@ static void commit_store(struct space *space, struct frame_batch *batch, struct 
     if (s->entry == LINE_ABSENT) {
         frames_empty(space->frames, (struct frame){s->over});
         memcpy(frames_data(space->frames, (struct frame){s->over}), s->data, LINE_SIZE);
+        line_table_touch(lines, s->line);
         return;
     }
     if (s->entry == LINE_STORED_ZERO && old == LINE_ABSENT)

@@ -10,6 +10,7 @@ struct world {
     struct frame_batch batch;
     struct line_table tables[TABLES];
     uint64_t stamps[TABLES][SPAN]; /* 0: absent; 1: stored zero; else in the frame's first word */
+    uint64_t told[TABLES][SPAN];   /* of a watched one: the stamps, as far as changes were taken */
 };
 
 static void check_line(struct world *w, int t, uint32_t line)
@@ -52,12 +53,30 @@ static void store(struct world *w, int t, uint32_t line, uint64_t stamp)
     w->stamps[t][line] = stamp;
 }
 
+/* Begins to watch a table, as one who knows another one or nothing; or takes all that has changed.
+ */
+static void watch(struct world *w, int t, int known)
+{
+    struct line_table *table = &w->tables[t];
+    if (!table->changed) {
+        bool none = known == t;
+        assert_int_equal(line_table_watch(table, none ? NULL : &w->tables[known], &w->frames), 0);
+        memset(w->told[t], 0, sizeof w->told[t]);
+        if (!none)
+            memcpy(w->told[t], w->stamps[known], sizeof w->told[t]);
+    }
+    for (uint32_t line = 0; (line = line_table_take_changed(table, line)) < SPAN; line++)
+        w->told[t][line] = w->stamps[t][line];
+    assert_memory_equal(w->told[t], w->stamps[t], sizeof w->told[t]);
+    assert_int_equal(line_table_take_changed(table, 0), VREGION_LINES);
+}
+
 static void change(struct world *w, struct random *r)
 {
     int t = (int)random_below(r, TABLES), u = (int)random_below(r, TABLES);
     uint32_t first = (uint32_t)random_below(r, SPAN);
     uint32_t count = 1 + (uint32_t)random_below(r, SPAN - first);
-    switch (random_below(r, 8)) {
+    switch (random_below(r, 10)) {
     case 0:
         assert_int_equal(line_table_prepare_clear(&w->tables[t], &w->batch, first, first + count),
                          0);
@@ -82,6 +101,12 @@ static void change(struct world *w, struct random *r)
         memset(&w->stamps[t][first], 0, count * sizeof(uint64_t));
         break;
     }
+    case 3:
+    case 4:
+        watch(w, t, u);
+        if (random_below(r, 8) == 0)
+            line_table_unwatch(&w->tables[t]);
+        break;
     default:
         for (int i = 0; i < 50; i++)
             store(w, t, (uint32_t)random_below(r, SPAN), 1 + random_below(r, 1u << 30));

@@ -208,7 +208,7 @@ static void relatives_share_their_new_copies(void **state)
     }
     print_message("held: %llu and %llu KiB\n", (unsigned long long)held_at(primary) >> 10,
                   (unsigned long long)held_at(other) >> 10);
-    assert_true(held_at(other) < held_at(primary) + LINES / 4 * LINE_SIZE);
+    assert_true(held_at(other) < held_at(primary) + LINES / 2 * LINE_SIZE);
     rack_kill_memory(&rack, primary);
     for (int i = 0; i <= CHILDREN; i++) {
         connect_to(&family[i], await_role(family[i].asid, ROLE_PRIMARY));

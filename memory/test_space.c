@@ -5,6 +5,7 @@
 #include "errors.h"
 #include "space.h"
 #include "spaces.h"
+#include "told.h"
 
 enum {
     SPACES = 4,
@@ -249,6 +250,122 @@ static void as_arrays_of_lines(void **state)
     }
 }
 
+/* ---- a copy that is told ---- */
+
+enum { COPIED = 0, COPY = SPACES - 1, EXTRA = FIRST / VREGION_LINES + 7 };
+
+static void tell_vmas(const struct told_vregion *vregion, struct space *to)
+{
+    static struct vma vmas[LINES];
+    uint32_t count = 0;
+    const struct vma *vma = vma_at_or_after(&vregion->vmas, 0);
+    for (; vma; vma = vma_at_or_after(&vregion->vmas, vma->end))
+        vmas[count++] = *vma;
+    assert_int_equal(space_set_vmas(to, vregion->index, 0, VREGION_LINES, vmas, count), 0);
+}
+
+static void tell_lines(struct world *w, struct told *told, uint32_t i, struct space *to)
+{
+    struct told_lines lines;
+    uint32_t line = 0;
+    int rc;
+    while ((rc = told_lines(told, i, &line, &lines)) > 0) {
+        for (uint32_t j = 0; j < lines.frames_count; j++)
+            memcpy(w->data + j * LINE_SIZE, frames_data(&w->frames, lines.frames[j]), LINE_SIZE);
+        told_lines_sent(told, &lines);
+        assert_int_equal(
+            space_set_lines(to, told->vregions[i].index, lines.lines, lines.count, w->data), 0);
+    }
+    assert_int_equal(rc, 0);
+}
+
+/* All that COPY has not been told of COPIED. */
+static void tell(struct world *w, struct told *told)
+{
+    struct space *to = w->spaces[COPY];
+    struct vregion_info *infos;
+    uint32_t count;
+    assert_int_equal(told_vregions(told, &infos, &count), 0);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(infos[i].part == PART_NONE
+                             ? space_revoke(to, infos[i].index, 1)
+                             : space_grant(to, infos[i].index, 1, infos[i].part, 0),
+                         0);
+    free(infos);
+    for (uint32_t i = 0; i < told->count; i++) {
+        int rc = told_vmas(told, i);
+        assert_in_range(rc, 0, 1);
+        if (rc)
+            tell_vmas(&told->vregions[i], to);
+        tell_lines(w, told, i, to);
+    }
+    memcpy(w->cells[COPY], w->cells[COPIED], sizeof w->cells[COPY]);
+    check_stat(w, COPY);
+    check_all(w);
+}
+
+/* COPY is empty, or what another space is. */
+static void begin_telling(struct world *w, struct told *told, int like)
+{
+    struct space_birth birth = {.asid = {1}};
+    struct space *snapshot = space_new(&birth, &w->frames);
+    clone_into(w, like, COPY);
+    assert_int_equal(space_clone(w->spaces[like], snapshot), 0);
+    if (like == COPIED)
+        assert_int_equal(space_reset(w->spaces[COPY]), 0);
+    assert_int_equal(told_begin(told, w->spaces[COPIED], like == COPIED ? NULL : snapshot), 0);
+    space_put(snapshot);
+}
+
+static void live(struct world *w, struct random *r)
+{
+    int s = (int)random_below(r, COPY);
+    switch (random_below(r, 12)) {
+    case 0:
+        map_file(w, s, r);
+        break;
+    case 1:
+        if (random_below(r, 4))
+            break;
+        assert_int_equal(space_reset(w->spaces[s]), 0); /* exec */
+        memset(w->cells[s], 0, sizeof w->cells[s]);
+        grant(w->spaces[s]);
+        if (s != COPIED)
+            assert_int_equal(space_grant(w->spaces[s], EXTRA, 1, 0, 0), 0);
+        break;
+    case 2:
+    case 3:
+    case 4:
+        operate(w, s, r);
+        break;
+    default:
+        write_some(w, s, r);
+    }
+}
+
+static void what_a_copy_is_told(void **state)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct random random = {seed};
+        struct world *w = world_new(16 * 1024);
+        struct told told;
+        for (int i = 0; i < 20; i++)
+            live(w, &random);
+        clone_into(w, COPIED, 1);
+        for (int copy = 0; copy < 6; copy++) {
+            begin_telling(w, &told, copy % 3);
+            for (int i = 0; i < 60; i++) {
+                if (i % 10 == 5)
+                    tell(w, &told);
+                live(w, &random);
+            }
+            tell(w, &told);
+            told_end(&told);
+        }
+        world_free(w);
+    }
+}
+
 static int apply(struct world *w, uint8_t kind, uint64_t first, uint64_t count, uint64_t to)
 {
     struct vm_op op = {.kind = kind, .first = {first}, .count = count, .to = {to}};
@@ -308,6 +425,20 @@ static int write_one(struct world *w, int s, uint32_t line, uint64_t stamp)
     return rc;
 }
 
+/* Takes note of all that is to be told; returns how many lines. */
+static uint32_t tell_all(struct told *told)
+{
+    struct told_lines lines;
+    struct vregion_info *infos;
+    uint32_t count, total = 0;
+    assert_int_equal(told_vregions(told, &infos, &count), 0);
+    free(infos);
+    for (uint32_t i = 0; i < told->count; i++)
+        for (uint32_t line = 0; told_lines(told, i, &line, &lines) > 0; total += lines.count)
+            told_lines_sent(told, &lines);
+    return total;
+}
+
 static void when_frames_run_out(void **state)
 {
     struct world *w = world_new(1024);
@@ -336,9 +467,15 @@ static void when_frames_run_out(void **state)
     line_make(w->data + LINE_SIZE, 8);
     refs[0].page.n = refs[1].page.n = FIRST + 2;
     assert_int_equal(space_write(w->spaces[0], refs, 2, w->data), ASH_NO_FRAMES);
-    /* What has a frame can still be written, and file pages be read. */
+    /* What has a frame can still be written, and file pages be read; a copy is told of the former.
+     */
+    struct told told;
+    begin_telling(w, &told, COPIED);
+    tell_all(&told);
     assert_int_equal(write_one(w, 0, 3, 4711), 1);
     check_run(w, 0, 0, 8);
+    assert_int_equal(tell_all(&told), 1);
+    told_end(&told);
     assert_int_equal(space_map_file(w->spaces[1], (struct vpn){FIRST}, 4, 1, w->file, 9, 500), 0);
     for (uint32_t i = 0; i < 4; i++)
         w->cells[1][i] = (struct cell){.mapped = true, .of_file = true, .page = 9 + i};
@@ -477,10 +614,15 @@ static void a_space_nobody_comes_to_goes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_arrays_of_lines),        cmocka_unit_test(ranges_that_make_no_sense),
-        cmocka_unit_test(when_frames_run_out),       cmocka_unit_test(the_same_line_twice),
-        cmocka_unit_test(a_destroyed_space_refuses), cmocka_unit_test(a_space_nobody_comes_to_goes),
-        cmocka_unit_test(vregions_of_many_parts),    cmocka_unit_test(promises_are_kept),
+        cmocka_unit_test(as_arrays_of_lines),
+        cmocka_unit_test(what_a_copy_is_told),
+        cmocka_unit_test(ranges_that_make_no_sense),
+        cmocka_unit_test(when_frames_run_out),
+        cmocka_unit_test(the_same_line_twice),
+        cmocka_unit_test(a_destroyed_space_refuses),
+        cmocka_unit_test(a_space_nobody_comes_to_goes),
+        cmocka_unit_test(vregions_of_many_parts),
+        cmocka_unit_test(promises_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
