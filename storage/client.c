@@ -69,6 +69,8 @@ void hold_end(const struct holding *with, struct hold *hold)
         handles_writer_goes(with->handles, hold->file);
     if (hold->flags & HOLD_EXECUTES)
         handles_executor_goes(with->handles, hold->file);
+    if (hold->flags & HOLD_MAPS)
+        handles_mapper_goes(with->handles, hold->file);
     if (d)
         description_done(with, d);
     handles_put(with->handles, hold->file);
@@ -298,6 +300,22 @@ int client_execute(struct client *client, const struct held *held)
     pthread_mutex_lock(&client->lock);
     struct hold *hold = *find(client, &held->file, &held->description);
     int rc = hold ? count_in(client->with, hold, HOLD_EXECUTES) : ASH_STALE_FILE;
+    pthread_mutex_unlock(&client->lock);
+    return rc;
+}
+
+int client_map(struct client *client, const struct held *held, struct component mapper)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&client->lock);
+    struct hold *hold = *find(client, &held->file, &held->description);
+    if (!hold)
+        rc = ASH_STALE_FILE;
+    else if (!(hold->flags & HOLD_MAPS))
+        rc = handles_mapper_came(client->with->handles, hold->file, mapper);
+    if (rc == 0)
+        hold->flags |= HOLD_MAPS;
     pthread_mutex_unlock(&client->lock);
     return rc;
 }

@@ -30,6 +30,7 @@ enum hold_flags {
     HOLD_WRITABLE = 1, /* opened through a place that its client may change */
     HOLD_WRITES = 2,   /* counted among the file's writers */
     HOLD_EXECUTES = 4, /* and among those who execute it */
+    HOLD_MAPS = 8,     /* for a shared mapping of a pComponent */
 };
 
 struct hold {
@@ -83,6 +84,9 @@ int client_keep(struct client *client, const struct held *held) CHECKED;
 void client_keep_only(struct client *client);
 /* What it holds there is what it executes: 0, ASH_STALE_FILE, -ETXTBSY. */
 int client_execute(struct client *client, const struct held *held) CHECKED;
+
+/* What it holds there its pComponent maps shared, until it lets go: 0, ASH_STALE_FILE, -EBUSY. */
+int client_map(struct client *client, const struct held *held, struct component mapper) CHECKED;
 
 /* Whether it holds the file, and may change it for that. */
 bool client_holds(struct client *client, const struct file_id *id);

@@ -237,6 +237,29 @@ void handles_executor_goes(struct handles *handles, struct volume_file *file)
     pthread_mutex_unlock(&shard->lock);
 }
 
+int handles_mapper_came(struct handles *handles, struct volume_file *file, struct component mapper)
+{
+    struct shard *shard = shard_of(handles, &file->id);
+
+    pthread_mutex_lock(&shard->lock);
+    int rc = file->mappings && file->mapper.n != mapper.n ? -EBUSY : 0;
+    if (rc == 0) {
+        file->mapper = mapper;
+        file->mappings++;
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return rc;
+}
+
+void handles_mapper_goes(struct handles *handles, struct volume_file *file)
+{
+    struct shard *shard = shard_of(handles, &file->id);
+
+    pthread_mutex_lock(&shard->lock);
+    file->mappings--;
+    pthread_mutex_unlock(&shard->lock);
+}
+
 bool handles_written(struct handles *handles, const struct file_id *id)
 {
     struct shard *shard = shard_of(handles, id);

@@ -34,6 +34,10 @@ int handles_writer_came(struct handles *handles, struct volume_file *file) CHECK
 void handles_writer_goes(struct handles *handles, struct volume_file *file);
 int handles_executor_came(struct handles *handles, struct volume_file *file) CHECKED;
 void handles_executor_goes(struct handles *handles, struct volume_file *file);
+/* A holder comes for a shared mapping of a pComponent, or goes; -EBUSY: another one has such. */
+int handles_mapper_came(struct handles *handles, struct volume_file *file,
+                        struct component mapper) CHECKED;
+void handles_mapper_goes(struct handles *handles, struct volume_file *file);
 /* Whether somebody has it open for writing. */
 bool handles_written(struct handles *handles, const struct file_id *id);
 

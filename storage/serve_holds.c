@@ -190,9 +190,12 @@ int serve_file_hold(struct request *r)
         struct volume_file *file = handles_get(r->storage->holding.handles, &held->file);
         int rc =
             file ? client_hold(r->session->client, file, &held->description, 0) : ASH_STALE_FILE;
+        uint32_t to_release = i + (rc == 0);
+        if (rc == 0 && m.mapper.n)
+            rc = client_map(r->session->client, held, m.mapper);
         if (rc < 0) {
-            while (i-- > 0)
-                client_release(r->session->client, &m.files[i]);
+            while (to_release > 0)
+                client_release(r->session->client, &m.files[--to_release]);
             return rc;
         }
         if (!description_id_is_zero(&held->description))

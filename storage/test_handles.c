@@ -230,6 +230,32 @@ static void test_writers(void **state)
     stop();
 }
 
+/* A file is mapped shared on one pComponent at a time, by as many as like. */
+static void test_mappers(void **state)
+{
+    struct component here = {5}, there = {6};
+    struct held file = held_of(1, 0);
+    start();
+    struct client *a = client_new(&with), *b = client_new(&with), *c = client_new(&with);
+    assert_int_equal(client_map(a, &file, here), ASH_STALE_FILE);
+    assert_int_equal(hold(a, 1, 0, 0), 0);
+    assert_int_equal(hold(b, 1, 0, 0), 0);
+    assert_int_equal(hold(c, 1, 0, 0), 0);
+    assert_int_equal(client_map(a, &file, here), 0);
+    assert_int_equal(client_map(a, &file, here), 0);
+    assert_int_equal(client_map(b, &file, there), -EBUSY);
+    assert_int_equal(client_map(c, &file, here), 0);
+    release(a, 1, 0);
+    assert_int_equal(client_map(b, &file, there), -EBUSY);
+    client_free(c);
+    assert_int_equal(client_map(b, &file, there), 0);
+    assert_int_equal(hold(a, 1, 0, 0), 0);
+    assert_int_equal(client_map(a, &file, here), -EBUSY);
+    client_free(a);
+    client_free(b);
+    stop();
+}
+
 static void test_sweep(void **state)
 {
     start();
@@ -303,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_references),   cmocka_unit_test(test_holds),
         cmocka_unit_test(test_descriptions), cmocka_unit_test(test_writers),
         cmocka_unit_test(test_sweep),        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_mappers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,8 @@ struct volume_file {
     unsigned references;      /* protected by its shard's lock */
     unsigned writers;         /* holds that opened it for writing; protected by its shard's lock */
     unsigned executors;       /* holds of who executes it; the same */
+    unsigned mappings;        /* holds for shared mappings, all of one pComponent; the same */
+    struct component mapper;  /* which; the same */
     atomic_bool recent;       /* used since the sweep last came by; relaxed, a hint */
 };
 

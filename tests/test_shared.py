@@ -128,5 +128,46 @@ with mp.Manager() as manager:
     t.call("down")
 
 
+MAPS = """
+import mmap, sys
+with open('mapped', 'r+b') as f:
+    try:
+        m = mmap.mmap(f.fileno(), 0)
+    except OSError as error:
+        print(error.strerror, flush=True)
+        sys.exit()
+print(m[:3].decode(), flush=True)
+m[:3] = sys.argv[1].encode()
+sys.stdin.readline()
+"""
+
+
+def mapping(t, word):
+    """A run that maps the file, and what it says of that."""
+    p = t.popen("run", "--", PYTHON, "-c", MAPS, word, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, text=True)
+    return p, p.stdout.readline()
+
+
+def test_one_pcomponent_at_a_time(t):
+    """A file that is mapped shared on one pComponent cannot be on another: mmap says so. A run goes
+    to the pComponent that has fewer, so the second one is not where the first is."""
+    up(t, "--process", "2")
+    with open(f"{t.work}/mapped", "w") as f:
+        f.write("old" * 2000)
+    first, said = mapping(t, "new")
+    check(said == "old\n", "said", said)
+    refused, said = mapping(t, "bad")
+    check(said == "No such device\n", "mapped on two pComponents:", said)
+    check(refused.wait(20) == 0)
+    check(first.communicate("\n")[0] == "" and first.returncode == 0)
+    with open(f"{t.work}/mapped") as f:
+        check(f.read(6) == "newold", "what was mapped is not in the file")
+    second, said = mapping(t, "two")
+    check(said == "new\n", "said", said)
+    check(second.communicate("\n")[0] == "" and second.returncode == 0)
+    t.call("down")
+
+
 if __name__ == "__main__":
     main(dict(globals()), sys.argv)

@@ -157,6 +157,16 @@ int segment_new_anonymous(struct segments *s, struct run *run, uint64_t bytes, s
     return rc;
 }
 
+/* Its lines are this node's alone: where another one has them, mmap says that it cannot be. */
+static int hold_file(struct store *store, const struct msg_segment_open *m)
+{
+    int rc = store_hold_file(store, &m->file, m->path);
+    if (rc != -EBUSY)
+        return rc;
+    monitor_log("%s is mapped shared on another pComponent, and cannot be here", m->path);
+    return -ENODEV;
+}
+
 static int open_file(struct segments *s, struct run *run, const struct msg_segment_open *m,
                      struct segment **out)
 {
@@ -164,9 +174,7 @@ static int open_file(struct segments *s, struct run *run, const struct msg_segme
     if (g && m->writable) {
         /* What this run may write another may only read. */
         struct store *store = store_get(s->node, run);
-        int rc = !store              ? -ENOMEM
-                 : store == g->store ? 0
-                                     : store_hold_file(store, &g->file, m->path);
+        int rc = !store ? -ENOMEM : store == g->store ? 0 : hold_file(store, m);
         if (rc < 0) {
             store_put(store);
             return rc;
@@ -183,7 +191,7 @@ static int open_file(struct segments *s, struct run *run, const struct msg_segme
     if (!g)
         return -ENOMEM;
     g->file = m->file;
-    int rc = store_hold_file(g->store, &g->file, m->path);
+    int rc = hold_file(g->store, m);
     if (rc == 0)
         rc = segment_size_lines(g) < 0 ? -EIO : 0;
     if (rc == 0)

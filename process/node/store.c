@@ -375,14 +375,20 @@ static int reach_storage(struct store *store)
 int store_hold_file(struct store *store, const struct file_id *file, const char *path)
 {
     struct held held = {.file = *file};
-    struct msg_file_hold request = {.files = &held, .files_count = 1};
+    struct msg_file_hold request = {
+        .files = &held, .files_count = 1, .mapper = store->node->monitor->id};
     struct msg_file_hold_reply reply;
     int rc = STORAGE_CALL(store, FILE_HOLD, file_hold, &request, &reply);
     if (rc != ASH_STALE_FILE)
         return rc;
     struct msg_file_reopen again = {.file = *file, .flags = 0 /* O_RDONLY */, .path = path};
     struct msg_file_reopen_reply again_reply;
-    return STORAGE_CALL(store, FILE_REOPEN, file_reopen, &again, &again_reply);
+    rc = STORAGE_CALL(store, FILE_REOPEN, file_reopen, &again, &again_reply);
+    if (rc < 0)
+        return rc;
+    rc = STORAGE_CALL(store, FILE_HOLD, file_hold, &request, &reply);
+    store_release_file(store, file); /* one of the two, or the only one */
+    return rc;
 }
 
 void store_release_file(struct store *store, const struct file_id *file)

@@ -34,7 +34,8 @@ int store_write_lines(struct store *store, const struct line_ref *lines, uint32_
 /* Reads `count` (at most FETCH_MAX_LINES) lines of one vRegion that were written. */
 int store_read_lines(struct store *store, struct vpn first, uint32_t count, void *to) NET_CHECKED;
 
-/* Files. ASH_TIMEOUT and ASH_LOST: the sComponent is away. */
+/* Files. ASH_TIMEOUT and ASH_LOST: the sComponent is away. A file that is held is mapped shared on
+   this pComponent alone; -EBUSY: it is on another one. */
 int store_hold_file(struct store *store, const struct file_id *file, const char *path) NET_CHECKED;
 void store_release_file(struct store *store, const struct file_id *file);
 int store_stat_file(struct store *store, const struct file_id *file,
