@@ -427,6 +427,7 @@ static int replicate_locked(struct memory *memory, struct space *space)
         if (rc == ASH_UNKNOWN_OP) { /* it keeps no replicas, and was not tried */
             peers_keeps_none(&memory->peers, to);
             rc = ASH_NO_COMPONENT;
+            failed = to;
             continue;
         }
         i++;

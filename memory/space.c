@@ -439,10 +439,14 @@ int space_clone(struct space *space, struct space *child)
     if (rc < 0)
         return rc;
     frame_batch_init(&batch, space->frames);
-    rc = vregion_array_clone(&space->vregions, &child->vregions, &batch);
-    memcpy(child->parts, space->parts, sizeof child->parts);
-    if (space_is_backed(space))
-        atomic_store_explicit(&child->backed, true, memory_order_relaxed);
+    rc = lock_live(child);
+    if (rc == 0) {
+        rc = vregion_array_clone(&space->vregions, &child->vregions, &batch);
+        memcpy(child->parts, space->parts, sizeof child->parts);
+        if (space_is_backed(space))
+            atomic_store_explicit(&child->backed, true, memory_order_relaxed);
+        pthread_mutex_unlock(&child->lock);
+    }
     pthread_mutex_unlock(&space->lock);
     frame_batch_flush(&batch);
     return rc;

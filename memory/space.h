@@ -157,7 +157,7 @@ uint32_t space_adopt(struct space *space, uint32_t *index, uint32_t *line, struc
 /* Whether a line of it is lost with the log. */
 bool space_has_lost_lines(struct space *space);
 
-/* Makes `child`, which is new, a copy of it as it is at one moment. */
+/* Makes `child`, which is new, a copy of it as it is at one moment. It may have ended already. */
 int space_clone(struct space *space, struct space *child) __attribute__((warn_unused_result));
 
 /* Whether it has no vRegion. */

@@ -279,8 +279,18 @@ static void tell_lines(struct world *w, struct told *told, uint32_t i, struct sp
     assert_int_equal(rc, 0);
 }
 
-/* All that COPY has not been told of COPIED. */
-static void tell(struct world *w, struct told *told)
+static void change_copied(struct world *w, struct random *r)
+{
+    if (random_below(r, 3) == 0)
+        map_file(w, COPIED, r);
+    else if (random_below(r, 2))
+        operate(w, COPIED, r);
+    write_some(w, COPIED, r);
+}
+
+/* All that COPY has not been told of COPIED, which may change meanwhile, where there is a random.
+ */
+static void tell(struct world *w, struct told *told, struct random *r)
 {
     struct space *to = w->spaces[COPY];
     struct vregion_info *infos;
@@ -297,8 +307,12 @@ static void tell(struct world *w, struct told *told)
         assert_in_range(rc, 0, 1);
         if (rc)
             tell_vmas(&told->vregions[i], to);
+        for (int j = 0; r && j < 3; j++)
+            change_copied(w, r);
         tell_lines(w, told, i, to);
     }
+    if (r)
+        return;
     memcpy(w->cells[COPY], w->cells[COPIED], sizeof w->cells[COPY]);
     check_stat(w, COPY);
     check_all(w);
@@ -356,10 +370,10 @@ static void what_a_copy_is_told(void **state)
             begin_telling(w, &told, copy % 3);
             for (int i = 0; i < 60; i++) {
                 if (i % 10 == 5)
-                    tell(w, &told);
+                    tell(w, &told, i % 20 == 5 ? &random : NULL);
                 live(w, &random);
             }
-            tell(w, &told);
+            tell(w, &told, NULL);
             told_end(&told);
         }
         world_free(w);
@@ -433,9 +447,11 @@ static uint32_t tell_all(struct told *told)
     uint32_t count, total = 0;
     assert_int_equal(told_vregions(told, &infos, &count), 0);
     free(infos);
-    for (uint32_t i = 0; i < told->count; i++)
+    for (uint32_t i = 0; i < told->count; i++) {
+        assert_in_range(told_vmas(told, i), 0, 1);
         for (uint32_t line = 0; told_lines(told, i, &line, &lines) > 0; total += lines.count)
             told_lines_sent(told, &lines);
+    }
     return total;
 }
 

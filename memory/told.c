@@ -18,6 +18,15 @@ static struct vregion *watched(const struct told *told, uint32_t index)
 
 /* ---- beginning and end ---- */
 
+/* A replica that was told of zeros where nothing was has nothing: right for an anonymous vma, not
+   for another one's file. */
+static void touch_zeros(struct vregion *vregion, const struct frames *frames)
+{
+    for (uint32_t line = 0; line < VREGION_LINES; line++)
+        if (line_table_get(&vregion->lines, frames, line) == LINE_STORED_ZERO)
+            line_table_touch(&vregion->lines, line);
+}
+
 /* What `like` has of one vRegion. */
 static int know(struct told *told, const struct space *like, const struct vregion_entry *entry)
 {
@@ -32,6 +41,8 @@ static int know(struct told *told, const struct space *like, const struct vregio
     struct vregion *now = vregion_at(&told->space->vregions, entry->index);
     if (rc == 0 && now)
         rc = line_table_watch(&now->lines, &entry->vregion->lines, told->space->frames);
+    if (rc == 0 && now)
+        touch_zeros(now, told->space->frames);
     return rc;
 }
 
@@ -172,17 +183,31 @@ int told_vmas(struct told *told, uint32_t i)
     return rc;
 }
 
+/* Whether the replica can take a line of the vRegion: not where its vma came after those that were
+   told, nor zeros for a file's that it takes for nobody's. */
+static bool is_said(const struct told_vregion *known, const struct vregion *vregion, uint32_t line)
+{
+    const struct vma *told = vma_at_or_after(&known->vmas, line);
+    const struct vma *now = vma_at_or_after(&vregion->vmas, line);
+    return told && told->first <= line && now && now->first <= line && !told->file == !now->file;
+}
+
 int told_lines(struct told *told, uint32_t i, uint32_t *line, struct told_lines *out)
 {
     struct frames *frames = told->space->frames;
+    const struct told_vregion *known = &told->vregions[i];
     out->count = out->frames_count = 0;
     int rc = lock_live(told->space);
     if (rc < 0)
         return rc;
-    struct vregion *vregion = watched(told, told->vregions[i].index);
+    struct vregion *vregion = watched(told, known->index);
     while (vregion && out->count < WRITE_MAX_LINES &&
            (*line = line_table_take_changed(&vregion->lines, *line)) < VREGION_LINES) {
         uint32_t entry = line_table_get(&vregion->lines, frames, *line);
+        if (entry != LINE_ABSENT && !is_said(known, vregion, *line)) {
+            line_table_touch(&vregion->lines, (*line)++); /* in the next round */
+            continue;
+        }
         out->lines[out->count++] = (struct line_source){(*line)++, entry};
         if (!line_has_frame(entry))
             continue;

@@ -49,8 +49,8 @@ int told_vregions(struct told *told, struct vregion_info **out, uint32_t *count)
     __attribute__((warn_unused_result));
 /* Whether the vmas of told->vregions[i] are to be said: 1, and they are in its `vmas`; 0. */
 int told_vmas(struct told *told, uint32_t i) __attribute__((warn_unused_result));
-/* Up to WRITE_MAX_LINES of its lines that are to be said, from *line on, which then is behind them.
-   Returns how many. */
+/* Up to WRITE_MAX_LINES of its lines that are to be said, from *line on, which then is behind them;
+   those whose vma was not told yet are left for the next round. Returns how many. */
 int told_lines(struct told *told, uint32_t i, uint32_t *line, struct told_lines *out)
     __attribute__((warn_unused_result));
 void told_lines_sent(const struct told *told, const struct told_lines *lines);

@@ -248,7 +248,8 @@ int client_inherit(struct client *child, struct client *parent)
             if (!hold->description)
                 continue;
             struct volume_file *file = handles_get(parent->with->handles, &hold->file->id);
-            rc = hold_new(parent->with, file, &hold->description->id, hold->flags, &copy);
+            rc = hold_new(parent->with, file, &hold->description->id,
+                          hold->flags & ~(unsigned)HOLD_MAPS, &copy);
             if (rc < 0)
                 break;
             copy->next = copies;
@@ -312,7 +313,9 @@ int client_map(struct client *client, const struct held *held, struct component 
     struct hold *hold = *find(client, &held->file, &held->description);
     if (!hold)
         rc = ASH_STALE_FILE;
-    else if (!(hold->flags & HOLD_MAPS))
+    else if (hold->flags & HOLD_MAPS)
+        rc = 1;
+    else
         rc = handles_mapper_came(client->with->handles, hold->file, mapper);
     if (rc == 0)
         hold->flags |= HOLD_MAPS;

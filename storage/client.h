@@ -85,7 +85,8 @@ void client_keep_only(struct client *client);
 /* What it holds there is what it executes: 0, ASH_STALE_FILE, -ETXTBSY. */
 int client_execute(struct client *client, const struct held *held) CHECKED;
 
-/* What it holds there its pComponent maps shared, until it lets go: 0, ASH_STALE_FILE, -EBUSY. */
+/* What it holds there its pComponent maps shared, until it lets go: 0; 1: it did already;
+   ASH_STALE_FILE, -EBUSY. */
 int client_map(struct client *client, const struct held *held, struct component mapper) CHECKED;
 
 /* Whether it holds the file, and may change it for that. */

@@ -181,21 +181,35 @@ int serve_file_reopen(struct request *r)
 
 /* ---- descriptions that are handed on ---- */
 
+/* The hold of a mapping is had once: a node that has connected again asks for it again. */
+static int hold_mapped(struct request *r, const struct held *held, struct component mapper)
+{
+    struct client *client = r->session->client;
+    int rc = client_map(client, held, mapper);
+    if (rc == -EBUSY && sweep(r->storage))
+        rc = client_map(client, held, mapper);
+    if (rc != 0)
+        client_release(client, held);
+    return rc < 0 ? rc : 0;
+}
+
 /* All or none: where one is not known, those before it are let go again. */
 int serve_file_hold(struct request *r)
 {
     TAKE(r, file_hold);
+    for (uint32_t i = 0; i < m.files_count; i++)
+        if (m.mapper.n && !description_id_is_zero(&m.files[i].description))
+            return ASH_MALFORMED;
     for (uint32_t i = 0; i < m.files_count; i++) {
         const struct held *held = &m.files[i];
         struct volume_file *file = handles_get(r->storage->holding.handles, &held->file);
         int rc =
             file ? client_hold(r->session->client, file, &held->description, 0) : ASH_STALE_FILE;
-        uint32_t to_release = i + (rc == 0);
         if (rc == 0 && m.mapper.n)
-            rc = client_map(r->session->client, held, m.mapper);
+            rc = hold_mapped(r, held, m.mapper);
         if (rc < 0) {
-            while (to_release > 0)
-                client_release(r->session->client, &m.files[--to_release]);
+            while (i-- > 0)
+                client_release(r->session->client, &m.files[i]);
             return rc;
         }
         if (!description_id_is_zero(&held->description))

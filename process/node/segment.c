@@ -192,11 +192,14 @@ static int open_file(struct segments *s, struct run *run, const struct msg_segme
         return -ENOMEM;
     g->file = m->file;
     int rc = hold_file(g->store, m);
+    bool held = rc == 0;
     if (rc == 0)
         rc = segment_size_lines(g) < 0 ? -EIO : 0;
     if (rc == 0)
         rc = make_memory(g, SPARSE_BYTES);
     if (rc < 0) {
+        if (held)
+            store_release_file(g->store, &g->file);
         free_segment(s, g);
         return rc;
     }

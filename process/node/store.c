@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "error_text.h"
 #include "home.h"
 #include "limits.h"
 #include "locate.h"
@@ -17,6 +18,13 @@ enum {
        again, or its answer to the first request could come after that to a later one. */
     PATIENCE_MS = 2 * MEMORY_TIMEOUT_MS,
     GIVE_UP_MS = 10000, /* a part that fails for so long, wherever it is looked for */
+};
+
+/* A file that is held at the sComponent, for as long as it is mapped shared. */
+struct held_file {
+    struct held_file *next;
+    struct file_id id;
+    char path[];
 };
 
 /* A part of the space: where it is, and how it is reached. */
@@ -38,9 +46,10 @@ struct store {
     struct asid asid;
     struct store_part parts[PARTS_MAX];
     struct net_conn *storage; /* NULL: not connected */
-    uint32_t vregions;        /* ever granted, from 1 on */
-    uint8_t *vregion_parts;   /* of those: in which part each lies; by its index */
-    uint32_t *free_vregions;  /* of those, given back; room for all */
+    struct held_file *held;
+    uint32_t vregions;       /* ever granted, from 1 on */
+    uint8_t *vregion_parts;  /* of those: in which part each lies; by its index */
+    uint32_t *free_vregions; /* of those, given back; room for all */
     uint32_t free_count;
 };
 
@@ -95,6 +104,11 @@ void store_put(struct store *store)
     for (uint32_t part = 0; part < PARTS_MAX; part++)
         net_close(store->parts[part].conn);
     net_close(store->storage);
+    while (store->held) {
+        struct held_file *next = store->held->next;
+        free(store->held);
+        store->held = next;
+    }
     free(store->vregion_parts);
     free(store->free_vregions);
     free(store->writable);
@@ -355,10 +369,58 @@ int store_read_lines(struct store *store, struct vpn first, uint32_t count, void
 
 /* ---- lines of files ---- */
 
+/* STORED_CALL(store, FILE_HOLD, file_hold, &request, &reply): NET_CALL over the connection that
+ * there is. */
+#define STORED_CALL(store, OP, name, request, reply)                                               \
+    ({                                                                                             \
+        (store)->storage                                                                           \
+            ? noted(&(store)->storage,                                                             \
+                    NET_CALL((store)->storage, OP, name, (request), (reply), BACKING_TIMEOUT_MS))  \
+            : ASH_LOST;                                                                            \
+    })
+
+static void let_go(struct store *store, const struct file_id *file)
+{
+    struct held held = {.file = *file};
+    struct msg_file_release request = {.files = &held, .files_count = 1};
+    struct msg_file_release_reply reply;
+    (void)!STORED_CALL(store, FILE_RELEASE, file_release, &request, &reply);
+}
+
+static int hold(struct store *store, const struct file_id *file, const char *path)
+{
+    struct held held = {.file = *file};
+    struct msg_file_hold request = {
+        .files = &held, .files_count = 1, .mapper = store->node->monitor->id};
+    struct msg_file_hold_reply reply;
+    int rc = STORED_CALL(store, FILE_HOLD, file_hold, &request, &reply);
+    if (rc != ASH_STALE_FILE)
+        return rc;
+    struct msg_file_reopen again = {.file = *file, .flags = 0 /* O_RDONLY */, .path = path};
+    struct msg_file_reopen_reply again_reply;
+    rc = STORED_CALL(store, FILE_REOPEN, file_reopen, &again, &again_reply);
+    if (rc < 0)
+        return rc;
+    rc = STORED_CALL(store, FILE_HOLD, file_hold, &request, &reply);
+    let_go(store, file); /* one of the two, or the only one */
+    return rc;
+}
+
+/* Connected, and holding again what it held before: holds end with the connection. */
 static int reach_storage(struct store *store)
 {
-    return store->storage ? 0
-                          : connect_to(store, store->asid, &store->storage_info, &store->storage);
+    if (store->storage)
+        return 0;
+    int rc = connect_to(store, store->asid, &store->storage_info, &store->storage);
+    for (const struct held_file *f = store->held; f && rc == 0; f = f->next) {
+        int held = hold(store, &f->id, f->path);
+        if (held < 0)
+            monitor_log("%s, mapped shared here, is not held any more: %s", f->path,
+                        error_text(held));
+        if (!store->storage)
+            rc = held;
+    }
+    return rc;
 }
 
 /* STORAGE_CALL(store, FILE_STAT, file_stat, &request, &reply): NET_CALL, connected where need be.
@@ -374,30 +436,34 @@ static int reach_storage(struct store *store)
 
 int store_hold_file(struct store *store, const struct file_id *file, const char *path)
 {
-    struct held held = {.file = *file};
-    struct msg_file_hold request = {
-        .files = &held, .files_count = 1, .mapper = store->node->monitor->id};
-    struct msg_file_hold_reply reply;
-    int rc = STORAGE_CALL(store, FILE_HOLD, file_hold, &request, &reply);
-    if (rc != ASH_STALE_FILE)
+    size_t size = strlen(path) + 1;
+    struct held_file *held = malloc(sizeof *held + size);
+    if (!held)
+        return -ENOMEM;
+    held->id = *file;
+    memcpy(held->path, path, size);
+    int rc = reach_storage(store);
+    if (rc == 0)
+        rc = hold(store, file, path);
+    if (rc < 0) {
+        free(held);
         return rc;
-    struct msg_file_reopen again = {.file = *file, .flags = 0 /* O_RDONLY */, .path = path};
-    struct msg_file_reopen_reply again_reply;
-    rc = STORAGE_CALL(store, FILE_REOPEN, file_reopen, &again, &again_reply);
-    if (rc < 0)
-        return rc;
-    rc = STORAGE_CALL(store, FILE_HOLD, file_hold, &request, &reply);
-    store_release_file(store, file); /* one of the two, or the only one */
-    return rc;
+    }
+    held->next = store->held;
+    store->held = held;
+    return 0;
 }
 
 void store_release_file(struct store *store, const struct file_id *file)
 {
-    struct held held = {.file = *file};
-    struct msg_file_release request = {.files = &held, .files_count = 1};
-    struct msg_file_release_reply reply;
-    if (store->storage) /* a hold ends with the connection too */
-        (void)!STORAGE_CALL(store, FILE_RELEASE, file_release, &request, &reply);
+    struct held_file **at = &store->held;
+    while (*at && memcmp(&(*at)->id, file, sizeof *file) != 0)
+        at = &(*at)->next;
+    struct held_file *held = *at;
+    if (held)
+        *at = held->next;
+    free(held);
+    let_go(store, file);
 }
 
 int store_stat_file(struct store *store, const struct file_id *file, struct file_attr *attr)
