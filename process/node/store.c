@@ -423,15 +423,22 @@ static int reach_storage(struct store *store)
     return rc;
 }
 
-/* STORAGE_CALL(store, FILE_STAT, file_stat, &request, &reply): NET_CALL, connected where need be.
+/*
+ * STORAGE_CALL(store, FILE_STAT, file_stat, &request, &reply): STORED_CALL, connected where need
+ * be; once more where an older connection turns out to be broken. All that is asked here may be
+ * done twice.
  */
 #define STORAGE_CALL(store, OP, name, request, reply)                                              \
+    STORAGE_TRY(store, STORED_CALL(store, OP, name, request, reply))
+#define STORAGE_TRY(store, call)                                                                   \
     ({                                                                                             \
-        int reached_ = reach_storage(store);                                                       \
-        if (reached_ == 0)                                                                         \
-            reached_ = noted(&(store)->storage, NET_CALL((store)->storage, OP, name, (request),    \
-                                                         (reply), BACKING_TIMEOUT_MS));            \
-        reached_;                                                                                  \
+        bool older_ = (store)->storage;                                                            \
+        int rc_ = reach_storage(store);                                                            \
+        if (rc_ == 0)                                                                              \
+            rc_ = (call);                                                                          \
+        if (rc_ == ASH_LOST && older_ && (rc_ = reach_storage(store)) == 0)                        \
+            rc_ = (call);                                                                          \
+        rc_;                                                                                       \
     })
 
 int store_hold_file(struct store *store, const struct file_id *file, const char *path)
@@ -442,9 +449,7 @@ int store_hold_file(struct store *store, const struct file_id *file, const char 
         return -ENOMEM;
     held->id = *file;
     memcpy(held->path, path, size);
-    int rc = reach_storage(store);
-    if (rc == 0)
-        rc = hold(store, file, path);
+    int rc = STORAGE_TRY(store, hold(store, file, path));
     if (rc < 0) {
         free(held);
         return rc;
@@ -499,11 +504,11 @@ int store_write_file(struct store *store, const struct file_id *file, uint64_t o
     struct net_frame frame;
     uint8_t body[128];
     int length = msg_file_write_encode(&request, body, sizeof body);
-    int rc = length < 0 ? length : reach_storage(store);
-    if (rc < 0)
-        return rc;
-    rc = noted(&store->storage, net_request(store->storage, OP_FILE_WRITE, body, (size_t)length,
-                                            &data, 1, BACKING_TIMEOUT_MS, &frame));
+    if (length < 0)
+        return length;
+    int rc = STORAGE_TRY(store, noted(&store->storage, net_request(store->storage, OP_FILE_WRITE,
+                                                                   body, (size_t)length, &data, 1,
+                                                                   BACKING_TIMEOUT_MS, &frame)));
     if (rc == 0)
         rc = msg_file_write_reply_decode(&reply, frame.payload, frame.header.length);
     return rc < 0 ? rc : reply.written == size ? 0 : -ENOSPC;
