@@ -26,10 +26,11 @@
 #include "told.h"
 
 enum {
-    ROUNDS_MAX = 8,
-    ROUND_SMALL = 1024, /* lines: the rest is sent while changes wait */
-    TARGETS = 2,        /* components to try */
-    WAIT_MIN_MS = 500,  /* before the next try; doubled each time */
+    ROUNDS_MIN = 4, /* then, where a round sends no less than the one before, that is all */
+    ROUNDS_MAX = 16,
+    ROUND_SMALL = 256, /* lines: the rest is sent while changes wait */
+    TARGETS = 2,       /* components to try */
+    WAIT_MIN_MS = 500, /* before the next try; doubled each time */
     WAIT_MAX_MS = 60000,
     WAIT_FRAMES_MS = 4000, /* the same where frames ran short: a program writes more, then less */
     VMAS_MAX_SENT = 256,   /* in one message */
@@ -351,9 +352,10 @@ static int copy_to(struct memory *memory, struct space *space, struct component 
                      .told.space = space};
     int rc = relative ? open_as_relative(&c, relative) : open_empty(&c);
     fault_point("copy.opened");
-    for (int i = 0; i < ROUNDS_MAX && rc == 0; i++) {
+    uint32_t before = UINT32_MAX;
+    for (int i = 0; i < ROUNDS_MAX && rc == 0; i++, before = c.sent) {
         rc = next_round(&c);
-        if (c.sent < ROUND_SMALL)
+        if (c.sent < ROUND_SMALL || (i >= ROUNDS_MIN && c.sent > before / 8 * 7))
             break;
     }
     if (rc == 0)
