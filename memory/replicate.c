@@ -6,8 +6,8 @@
  *   1  what the space has and the replica has not been told (told.h): vRegions, vmas, lines. What
  *      changes meanwhile is told in a later round
  *   2  again, until a round sent little
- *   3  changes are kept out (space->changing), the rest is sent, REPLICA_READY; from here on
- * changes go there too
+ *   3  changes are kept out (space->changing), the rest is sent, REPLICA_READY; from here on they
+ *      go there too
  *
  * Lines are sent as they lie in their frames, which are pinned until they are sent.
  */
