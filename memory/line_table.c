@@ -24,11 +24,6 @@ static uint32_t *entries(const struct frames *frames, struct frame chunk)
     return frames_data(frames, chunk);
 }
 
-static bool holds_frame(uint32_t entry)
-{
-    return entry != LINE_ABSENT && entry != LINE_STORED_ZERO;
-}
-
 uint32_t line_table_get(const struct line_table *table, const struct frames *frames, uint32_t line)
 {
     if (!table->chunks)
@@ -44,7 +39,7 @@ static void drop_chunk(struct frame_batch *batch, struct frame chunk)
         return;
     const uint32_t *e = entries(batch->frames, chunk);
     for (uint32_t i = 0; i < CHUNK_LINES; i++)
-        if (holds_frame(e[i]))
+        if (line_has_frame(e[i]))
             frame_batch_drop(batch, (struct frame){e[i]});
     frame_batch_add(batch, chunk);
 }
@@ -54,7 +49,7 @@ static uint32_t frames_in(const struct frames *frames, struct frame chunk)
     const uint32_t *e = entries(frames, chunk);
     uint32_t count = 0;
     for (uint32_t i = 0; i < CHUNK_LINES; i++)
-        count += holds_frame(e[i]);
+        count += line_has_frame(e[i]);
     return count;
 }
 
@@ -77,7 +72,7 @@ int line_table_own(struct line_table *table, struct frame_batch *batch, uint32_t
     if (chunk->n) {
         memcpy(e, entries(frames, *chunk), LINE_SIZE);
         for (uint32_t i = 0; i < CHUNK_LINES; i++)
-            if (holds_frame(e[i]))
+            if (line_has_frame(e[i]))
                 frames_ref(frames, (struct frame){e[i]});
         drop_chunk(batch, *chunk);
     } else {
@@ -94,7 +89,7 @@ uint32_t line_table_set(struct line_table *table, const struct frames *frames, u
     uint32_t old = *e;
     *e = entry;
     line_table_touch(table, line);
-    table->frames += (uint32_t)holds_frame(entry) - (uint32_t)holds_frame(old);
+    table->frames += (uint32_t)line_has_frame(entry) - (uint32_t)line_has_frame(old);
     return old;
 }
 
@@ -139,7 +134,7 @@ int line_table_prepare_clear(struct line_table *table, struct frame_batch *batch
 static void forget(struct line_table *table, struct frame_batch *batch, uint32_t line)
 {
     uint32_t old = line_table_set(table, batch->frames, line, LINE_ABSENT);
-    if (holds_frame(old))
+    if (line_has_frame(old))
         frame_batch_drop(batch, (struct frame){old});
 }
 
@@ -311,7 +306,7 @@ uint32_t line_table_count(const struct line_table *table, const struct frames *f
             continue;
         const uint32_t *e = entries(frames, chunk);
         for (uint32_t j = 0; j < CHUNK_LINES; j++)
-            count += holds_frame(e[j]) && !see(seen, e[j]);
+            count += line_has_frame(e[j]) && !see(seen, e[j]);
     }
     return count;
 }

@@ -12,15 +12,6 @@ struct sample {
     uint32_t count;
 };
 
-static uint32_t count_lines(const struct space *space)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < space->vregions.count; i++)
-        if (space->vregions.entries[i].vregion)
-            count += space->vregions.entries[i].vregion->lines.frames;
-    return count;
-}
-
 /* Each `step`th of the lines that have a frame; `passed` have been counted since the last one. */
 static void sample_vregion(const struct space *space, const struct vregion_entry *entry,
                            uint32_t step, uint32_t *passed, struct sample *sample)
@@ -40,11 +31,11 @@ static void sample_vregion(const struct space *space, const struct vregion_entry
     }
 }
 
-static void take_sample(struct space *space, struct sample *sample)
+static void take_sample(struct space *space, uint64_t lines, struct sample *sample)
 {
     sample->count = 0;
     pthread_mutex_lock(&space->lock);
-    uint32_t step = count_lines(space) / SAMPLE_LINES + 1, passed = 0;
+    uint32_t step = (uint32_t)(lines / SAMPLE_LINES) + 1, passed = 0;
     for (uint32_t i = 0; i < space->vregions.count; i++)
         if (space->vregions.entries[i].vregion)
             sample_vregion(space, &space->vregions.entries[i], step, &passed, sample);
@@ -93,10 +84,11 @@ static void consider(void *arg, struct space *space)
         (struct relative){space, place.replica, 100 - common * 100 / search->sample.count};
 }
 
-struct relative relative_of(struct memory *memory, struct space *space, struct component failed)
+struct relative relative_of(struct memory *memory, struct space *space, uint64_t lines,
+                            struct component failed)
 {
     struct search search = {.memory = memory, .space = space, .failed = failed};
-    take_sample(space, &search.sample);
+    take_sample(space, lines, &search.sample);
     if (search.sample.count)
         spaces_each(&memory->spaces, consider, &search);
     return search.best;

@@ -15,9 +15,10 @@ struct relative {
 
 /*
  * That primary of the same run which has most lines in common with `space`, at least half of them,
- * and has a replica at a component that gets new ones and is not `failed`. By a sample of the
- * lines: no more than a guess.
+ * and has a replica at a component that gets new ones and is not `failed`. By a sample of its
+ * `lines` lines: no more than a guess.
  */
-struct relative relative_of(struct memory *memory, struct space *space, struct component failed);
+struct relative relative_of(struct memory *memory, struct space *space, uint64_t lines,
+                            struct component failed);
 
 #endif

@@ -378,7 +378,7 @@ static struct component choose(struct memory *memory, struct space *space, struc
     *relative = NULL;
     if (space_stat(space, &stat) < 0)
         return (struct component){0};
-    struct relative near = relative_of(memory, space, failed);
+    struct relative near = relative_of(memory, space, stat.frames, failed);
     if (near.space &&
         peers_replica_room(&memory->peers, near.at) >= stat.bytes / 100 * near.own_percent) {
         *relative = near.space;

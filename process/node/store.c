@@ -369,8 +369,7 @@ int store_read_lines(struct store *store, struct vpn first, uint32_t count, void
 
 /* ---- lines of files ---- */
 
-/* STORED_CALL(store, FILE_HOLD, file_hold, &request, &reply): NET_CALL over the connection that
- * there is. */
+/* STORED_CALL(store, FILE_HOLD, file_hold, &request, &reply): NET_CALL, where it is connected. */
 #define STORED_CALL(store, OP, name, request, reply)                                               \
     ({                                                                                             \
         (store)->storage                                                                           \
