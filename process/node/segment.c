@@ -369,6 +369,7 @@ int segments_fork(struct node *node, struct process *parent, struct process *chi
         rc = -ENOMEM;
     if (h) {
         h->limit = from->limit;
+        h->robust = from->robust;
         for (const struct attachment *a = from->attachments; a && rc == 0; a = a->next_of_sharer)
             rc = add_attachment(h, a->segment, a->first, a->count, a->line);
     }
@@ -401,6 +402,7 @@ static int segment_open(struct segments *s, struct process *p, struct net_conn *
     set_uffd(h, net_conn_take_fd(conn));
     int host_fd = net_conn_take_fd(conn);
     h->limit = m.limit ? m.limit : 1;
+    h->robust = m.robust;
     count_limit(s);
     int rc = segments_shrink(s, s->limit);
     if (rc == 0 && m.kind == SEGMENT_ANONYMOUS)

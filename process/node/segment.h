@@ -68,6 +68,8 @@ struct sharer {
     struct sharer *next;
     int uffd; /* -1: forked, and has not said so yet: it runs no code of the program */
     uint64_t limit;
+    uint64_t robust;    /* address of its table of robust lists (contract/robust_list.h) */
+    uint64_t looked_at; /* the look at robust lists that it was in last */
     struct attachment *attachments;
     struct process *process;
     struct segment *opened; /* a reference: what it opened last and may attach */
@@ -103,6 +105,7 @@ struct segments {
     uint32_t *buckets;            /* SEGMENT_BUCKETS, seen by every process */
     int buckets_fd;               /* read-only */
     uint8_t *buffer;              /* RUN_MAX_LINES */
+    uint64_t looks;               /* at robust lists, so far */
     struct shm *shms;
     uint32_t last_shm;
 };
@@ -148,6 +151,14 @@ int segment_line_content(struct segments *s, struct segment *segment, uint64_t l
                          uint8_t *to) NET_CHECKED;
 /* Forgets every line. */
 void segment_empty(struct segments *s, struct segment *segment);
+
+/* ---- segment_held.c ---- */
+
+/* Which of the lines [line, line + count), at most RUN_MAX_LINES, a robust list goes through: bit n
+ * is that of line + n. They are write-protected, or a lock may be taken meanwhile. The lock is
+ * held. */
+uint64_t segment_held(struct segments *s, const struct segment *segment, uint64_t line,
+                      uint32_t count);
 
 /* ---- segment_host.c: the host's memory files. The lock is held. ---- */
 

@@ -16,7 +16,10 @@
 
 #include "segment.h"
 
-enum { FILE_RUN_LINES = 16 }; /* of a file, that come together at least */
+enum {
+    FILE_RUN_LINES = 16, /* of a file, that come together at least */
+    HELD_PART = 2,       /* one line of so many stays at most because robust lists go through it */
+};
 
 static const uint8_t zeros[LINE_SIZE];
 
@@ -60,12 +63,17 @@ static void add_resident(struct segments *s, struct resident *r)
     s->count++;
 }
 
-static void remove_resident(struct segments *s, struct segment_line *l)
+static void unlink_resident(struct segments *s, const struct resident *r)
 {
-    struct resident *r = l->resident;
     *(r->previous ? &r->previous->next : &s->head) = r->next;
     *(r->next ? &r->next->previous : &s->tail) = r->previous;
     s->count--;
+}
+
+static void remove_resident(struct segments *s, struct segment_line *l)
+{
+    struct resident *r = l->resident;
+    unlink_resident(s, r);
     l->resident = NULL;
     free(r);
 }
@@ -90,7 +98,8 @@ static int read_lines(struct segment *g, uint64_t line, uint64_t count, uint8_t 
     return 0;
 }
 
-/* How many bytes lines have in the file: one of the host keeps its size, and may be sealed at it. */
+/* How many bytes lines have in the file: one of the host keeps its size, and may be sealed at it.
+ */
 static size_t bytes_of(const struct segment *g, uint64_t line, uint64_t count)
 {
     size_t size = count << LINE_SHIFT;
@@ -215,8 +224,22 @@ static int send_to_file(struct segments *s, struct segment *g, uint64_t line, ui
     return 0;
 }
 
-/* The oldest line leaves, with those after it that are resident as well, `most` at most. */
-static int leave(struct segments *s, uint32_t most)
+/* Lines [line, line + count) stay, and are the last to leave now. */
+static void keep(struct segments *s, struct segment *g, uint64_t line, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct resident *r = line_if_any(g, line + i)->resident;
+        unlink_resident(s, r);
+        add_resident(s, r);
+    }
+}
+
+/*
+ * The oldest line leaves, with those after it that are resident as well, `most` at most. Of these
+ * the ones before a line that is held leave, or where that is the first, it is kept, and counted in
+ * *kept.
+ */
+static int leave(struct segments *s, uint32_t most, uint64_t *kept)
 {
     struct segment *g = s->head->segment;
     uint64_t line = s->head->line;
@@ -224,6 +247,18 @@ static int leave(struct segments *s, uint32_t most)
     while (count < most && (line + count) % CHUNK_LINES && line_if_any(g, line + count)->resident)
         count++;
     protect(g, line, count, true);
+    uint64_t held = *kept < s->limit / HELD_PART ? segment_held(s, g, line, count) : 0;
+    if (held) {
+        bool first = held & 1;
+        uint32_t n = (uint32_t)__builtin_ctzll(first ? ~held : held);
+        protect(g, first ? line : line + n, first ? count : count - n, false);
+        if (first) {
+            keep(s, g, line, n);
+            *kept += n;
+            return 0;
+        }
+        count = n;
+    }
     int rc = read_lines(g, line, count, s->buffer);
     if (rc == 0)
         rc = g->kind == SEGMENT_FILE ? send_to_file(s, g, line, count)
@@ -245,9 +280,10 @@ static int leave(struct segments *s, uint32_t most)
 
 int segments_shrink(struct segments *s, uint64_t most)
 {
+    uint64_t kept = 0;
     while (s->count > most) {
         uint64_t run = s->limit / 8;
-        int rc = leave(s, (uint32_t)least(run ? run : 1, RUN_MAX_LINES));
+        int rc = leave(s, (uint32_t)least(run ? run : 1, RUN_MAX_LINES), &kept);
         if (rc < 0)
             return rc;
     }

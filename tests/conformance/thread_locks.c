@@ -215,6 +215,62 @@ CASE(shared_robust, sleeper_in_another_process)
     SHOW("%d", code_of(holder));
 }
 
+/* Many locks on lines of their own, some of them private, that have not been touched for long. */
+enum { APART = 24, PAGES = 1024 };
+static char *swept;
+static void *sweep_on(void *arg)
+{
+    volatile int *rounds = arg;
+    for (;;) {
+        for (size_t i = 0; i < 8 * PAGES; i++)
+            swept[i * 4096]++;
+        (*rounds)++;
+    }
+}
+static pthread_mutex_t *lock_at(char *base, int i)
+{
+    return (pthread_mutex_t *)(base + (size_t)i * (PAGES / APART) * 4096 + 64);
+}
+CASE(shared_robust, killed_long_after)
+{
+    struct common *c = plain();
+    char *base = shared(PAGES * 4096);
+    pthread_mutexattr_t a;
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+    swept =
+        mmap(NULL, 8 * PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < APART; i++) {
+        pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
+        pthread_mutex_init(lock_at(base, i), &a);
+        pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_PRIVATE);
+        pthread_mutex_init(lock_at(swept, i), &a);
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t t;
+        for (int i = 0; i < APART; i++) {
+            pthread_mutex_lock(lock_at(base, i));
+            if (i % 4 == 0)
+                pthread_mutex_lock(lock_at(swept, i));
+        }
+        pthread_create(&t, NULL, sweep_on, (void *)&c->value);
+        for (;;)
+            pause();
+    }
+    while (c->value < 2)
+        sched_yield();
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < PAGES; i++)
+            base[(size_t)i * 4096 + 2048]++;
+    for (int now = c->value; c->value < now + 2;)
+        sched_yield();
+    kill(pid, SIGKILL);
+    SHOW("%d", code_of(pid));
+    for (int i = 0; i < APART; i++)
+        SHOW("%d: %s", i, strerrorname_np(pthread_mutex_trylock(lock_at(base, i))));
+}
+
 /* ---- within a process ---- */
 
 CASE(rwlock, rules)

@@ -172,7 +172,7 @@ static void fork_child(struct thread *t, const struct clone_request *r,
     files_fork_child(p->files, &p->text);
     proc_fork_child();
     t->clear_child_tid = r->flags & CLONE_CHILD_CLEARTID ? r->child_tid : 0;
-    t->robust_list = 0;
+    robust_fork_child(t);
     if (r->stack)
         t->regs.rsp = r->stack;
     thread_arm(t);

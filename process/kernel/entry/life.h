@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "types.h"
+
 struct process;
 struct thread;
 
@@ -20,6 +22,14 @@ enum { ROBUST_HEAD_SIZE = 24 }; /* as Linux wants it */
 /* robust.c: marks what this thread has locked; at an end of the process, what any of them has. */
 void robust_end(struct thread *t);
 void robust_end_all(struct thread *t);
+/* Sets the list of the calling thread. 0 or a negative errno. */
+long robust_set(struct thread *t, uint64_t list);
+/* In a forked child, whose only thread has no list yet. */
+void robust_fork_child(struct thread *t);
+/* Where the table of lists is, for the node to read it (contract/robust_list.h). */
+uint64_t robust_table_address(void);
+/* The lines that the lists of all threads go through, up to `most`; returns how many. */
+uint32_t robust_lines(struct vpn *out, uint32_t most);
 /* The list of a thread of the process: 0, -ESRCH, or -EPERM where it is another process's. */
 long robust_of(struct process *p, int tid, uint64_t *list) __attribute__((warn_unused_result));
 

@@ -66,7 +66,8 @@ struct thread {
     uint64_t altstack_base, altstack_size; /* the application's sigaltstack */
     uint32_t altstack_flags;
     uint64_t clear_child_tid; /* application address: zeroed and woken at the thread's end */
-    uint64_t robust_list;     /* application address, for get_robust_list only */
+    uint64_t robust_list;     /* application address */
+    uint32_t robust_place;    /* 1 + its place in the table of robust.c; 0: none */
     uint8_t *bounce;          /* BOUNCE_SIZE bytes, made on first use: thread_bounce() */
     uint32_t tid_state; /* whether its tid is where CLONE_PARENT_SETTID wants it; clone.c */
     uint32_t held;      /* by the thread that made it: not to be freed yet; release, acquire */

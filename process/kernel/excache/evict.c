@@ -17,8 +17,10 @@
  */
 #include <linux/mman.h>
 
+#include "../entry/life.h"
 #include "../entry/process.h"
 #include "../host/host.h"
+#include "../mm/shared.h"
 #include "../mm/vregions.h"
 #include "chance.h"
 #include "foresight.h"
@@ -144,9 +146,31 @@ static void send_lines(uint32_t count)
 
 /* ---- out: victims ---- */
 
-/* Victim n: a slot, claimed from the resident list. False: it is in use just now. */
+/* Lines that stay: robust lists go through them. Protected by evict_lock. */
+static struct {
+    struct vpn pages[HELD_MAX];
+    uint32_t count;
+} held;
+
+static void find_held(void)
+{
+    uint32_t most = ex.budget / HELD_PART < HELD_MAX ? ex.budget / HELD_PART : HELD_MAX;
+    held.count = shared_any() ? robust_lines(held.pages, most) : 0;
+}
+
+static bool is_held(struct vpn page)
+{
+    for (uint32_t i = 0; i < held.count; i++)
+        if (held.pages[i].n == page.n)
+            return true;
+    return false;
+}
+
+/* Victim n: a slot, claimed from the resident list. False: it is in use just now, or held. */
 static bool claim_victim(uint32_t n, uint32_t slot)
 {
+    if (is_held(ex.slots[slot].page))
+        return false;
     uint32_t *word = line_word_if_any(ex.slots[slot].page);
     bool dirty = line_claim(word, LINE_DIRTY);
     if (!dirty && !line_claim(word, LINE_CLEAN))
@@ -169,6 +193,7 @@ static uint32_t claim_victims(uint32_t most)
 {
     uint32_t n = 0;
     bool chance = ex.policy->second_chance();
+    find_held();
     dropped.count = 0;
     mutex_lock(&ex.lock);
     for (uint32_t tries = 2 * ex.drop_lines; tries && n < most; tries--) {

@@ -3,6 +3,7 @@
 
 #include <linux/mman.h>
 
+#include "../entry/life.h"
 #include "../excache/excache.h"
 #include "../host/host.h"
 #include "../rpc/node.h"
@@ -29,6 +30,11 @@ void shared_init(struct process *p, int page_fd)
         buckets = (const uint32_t *)at;
     }
     host_call(__NR_close, page_fd);
+}
+
+bool shared_any(void)
+{
+    return __atomic_load_n(&given_up, __ATOMIC_RELAXED) != 0;
 }
 
 /* ---- requests ---- */
@@ -74,6 +80,7 @@ static long open_segment(const struct shared_source *source, uint64_t bytes, uin
                                        .size_bytes =
                                            source->kind == SEGMENT_SYSV ? source->id : bytes,
                                        .limit = given_up,
+                                       .robust = robust_table_address(),
                                        .path = source->attr ? source->name : ""};
     struct msg_segment_open_reply reply;
     size_t room = PATH_LIMIT + 256;
@@ -150,7 +157,7 @@ static long map_new(struct vpn first, struct vpn end, int prot, const struct sha
 
     mm_unmap_locked(first, end, true);
     if (!given_up) {
-        given_up = excache_budget() / GIVEN_UP_PART;
+        __atomic_store_n(&given_up, excache_budget() / GIVEN_UP_PART, __ATOMIC_RELAXED);
         excache_give_up((uint32_t)given_up);
     }
     struct vma v = {.first = first,

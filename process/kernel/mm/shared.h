@@ -48,6 +48,9 @@ long shared_extend(const struct vma *like, struct vpn first, struct vpn end);
 /* mremap of no length: one more view of `count` lines from a page on. Returns its address. */
 long shared_view(struct vpn page, uint64_t count, int flags, uint64_t to);
 
+/* Whether this process has ever shared memory. */
+bool shared_any(void);
+
 /* In a forked child that its seat knows: before any memory of the program is touched. */
 void shared_fork_child(void);
 

@@ -200,8 +200,7 @@ long sys_set_robust_list(struct thread *t, const uint64_t a[6])
 {
     if (a[1] != ROBUST_HEAD_SIZE)
         return -EINVAL;
-    t->robust_list = a[0];
-    return host_call(__NR_set_robust_list, a[0], ROBUST_HEAD_SIZE);
+    return robust_set(t, a[0]);
 }
 
 long sys_get_robust_list(struct thread *t, const uint64_t a[6])
