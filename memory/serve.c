@@ -460,6 +460,7 @@ static int write_lines(struct call *call)
     logger_leave(memory, entered);
     space_put(space);
     struct msg_line_write_reply reply = {.stored = (uint32_t)rc};
+    net_answer_later(call->conn); /* the process asks for the next lines meanwhile */
     return rc < 0 ? rc : ANSWER(call, line_write, &reply);
 }
 

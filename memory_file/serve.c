@@ -658,6 +658,7 @@ static int write_lines(struct call *call)
         pthread_mutex_unlock(&call->cold->scarce_lock);
     }
     struct msg_line_write_reply reply = {.stored = (uint32_t)rc};
+    net_answer_later(call->conn); /* the process asks for the next lines meanwhile */
     return rc < 0 ? rc : ANSWER(call, line_write, &reply);
 }
 

@@ -10,6 +10,10 @@
  *   copies      none in user space but the encoding: bulk goes from where it lies, and is received
  *               into the buffer that the handler reads
  *
+ * Small requests that come one upon another share both: a receive that filled the buffer has the
+ * next one take more, and an answer that may wait (net_answer_later()) goes with the next one,
+ * where the request to that has arrived whole.
+ *
  * A frame larger than what has arrived takes one further recv (MSG_WAITALL), straight to its place.
  * Timeouts are the socket's own (SO_RCVTIMEO, SO_SNDTIMEO), set only when they change: no poll.
  *
@@ -69,6 +73,7 @@ void conn_free(struct net_conn *conn)
     free(conn->given);
     pthread_mutex_destroy(&conn->send_lock);
     free(conn->writable);
+    free(conn->later);
     free(conn->buffer);
     free(conn);
 }
@@ -131,10 +136,10 @@ static int make_room(struct net_conn *conn, size_t need)
     memmove(conn->buffer, conn->buffer + conn->start, conn->end - conn->start);
     conn->end -= conn->start;
     conn->start = 0;
-    size_t capacity = conn->frame_limit == PREAUTH_FRAME_MAX ? (size_t)BUFFER_FIRST
-                      : need <= BUFFER_SMALL                 ? (size_t)BUFFER_SMALL
-                      : need <= BUFFER_MIDDLE                ? (size_t)BUFFER_MIDDLE
-                                                             : (size_t)BUFFER_FULL;
+    size_t capacity = conn->frame_limit == PREAUTH_FRAME_MAX  ? (size_t)BUFFER_FIRST
+                      : need <= BUFFER_SMALL && !conn->filled ? (size_t)BUFFER_SMALL
+                      : need <= BUFFER_MIDDLE                 ? (size_t)BUFFER_MIDDLE
+                                                              : (size_t)BUFFER_FULL;
     if (conn->capacity >= capacity)
         return 0;
     uint8_t *buffer = realloc(conn->buffer, capacity);
@@ -261,6 +266,7 @@ static int receive_more(struct net_conn *conn, size_t missing, const struct conn
         n = receive(conn, size, flags, wait->descriptors);
     }
     if (n > 0) {
+        conn->filled = first && (size_t)n == size;
         conn->end += (size_t)n;
         return 0;
     }
@@ -397,6 +403,45 @@ static int send_all(struct net_conn *conn, struct msghdr *message, size_t size)
     return 0;
 }
 
+int conn_flush(struct net_conn *conn)
+{
+    int rc = 0;
+    pthread_mutex_lock(&conn->send_lock);
+    struct iovec iov = {.iov_base = conn->later, .iov_len = conn->later_size};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (conn->later_size)
+        rc = send_all(conn, &message, iov.iov_len);
+    conn->later_size = 0;
+    pthread_mutex_unlock(&conn->send_lock);
+    return rc;
+}
+
+/* Whether the request after the one that is handled has arrived whole. */
+static bool has_next(const struct net_conn *conn)
+{
+    const uint8_t *next = conn->buffer + conn->start + conn->handed;
+    size_t have = conn->end - conn->start - conn->handed;
+    struct wire_header header;
+    return have >= WIRE_HEADER_SIZE && wire_header_decode(&header, next, conn->frame_limit) == 0 &&
+           have - WIRE_HEADER_SIZE >= header.length;
+}
+
+/* Has a message wait for the next one. False: it is to be sent. send_lock is held. */
+static bool keep_for_later(struct net_conn *conn, const struct iovec *iov, int count, size_t size)
+{
+    if (conn->later_size + size > CONN_LATER_MAX || !has_next(conn))
+        return false;
+    if (!conn->later)
+        conn->later = malloc(CONN_LATER_MAX);
+    if (!conn->later)
+        return false;
+    for (int i = 0; i < count; i++) {
+        memcpy(conn->later + conn->later_size, iov[i].iov_base, iov[i].iov_len);
+        conn->later_size += iov[i].iov_len;
+    }
+    return true;
+}
+
 int conn_send(struct net_conn *conn, const struct conn_message *m)
 {
     if (m->bulk_count > CONN_BULK_MAX || m->fd_count > CONN_FDS_MAX)
@@ -419,7 +464,7 @@ int conn_send(struct net_conn *conn, const struct conn_message *m)
     uint8_t head[WIRE_HEADER_SIZE];
     wire_header_encode(&header, head);
 
-    struct iovec iov[2 + CONN_BULK_MAX];
+    struct iovec all[3 + CONN_BULK_MAX], *iov = all + 1; /* all[0]: what waited for it */
     int count = 0;
     iov[count++] = (struct iovec){.iov_base = head, .iov_len = sizeof head};
     if (m->size)
@@ -442,7 +487,17 @@ int conn_send(struct net_conn *conn, const struct conn_message *m)
         memcpy(CMSG_DATA(c), m->fds, bytes);
     }
     pthread_mutex_lock(&conn->send_lock);
-    int rc = send_all(conn, &message, sizeof head + length);
+    int rc = 0;
+    if (!m->later || m->fd_count || !keep_for_later(conn, iov, count, sizeof head + length)) {
+        size_t size = sizeof head + length + conn->later_size;
+        if (conn->later_size) {
+            all[0] = (struct iovec){.iov_base = conn->later, .iov_len = conn->later_size};
+            message.msg_iov = all;
+            message.msg_iovlen++;
+            conn->later_size = 0;
+        }
+        rc = send_all(conn, &message, size);
+    }
     pthread_mutex_unlock(&conn->send_lock);
     return rc;
 }

@@ -10,10 +10,11 @@
 #include "net.h"
 
 enum {
-    CONN_FDS_MAX = 4,     /* descriptors in one message */
-    CONN_BULK_MAX = 256,  /* pieces of one bulk */
-    CONN_RARELY = 16,     /* waits that a seat's server begins asleep: little is asked there at a start */
-    CONN_STALL_MS = 5000, /* a peer that stops within a message, or does not read, is dropped */
+    CONN_FDS_MAX = 4,      /* descriptors in one message */
+    CONN_BULK_MAX = 256,   /* pieces of one bulk */
+    CONN_RARELY = 16,      /* waits that begin asleep where little is asked, as of a seat */
+    CONN_STALL_MS = 5000,  /* a peer that stops within a message, or does not read, is dropped */
+    CONN_LATER_MAX = 2048, /* bytes of answers that wait for others */
 };
 
 /* Messages that arrived while a reply was awaited; net_receive() hands them out. */
@@ -35,11 +36,16 @@ struct net_conn {
        `handed` of them and goes at the next receive. Owner thread only. */
     uint8_t *buffer;
     size_t capacity, start, end, handed;
+    bool filled;       /* the last receive took all that it had room for: there is more */
+    bool answer_later; /* net_answer_later() was said of the request that is handled */
 
     unsigned receive_ms, send_ms;     /* as set on the socket; 0: none. Owner thread only */
     unsigned spin_skip, spin_backoff; /* waits not to spin at, see conn.c. Owner thread only */
 
     pthread_mutex_t send_lock; /* keeps messages whole: net_post() may come from any thread */
+    uint8_t *later;            /* answers that go with the next message:
+                                  CONN_LATER_MAX bytes, made on first use by the owner thread */
+    size_t later_size;         /* protected by send_lock */
     atomic_uint_least64_t next_id;
     struct conn_event *events; /* oldest first; owner thread only */
     struct conn_event *given;  /* the one that net_receive() handed out last */
@@ -100,10 +106,14 @@ struct conn_message {
     int bulk_count;
     const int *fds;
     int fd_count;
+    bool later; /* it may wait, where another request has arrived already. Owner thread only */
 };
 
 /* Sends one message whole. ASH_TIMEOUT, ASH_LOST: the connection is useless. Any thread. */
 int conn_send(struct net_conn *conn, const struct conn_message *message) NET_CHECKED;
+
+/* Sends what waits for another message, where none follows. */
+int conn_flush(struct net_conn *conn) NET_CHECKED;
 
 /* Waits for the reply to (op, id), keeping other messages for net_receive(). Returns its status. */
 int conn_await_reply(struct net_conn *conn, uint16_t op, uint64_t id, const struct conn_wait *wait,

@@ -207,6 +207,12 @@ void net_server_stop(struct net_server *server);
  */
 int net_server_adopt(struct net_server *server, int fd, const struct msg_bind *bind) NET_CHECKED;
 
+/*
+ * The answer to the request that is being handled is not urgent: where the next request is there
+ * already, it goes with the answer to that one.
+ */
+void net_answer_later(struct net_conn *conn);
+
 /* Answers a request. status 0 with a payload, or a negative status without one. */
 int net_reply(struct net_conn *conn, const struct net_frame *request, int status,
               const void *payload, size_t size, const struct iovec *bulk,

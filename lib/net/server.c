@@ -57,6 +57,11 @@ static void count_refused(struct net_server *server)
 
 /* ---- answers ---- */
 
+void net_answer_later(struct net_conn *conn)
+{
+    conn->answer_later = true;
+}
+
 int net_reply(struct net_conn *conn, const struct net_frame *request, int status,
               const void *payload, size_t size, const struct iovec *bulk, int bulk_count)
 {
@@ -67,7 +72,8 @@ int net_reply(struct net_conn *conn, const struct net_frame *request, int status
                                    .payload = payload,
                                    .size = size,
                                    .bulk = bulk,
-                                   .bulk_count = bulk_count};
+                                   .bulk_count = bulk_count,
+                                   .later = conn->answer_later};
     return conn_send(conn, &message);
 }
 
@@ -204,9 +210,11 @@ static void serve_requests(struct net_server *server, struct net_conn *conn)
         else if (rc == ASH_MALFORMED)
             count_refused(server);
         if (rc < 0 || dispatch(server, conn, &frame) < 0) {
+            (void)!conn_flush(conn);
             close_untaken(conn);
             return;
         }
+        conn->answer_later = false;
         wait.spin = true; /* who has just asked may ask again at once */
     }
 }

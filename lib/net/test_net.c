@@ -175,6 +175,42 @@ static void binding_comes_late_and_once(void **state)
     pthread_mutex_unlock(&server.lock);
 }
 
+static void await_answers(int fd, unsigned count)
+{
+    struct wire_header header;
+    uint8_t payload[64];
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(raw_receive(fd, &header, payload, sizeof payload), -ENOENT);
+}
+
+/* Answers that may wait go together, but for none that is still to come, nor for the end. */
+static void answers_go_together(void **state)
+{
+    enum { COUNT = 50 };
+    static uint8_t requests[COUNT * 64 + WIRE_HEADER_SIZE];
+    uint8_t answers[COUNT * WIRE_HEADER_SIZE];
+    size_t size = 0, one;
+    int fd = raw_session_open(server.address);
+    for (int i = 0; i < COUNT; i++)
+        size += raw_frame(requests + size, OP_FILE_OPEN, 0, "1234567", 7);
+    one = size / COUNT;
+
+    raw_send(fd, requests, size);
+    size_t got = (size_t)recv(fd, answers, sizeof answers, MSG_PEEK);
+    assert_int_equal(got, COUNT * WIRE_HEADER_SIZE);
+    await_answers(fd, COUNT);
+
+    raw_send(fd, requests, 3 * one + one / 2);
+    await_answers(fd, 3);
+    raw_send(fd, requests + one / 2, one - one / 2);
+    await_answers(fd, 1);
+
+    size = raw_frame(requests + 2 * one, OP_FILE_OPEN, WIRE_REPLY, NULL, 0); /* to nothing */
+    raw_send(fd, requests, 2 * one + size);
+    await_answers(fd, 2);
+    assert_true(raw_closes(fd, 5000));
+}
+
 static void descriptors_pass(void **state)
 {
     struct net_conn *conn = test_connect(&server);
@@ -458,6 +494,7 @@ int main(void)
         WITH_SERVER(ping_tells),
         WITH_SERVER(scopes_are_kept),
         WITH_SERVER(binding_comes_late_and_once),
+        WITH_SERVER(answers_go_together),
         WITH_UNIX(descriptors_pass),
         WITH_SERVER(events_wait_for_their_reader),
         WITH_SERVER(requests_time_out),

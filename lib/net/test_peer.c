@@ -99,6 +99,7 @@ static int request(void *self, struct net_conn *conn, const struct net_frame *fr
     case OP_LINE_WRITE:
         return store(conn, frame);
     case OP_FILE_OPEN:
+        net_answer_later(conn);
         return net_reply(conn, frame, -ENOENT, NULL, 0, NULL, 0);
     case OP_FILE_STAT: {
         struct msg_elsewhere_reply elsewhere = {.path = "/proc/self"};

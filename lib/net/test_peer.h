@@ -20,9 +20,9 @@ extern const struct msg_bind test_bind;
 
 /*
  * What the test server does: LINE_FETCH answers `count` lines, byte i of line l being l + i;
- * LINE_WRITE stores as many lines as are so; FILE_OPEN fails with -ENOENT; FILE_STAT is elsewhere,
- * at /proc/self; RUN_SEAT sends a descriptor of /dev/null; RUN_CLOSE first sends two RUN_EVENTs;
- * SPACE_RESET waits for `release`.
+ * LINE_WRITE stores as many lines as are so; FILE_OPEN fails with -ENOENT, and is answered later;
+ * FILE_STAT is elsewhere, at /proc/self; RUN_SEAT sends a descriptor of /dev/null; RUN_CLOSE first
+ * sends two RUN_EVENTs; SPACE_RESET waits for `release`.
  */
 struct test_server {
     struct net_server *server;
