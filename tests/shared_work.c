@@ -2,9 +2,9 @@
  * Work on shared memory for test_shared.py: processes that count under a lock which is in it, and
  * go through more of it than the ExCache holds.
  *
- *   shared_work count MIB PROCESSES   prints "held" when all have begun, counts, checks, prints
- * sums shared_work hold MIB              fills an anonymous segment, a file `held` and a System V
- *                                     segment, prints "held", waits to be killed
+ *   shared_work count MIB PROCESSES   prints "held" when all have begun, counts, checks, prints sums
+ *   shared_work hold MIB              fills an anonymous segment, a file `held` and a System V
+ *                                     segment, prints "held", waits to be killed with its children
  *   shared_work kill MIB SEED         one of the processes that count is killed again and again;
  *                                     the lock is robust, so the count goes on
  */
@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, ROUNDS = 40 };
+enum { PAGE = 4096, ROUNDS = 40, IDLE = 6 };
 
 struct head {
     pthread_mutex_t mutex;
@@ -99,6 +99,7 @@ static int count(size_t mib, int processes)
 
 static int hold(size_t mib)
 {
+    pid_t first = getpid();
     make(mib);
     int fd = open("held", O_RDWR | O_CREAT | O_TRUNC, 0644);
     if (ftruncate(fd, (off_t)bytes) < 0)
@@ -107,11 +108,13 @@ static int hold(size_t mib)
     long *keyed = shmat(shmget(IPC_PRIVATE, bytes, 0600), NULL, 0);
     for (size_t i = 0; i < bytes / sizeof *words; i++)
         file[i] = keyed[i] = words[i] = (long)i;
-    pid_t child = fork();
-    if (child == 0)
+    if (fork() == 0)
         for (;;)
             sweep(3);
-    puts("held");
+    for (int i = 0; i < IDLE && fork(); i++) {
+    }
+    if (getpid() == first)
+        puts("held");
     fflush(stdout);
     for (;;)
         pause();

@@ -74,6 +74,7 @@ struct process {
     uint64_t started_ms;    /* lock: since the Unix epoch */
     char name[NAME_LIMIT];  /* lock */
     struct sharer *sharer;  /* segments' lock; NULL: it shares no memory */
+    bool left;              /* lock: it ended, and will share none */
 };
 
 struct node {

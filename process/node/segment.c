@@ -311,6 +311,19 @@ static void set_opened(struct segments *s, struct sharer *h, struct segment *g)
         segment_put(s, before);
 }
 
+/* Whether a process has ended, and with it all of its run. segments' lock is held: of several that
+   end together one is the last. */
+static bool is_last_of_run(struct node *node, struct process *p)
+{
+    bool last;
+    pthread_mutex_lock(&node->lock);
+    p->left = last = p->seat_fd < 0;
+    for (const struct process *other = node->processes; other && last; other = other->next)
+        last = other->run != p->run || other->left;
+    pthread_mutex_unlock(&node->lock);
+    return last;
+}
+
 void segments_leave(struct node *node, struct process *p)
 {
     struct segments *s = node->segments;
@@ -330,10 +343,7 @@ void segments_leave(struct node *node, struct process *p)
         free(h);
         count_limit(s);
     }
-    pthread_mutex_lock(&node->lock);
-    bool last = p->run->processes == 1;
-    pthread_mutex_unlock(&node->lock);
-    if (last && p->seat_fd < 0)
+    if (is_last_of_run(node, p))
         shm_run_gone(s, p->run);
     pthread_mutex_unlock(&s->lock);
 }
