@@ -16,7 +16,7 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x38746f6f42687341ull /* "AshBoot8" */
+#define BOOT_MAGIC 0x39746f6f42687341ull /* "AshBoot9" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
@@ -51,6 +51,8 @@ struct boot {
     /* After the strings, at an execve: what ashlar-exec found when it looked at the program, for
        its next image (struct program of its loader); 0: that has to look. */
     uint64_t examined_bytes;
+    /* Before that: the POSIX locks of this process (struct file_locks of its files), at an execve. */
+    uint64_t locks_bytes;
     uint64_t excache_bytes;
     uint64_t run_id;
     uint32_t flags;  /* enum boot_flags */

@@ -1,7 +1,10 @@
 /*
  * Uses open files before and after their sComponent's monitor was started again; see
- * test_restart.py, which waits for the line "ready" and answers it.
+ * test_restart.py, which waits for the line "ready" and answers it. With "exec", the second half is
+ * that of another program, which this one executes.
  */
+#include <sys/file.h>
+
 #include "show.h"
 
 static void use(int file, int unlinked, int directory)
@@ -48,30 +51,54 @@ static void show_locks(void)
         const long at[] = {0, 5, 9, 20, 35};
         for (int i = 0; i < 5; i++)
             show_lock(fd, at[i]);
+        R(flock(MUST(open("other", O_RDONLY)), LOCK_SH | LOCK_NB));
+        show_lock(MUST(open("other", O_RDWR)), 0);
         _exit(0);
     }
     MUST(waitpid(pid, NULL, 0));
 }
 
-int main(void)
+static int second_half(int file, int unlinked, int directory, int other)
 {
-    int file = R(open("file", O_CREAT | O_RDWR, 0600));
-    int unlinked = R(open("unlinked", O_CREAT | O_RDWR, 0600));
-    int directory = R(open(".", O_RDONLY | O_DIRECTORY));
     char c;
-    R(write(file, "hello", 5));
-    R(write(unlinked, "gone", 4));
-    R(unlink("unlinked"));
-    R(lock(file, F_SETLK, F_WRLCK, 0, 10));
-    R(lock(file, F_SETLK, F_UNLCK, 4, 3));
-    R(lock(file, F_OFD_SETLK, F_WRLCK, 20, 10));
-    use(file, unlinked, directory);
     SHOW("%s %s", strerrorname_np(ESTALE),
          strerrorname_np(EIO)); /* its lines are here from now on */
     printf("ready\n");
     fflush(stdout);
     MUST(read(0, &c, 1));
     use(file, unlinked, directory);
+    R(pread(other, &c, 1, 0));
+    fflush(stdout);
     show_locks();
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 5)
+        return second_half(atoi(argv[1]), atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
+    int file = R(open("file", O_CREAT | O_RDWR, 0600));
+    int unlinked = R(open("unlinked", O_CREAT | O_RDWR, 0600));
+    int directory = R(open(".", O_RDONLY | O_DIRECTORY));
+    int other = R(open("other", O_CREAT | O_RDWR, 0600));
+    R(write(file, "hello", 5));
+    R(write(unlinked, "gone", 4));
+    R(unlink("unlinked"));
+    R(lock(file, F_SETLK, F_WRLCK, 0, 10));
+    R(lock(file, F_SETLK, F_UNLCK, 4, 3));
+    R(lock(file, F_OFD_SETLK, F_WRLCK, 20, 10));
+    R(flock(other, LOCK_EX));
+    use(file, unlinked, directory);
+    if (argc == 1)
+        return second_half(file, unlinked, directory, other);
+    char n[4][12];
+    const int numbers[] = {file, unlinked, directory, other};
+    for (int i = 0; i < 4; i++)
+        sprintf(n[i], "%d", numbers[i]);
+    /* Closed by the execve, which ends this lock: it is not taken again. */
+    MUST(fcntl(MUST(open("other", O_RDWR)), F_SETFD, FD_CLOEXEC));
+    MUST(lock(other, F_SETLK, F_WRLCK, 0, 10));
+    fflush(stdout);
+    MUST(execl("/proc/self/exe", argv[0], n[0], n[1], n[2], n[3], NULL));
+    return 1;
 }

@@ -15,10 +15,10 @@ from racks import check, main  # noqa: E402
 PROGRAM = os.path.abspath(sys.argv.pop(2))
 
 
-def start(t):
+def start(t, *arguments):
     """Runs the program until it is ready; returns it and its first half's output."""
     t.call("up", "--memory-size", "256M")
-    p = t.popen("run", "--", PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    p = t.popen("run", "--", PROGRAM, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL, text=True)
     lines = []
     while not lines or lines[-1] != "ready":
@@ -45,8 +45,8 @@ def storage_of(t):
     return component["pid"], command
 
 
-def test_files_are_opened_again(t):
-    p, before = start(t)
+def test_files_are_opened_again(t, *arguments):
+    p, before = start(t, *arguments)
     pid, command = storage_of(t)
     t.kill(pid)
     with subprocess.Popen(command, env=t.env, stdout=subprocess.DEVNULL,
@@ -63,7 +63,13 @@ def test_files_are_opened_again(t):
     check("byte 0: POSIX lock from 0 to 3" in after and "byte 5 is free" in after, after)
     check("byte 9: POSIX lock from 7 to 9" in after, after)
     check("byte 20: OFD lock from 20 to 29" in after and "byte 35 is free" in after, after)
+    check(any(l.endswith("LOCK_SH | LOCK_NB): EAGAIN") for l in after), after)
+    check(after[-1] == "byte 0 is free", after)
     t.call("down")
+
+
+def test_an_execve_hands_locks_on(t):
+    test_files_are_opened_again(t, "exec")
 
 
 def test_a_lost_one_is_eio(t):

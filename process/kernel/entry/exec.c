@@ -143,6 +143,8 @@ static bool write_all(int fd, const void *from, uint64_t size, uint64_t offset)
     return true;
 }
 
+_Static_assert(sizeof(struct file_locks) % _Alignof(struct program) == 0, "they lie before it");
+
 static int write_boot(struct process *p, struct thread *t, const struct texts *x)
 {
     struct boot_strings strings = {.program = x->path,
@@ -191,24 +193,28 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
     }
     if (head.storage_fd < 0)
         head.memory_fd = -1;
+    uint32_t locked = files_locks(p->files, NULL, 0);
+    head.locks_bytes = locked * sizeof(struct file_locks);
     uint64_t align = _Alignof(struct program);
     uint64_t texts_size = (boot_size(&strings) + align - 1) & ~(align - 1);
     if (x->plain)
         head.examined_bytes = sizeof *x->program;
-    uint8_t *texts = host_alloc(texts_size);
+    uint64_t size = texts_size + head.locks_bytes;
+    uint8_t *texts = host_alloc(size);
     long fd = texts ? host_call(__NR_memfd_create, "ashlar-boot", 1 /* MFD_CLOEXEC */) : -ENOMEM;
     if (fd >= 0) {
         boot_fill(texts, &head, &strings);
-        ((struct boot *)texts)->size_bytes = texts_size + head.examined_bytes;
+        ((struct boot *)texts)->size_bytes = size + head.examined_bytes;
+        (void)files_locks(p->files, (struct file_locks *)(texts + texts_size), locked);
         fd = fd_hide((int)fd);
-        if (!write_all((int)fd, texts, texts_size, 0) ||
-            !write_all((int)fd, x->program, head.examined_bytes, texts_size)) {
+        if (!write_all((int)fd, texts, size, 0) ||
+            !write_all((int)fd, x->program, head.examined_bytes, size)) {
             host_call(__NR_close, fd);
             fd = -ENOMEM;
         }
     }
     if (texts)
-        host_free(texts, texts_size);
+        host_free(texts, size);
     return (int)fd;
 }
 
@@ -281,12 +287,13 @@ static long execute(struct thread *t, struct texts *x)
     static const char *const nameless[] = {"", NULL};
 
     int fd = p->vforked ? join(p, x->path) : 0;
-    if (fd == 0)
-        fd = write_boot(p, t, x);
+    if (fd < 0)
+        return fd;
+    files_exec(p->files, p->pid); /* the locks that this ends are not handed on */
+    fd = write_boot(p, t, x);
     if (fd < 0)
         return fd;
     text_format(variable, sizeof variable, BOOT_ENV "=%d", fd);
-    files_exec(p->files, p->pid);
     trail_leave(p);
     if (!p->vforked)
         robust_end_all(t);

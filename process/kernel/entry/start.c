@@ -34,6 +34,9 @@
  */
 enum { HIDDEN_DESCRIPTORS = 64, DESCRIPTORS_USUAL = 16384, DESCRIPTORS_MOST = 65536 };
 
+/* Arguments, and the locks on as many files as there are descriptors. */
+#define BOOT_SIZE_MAX (1ull << 27)
+
 uint64_t host_auxv[64];
 struct run_stats *stats;
 
@@ -56,7 +59,7 @@ static void usage(void)
 static bool split_strings(const struct boot *b)
 {
     const char *at = (const char *)(b + 1),
-               *end = (const char *)b + b->size_bytes - b->examined_bytes;
+               *end = (const char *)b + b->size_bytes - b->examined_bytes - b->locks_bytes;
     uint64_t total = 4ull + b->argc + b->envc;
     const char **table = host_alloc((total + 2) * sizeof *table);
     uint64_t n = 0, out = 0;
@@ -89,9 +92,10 @@ static bool read_boot(int fd)
     struct boot head;
     if (host_call(__NR_pread64, fd, &head, sizeof head, 0) != sizeof head ||
         head.magic != BOOT_MAGIC || head.size_bytes <= sizeof head ||
-        head.size_bytes > 1ull << 26 ||
-        (head.examined_bytes && (head.examined_bytes != sizeof(struct program) ||
-                                 head.examined_bytes >= head.size_bytes - sizeof head)))
+        head.size_bytes > BOOT_SIZE_MAX ||
+        (head.examined_bytes && head.examined_bytes != sizeof(struct program)) ||
+        head.locks_bytes % sizeof(struct file_locks) || head.locks_bytes > BOOT_SIZE_MAX ||
+        head.examined_bytes + head.locks_bytes >= head.size_bytes - sizeof head)
         return false;
     if (host_call(__NR_lseek, fd, 0, 2 /* SEEK_END */) < (long)head.size_bytes)
         return false;
@@ -180,8 +184,8 @@ static struct process *make_process(const struct boot *b)
     return p;
 }
 
-/* An exec: the home and the node are told that the old program is gone. Both work on that while this
-   process sets itself up. */
+/* An exec: the home and the node are told that the old program is gone. Both work on that while
+   this process sets itself up. */
 static void renew_begin(struct process *p, struct asid asid, struct rpc *reset)
 {
     struct msg_space_reset request = {.asid = asid};
@@ -268,7 +272,9 @@ static void start_program(struct thread *t)
     limits_apply(p);
     signals_init(p);
     files_set_cwd(p->files, given.cwd, &b->cwd);
-    files_after_exec(p->files, b->memory_fd < 0 || b->files, b->posix_locks);
+    const char *locks = (const char *)b + b->size_bytes - b->examined_bytes - b->locks_bytes;
+    files_after_exec(p->files, b->memory_fd < 0 || b->files, b->posix_locks,
+                     (const struct file_locks *)locks, b->locks_bytes / sizeof(struct file_locks));
     if (!b->cwd.file.inode)
         files_find_cwd(p->files);
     if (b->examined_bytes) {

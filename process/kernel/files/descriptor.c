@@ -272,22 +272,29 @@ void descriptor_close_end(struct files *f, int fd, uint32_t changes)
 static struct locked_file *find_locked(struct files *f, const struct file_id *id)
 {
     struct locked_file *l = f->locked;
-    while (l && !same_file(&l->id, id))
+    while (l && !same_file(&l->of.id, id))
         l = l->next;
+    return l;
+}
+
+/* files->lock is held. NULL: out of memory. */
+static struct locked_file *note_locked(struct files *f, const struct file_id *id)
+{
+    struct locked_file *l = find_locked(f, id);
+    if (!l && (l = pool_get(&f->locked_pool, sizeof *l))) {
+        l->of.id = *id;
+        l->next = f->locked;
+        f->locked = l;
+    }
     return l;
 }
 
 bool descriptor_note_lock(struct files *f, const struct file_id *id)
 {
     mutex_lock(&f->lock);
-    struct locked_file *l = find_locked(f, id);
-    if (!l && (l = pool_get(&f->locked_pool, sizeof *l))) {
-        l->id = *id;
-        l->next = f->locked;
-        f->locked = l;
-    }
+    bool noted = note_locked(f, id);
     mutex_unlock(&f->lock);
-    return l != NULL;
+    return noted;
 }
 
 bool descriptor_take_lock_note(struct files *f, const struct file_id *id)
@@ -295,7 +302,7 @@ bool descriptor_take_lock_note(struct files *f, const struct file_id *id)
     bool found = f->locked_before;
     mutex_lock(&f->lock);
     for (struct locked_file **at = &f->locked; *at; at = &(*at)->next) {
-        if (same_file(&(*at)->id, id)) {
+        if (same_file(&(*at)->of.id, id)) {
             struct locked_file *l = *at;
             *at = l->next;
             pool_put(&f->locked_pool, l);
@@ -313,7 +320,7 @@ void descriptor_lock_changed(struct files *f, const struct file_id *id, uint64_t
     mutex_lock(&f->lock);
     struct locked_file *l = find_locked(f, id);
     if (l)
-        kept_locks_set(&l->kept, first, last, kind);
+        kept_locks_set(&l->of.kept, first, last, kind);
     mutex_unlock(&f->lock);
 }
 
@@ -322,7 +329,7 @@ bool descriptor_kept_locks(struct files *f, const struct file_id *id, struct kep
     mutex_lock(&f->lock);
     struct locked_file *l = find_locked(f, id);
     if (l)
-        *out = l->kept;
+        *out = l->of.kept;
     mutex_unlock(&f->lock);
     return l;
 }
@@ -338,9 +345,29 @@ bool descriptor_next_lock_note(struct files *f, struct file_id *id)
     struct locked_file *l = f->locked;
     if (l) {
         f->locked = l->next;
-        *id = l->id;
+        *id = l->of.id;
         pool_put(&f->locked_pool, l);
     }
     mutex_unlock(&f->lock);
     return l != NULL;
+}
+
+uint32_t descriptor_lock_notes(struct files *f, struct file_locks *out, uint32_t room)
+{
+    uint32_t count = 0;
+    mutex_lock(&f->lock);
+    for (const struct locked_file *l = f->locked; l; l = l->next, count++)
+        if (count < room)
+            out[count] = l->of;
+    mutex_unlock(&f->lock);
+    return count;
+}
+
+void descriptor_put_lock_note(struct files *f, const struct file_locks *note)
+{
+    mutex_lock(&f->lock);
+    struct locked_file *l = note_locked(f, &note->id);
+    if (l)
+        l->of = *note;
+    mutex_unlock(&f->lock);
 }

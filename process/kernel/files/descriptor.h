@@ -16,7 +16,6 @@
 
 #include "../host/lock.h"
 #include "files.h"
-#include "kept_locks.h"
 #include "placeholder.h"
 #include "pool.h"
 #include "holds.h"
@@ -54,8 +53,7 @@ struct entry {
 /* A file that this process may have POSIX locks on. */
 struct locked_file {
     struct locked_file *next;
-    struct file_id id;
-    struct kept_locks kept;
+    struct file_locks of;
 };
 
 enum { ENTRIES_PER_CHUNK = 256 };
@@ -134,12 +132,15 @@ void descriptor_close_end(struct files *f, int fd, uint32_t changes);
 bool descriptor_note_lock(struct files *f, const struct file_id *id);
 bool descriptor_take_lock_note(struct files *f, const struct file_id *id);
 bool descriptor_may_have_locks(const struct files *f);
-/* A POSIX lock that the sComponent has given, changed or taken back; and what there is of a file: false
-   where nothing is noted. */
+/* A POSIX lock that the sComponent has given, changed or taken back; and what there is of a file:
+   false where nothing is noted. */
 void descriptor_lock_changed(struct files *f, const struct file_id *id, uint64_t first,
                              uint64_t last, uint8_t kind);
 bool descriptor_kept_locks(struct files *f, const struct file_id *id, struct kept_locks *out);
 /* Takes any one of the notes. */
 bool descriptor_next_lock_note(struct files *f, struct file_id *id);
+/* Copies up to `room` of the notes; returns how many there are. And puts one down. */
+uint32_t descriptor_lock_notes(struct files *f, struct file_locks *out, uint32_t room);
+void descriptor_put_lock_note(struct files *f, const struct file_locks *note);
 
 #endif

@@ -237,10 +237,18 @@ bool files_posix_locks(const struct files *f)
     return descriptor_may_have_locks(f);
 }
 
-void files_after_exec(struct files *f, bool any, bool posix_locks)
+uint32_t files_locks(struct files *f, struct file_locks *out, uint32_t room)
+{
+    return descriptor_lock_notes(f, out, room);
+}
+
+void files_after_exec(struct files *f, bool any, bool posix_locks, const struct file_locks *locks,
+                      uint64_t count)
 {
     f->any = any;
     f->locked_before = posix_locks;
+    for (uint64_t i = 0; i < count; i++)
+        descriptor_put_lock_note(f, &locks[i]);
 }
 
 void files_exit(struct files *f, int pid, bool vforked)

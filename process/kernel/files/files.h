@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kept_locks.h"
 #include "limits.h"
 #include "messages.h"
 
@@ -41,13 +42,21 @@ void files_adopt(struct files *f, const struct held *program, const struct held 
 void files_fork_child(struct files *f, const struct held *program);
 /* At exec, just before the host's. */
 void files_exec(struct files *f, int pid);
+/* The POSIX locks that a process has on a file. */
+struct file_locks {
+    struct file_id id;
+    struct kept_locks kept;
+};
 /*
  * What the next image is to know: whether there may be open files of an sComponent, and POSIX locks
- * (see descriptor_note_lock()); files_after_exec() tells it, before files_adopt().
+ * (see descriptor_note_lock()), and which: of up to `room` files, a count of all being returned.
+ * files_after_exec() tells it, before files_adopt().
  */
 bool files_any(const struct files *f);
 bool files_posix_locks(const struct files *f);
-void files_after_exec(struct files *f, bool any, bool posix_locks);
+uint32_t files_locks(struct files *f, struct file_locks *out, uint32_t room);
+void files_after_exec(struct files *f, bool any, bool posix_locks, const struct file_locks *locks,
+                      uint64_t count);
 
 /*
  * When a process ends of its own accord: lets go of everything before anyone can see that it ended.
