@@ -126,6 +126,15 @@ enum segment_change {
     SEGMENT_RESIZED = 3, /* has another size there: from offset on */
 };
 
+/* What else is done to a memory file of the host that somebody has mapped. */
+enum segment_host_call {
+    SEGMENT_TRUNCATE = 1,
+    SEGMENT_ALLOCATE = 2, /* fallocate, a hole among others */
+    SEGMENT_SEEK = 3,     /* to data, or to a hole */
+    SEGMENT_GET_SEALS = 4,
+    SEGMENT_ADD_SEALS = 5,
+};
+
 /*
  * The page that every process of a node sees: bucket b is not 0 where a file whose segment_bucket()
  * is b has a segment; SEGMENT_HOST_BUCKET where any memory file of the host has.

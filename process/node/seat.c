@@ -695,7 +695,8 @@ static int serve(struct node *node, struct process *p, struct net_conn *conn,
     case OP_SEGMENT_CHANGE:
     case OP_SEGMENT_PULL:
     case OP_SEGMENT_PUSH:
-    case OP_SEGMENT_CUT:
+    case OP_SEGMENT_HOST_CALL:
+    case OP_SEGMENT_REMOVE:
     case OP_SHM_GET:
     case OP_SHM_CONTROL:
         return segments_request(node, p, conn, frame);

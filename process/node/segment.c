@@ -208,12 +208,13 @@ static int open_file(struct segments *s, struct run *run, const struct msg_segme
     return 0;
 }
 
-static int open_host(struct segments *s, struct run *run, int fd, struct segment **out)
+static int open_host(struct segments *s, struct run *run, int fd, bool writable,
+                     struct segment **out)
 {
     struct segment *g = segment_host_find(s, fd);
     *out = g;
     if (g)
-        return 0;
+        return writable && g->seals & F_SEAL_FUTURE_WRITE ? -EPERM : 0;
     g = new_segment(s, run, SEGMENT_HOST);
     if (!g)
         return -ENOMEM;
@@ -420,7 +421,7 @@ static int segment_open(struct segments *s, struct process *p, struct net_conn *
     else if (rc == 0 && m.kind == SEGMENT_FILE)
         rc = open_file(s, p->run, &m, &g);
     else if (rc == 0 && m.kind == SEGMENT_HOST)
-        rc = open_host(s, p->run, host_fd, &g);
+        rc = open_host(s, p->run, host_fd, m.writable, &g);
     else if (rc == 0 && m.kind == SEGMENT_SYSV)
         rc = (g = shm_segment(s, p->run, m.size_bytes)) ? 0 : -EINVAL;
     else if (rc == 0)
@@ -547,6 +548,25 @@ static int sync_lines(struct segments *s, struct process *p, struct net_conn *co
     return rc < 0 ? net_refuse(conn, frame, -EIO) : NET_REPLY(conn, frame, segment_sync, &reply);
 }
 
+static int remove_lines(struct segments *s, struct process *p, struct net_conn *conn,
+                        const struct net_frame *frame)
+{
+    struct msg_segment_remove m;
+    struct msg_segment_remove_reply reply = {};
+    const uint64_t most = WINDOW_END >> LINE_SHIFT;
+    if (msg_segment_remove_decode(&m, frame->payload, frame->header.length) < 0 || m.line > most ||
+        m.count > most || m.count == 0)
+        return net_refuse(conn, frame, ASH_MALFORMED);
+    struct segment *g = mapped_by(s, p, m.segment);
+    if (!g)
+        return net_refuse(conn, frame, ASH_FORBIDDEN);
+    int rc = g->seals & F_SEAL_FUTURE_WRITE
+                 ? -EPERM
+                 : segment_punch(s, g, m.line << LINE_SHIFT, m.count << LINE_SHIFT);
+    return rc < 0 ? net_refuse(conn, frame, rc < -4095 ? -EIO : rc)
+                  : NET_REPLY(conn, frame, segment_remove, &reply);
+}
+
 static int change(struct segments *s, struct net_conn *conn, const struct net_frame *frame)
 {
     struct msg_segment_change m;
@@ -607,19 +627,19 @@ static int push(struct segments *s, struct net_conn *conn, const struct net_fram
                   : NET_REPLY(conn, frame, segment_push, &reply);
 }
 
-static int cut_file(struct segments *s, struct net_conn *conn, const struct net_frame *frame)
+static int call_host(struct segments *s, struct net_conn *conn, const struct net_frame *frame)
 {
-    struct msg_segment_cut m;
-    if (msg_segment_cut_decode(&m, frame->payload, frame->header.length) < 0)
+    struct msg_segment_host_call m;
+    if (msg_segment_host_call_decode(&m, frame->payload, frame->header.length) < 0)
         return net_refuse(conn, frame, ASH_MALFORMED);
     int fd = net_conn_take_fd(conn);
     struct segment *g = segment_host_find(s, fd);
-    struct msg_segment_cut_reply reply = {.found = g != NULL};
-    int rc = g ? segment_host_cut(s, g, fd, m.size_bytes) : 0;
+    int64_t rc = g ? segment_host_call(s, g, fd, &m) : 0;
+    struct msg_segment_host_call_reply reply = {.found = g != NULL, .result = (uint64_t)rc};
     if (fd >= 0)
         close(fd);
-    return rc < 0 ? net_refuse(conn, frame, rc < -4095 ? -EIO : rc)
-                  : NET_REPLY(conn, frame, segment_cut, &reply);
+    return rc < 0 ? net_refuse(conn, frame, rc < -4095 ? -EIO : (int)rc)
+                  : NET_REPLY(conn, frame, segment_host_call, &reply);
 }
 
 int segments_request(struct node *node, struct process *p, struct net_conn *conn,
@@ -658,8 +678,11 @@ int segments_request(struct node *node, struct process *p, struct net_conn *conn
     case OP_SEGMENT_PUSH:
         rc = push(s, conn, frame);
         break;
-    case OP_SEGMENT_CUT:
-        rc = cut_file(s, conn, frame);
+    case OP_SEGMENT_HOST_CALL:
+        rc = call_host(s, conn, frame);
+        break;
+    case OP_SEGMENT_REMOVE:
+        rc = remove_lines(s, p, conn, frame);
         break;
     case OP_SHM_GET:
     case OP_SHM_CONTROL:

@@ -81,6 +81,7 @@ struct segment {
     enum segment_kind kind; /* never changes, as file and device, inode */
     struct file_id file;    /* SEGMENT_FILE */
     uint64_t device, inode; /* SEGMENT_HOST */
+    uint32_t seals;         /* SEGMENT_HOST: that its file gets when the segment ends */
     unsigned refs;          /* attachments, and sharers that opened it */
     int fd;
     uint64_t size_bytes; /* SEGMENT_FILE: as last heard */
@@ -146,6 +147,13 @@ void segment_resized(struct segments *s, struct segment *segment, uint64_t size_
 int segment_add(struct segments *s, struct segment *segment, uint64_t line) NET_CHECKED;
 /* Puts a line back into the file, where the store has it; does nothing for others. */
 int segment_put_back(struct segments *s, struct segment *segment, uint64_t line) NET_CHECKED;
+/* The same, and it is resident then. */
+int segment_bring_back(struct segments *s, struct segment *segment, uint64_t line) NET_CHECKED;
+/* The first of lines [line, end) that the store has, and the file has not; `end`: there is none. */
+uint64_t segment_next_away(struct segment *segment, uint64_t line, uint64_t end);
+/* Bytes [offset, offset + length) are a hole: of memory, or (whole lines) of a file. */
+int segment_punch(struct segments *s, struct segment *segment, uint64_t offset,
+                  uint64_t length) NET_CHECKED;
 /* What a line of memory contains, wherever it is. */
 int segment_line_content(struct segments *s, struct segment *segment, uint64_t line,
                          uint8_t *to) NET_CHECKED;
@@ -172,15 +180,16 @@ int segment_host_open(struct segment *segment, int fd) NET_CHECKED;
 /* Takes what there is in a range of the file for resident lines. */
 int segment_host_adopt(struct segments *s, struct segment *segment, uint64_t offset,
                        uint64_t length) NET_CHECKED;
-/* Puts everything back into the file. */
+/* Puts everything back into the file, and seals it as it is to be. */
 int segment_host_restore(struct segments *s, struct segment *segment) NET_CHECKED;
-/* As pread, pwrite and ftruncate do; a read returns its bytes. */
+/* As pread and pwrite do; a read returns its bytes. */
 int segment_host_read(struct segments *s, struct segment *segment, uint64_t offset, uint32_t length,
                       uint8_t *to) NET_CHECKED;
 int segment_host_write(struct segments *s, struct segment *segment, uint64_t offset,
                        const void *from, uint32_t length) NET_CHECKED;
-int segment_host_cut(struct segments *s, struct segment *segment, int fd,
-                     uint64_t size_bytes) NET_CHECKED;
+/* The other calls, by a descriptor of the file that allows them; returns their results. */
+int64_t segment_host_call(struct segments *s, struct segment *segment, int fd,
+                          const struct msg_segment_host_call *call) NET_CHECKED;
 
 /* ---- shm.c: System V shared memory. The lock is held. ---- */
 

@@ -482,25 +482,33 @@ int segment_refresh(struct segments *s, struct segment *g, uint64_t offset, uint
     return 0;
 }
 
-void segment_resized(struct segments *s, struct segment *g, uint64_t size_bytes)
+/* Lines [first, end) have no content any more; those of memory are not in the file either. */
+static void forget(struct segments *s, struct segment *g, uint64_t first, uint64_t end)
 {
-    g->size_bytes = size_bytes;
-    uint64_t first = (size_bytes + LINE_SIZE - 1) >> LINE_SHIFT;
     for (struct resident *r = s->head, *next; r; r = next) {
         next = r->next;
-        if (r->segment != g || r->line < first)
+        if (r->segment != g || r->line < first || r->line >= end)
             continue;
         struct segment_line *l = line_if_any(g, r->line);
         if (g->kind == SEGMENT_FILE)
             (void)!punch(g, r->line, 1);
         remove_resident(s, l);
     }
-    for (uint64_t c = first / CHUNK_LINES; c < g->chunk_count; c++) {
-        if (!g->chunks[c].vregion)
-            continue;
-        for (uint64_t i = c == first / CHUNK_LINES ? first % CHUNK_LINES : 0; i < CHUNK_LINES; i++)
-            g->chunks[c].lines[i].flags &= (uint8_t)~LINE_STORED;
+    end = least(end, g->chunk_count * CHUNK_LINES);
+    while (first < end) {
+        uint64_t next = least((first / CHUNK_LINES + 1) * CHUNK_LINES, end);
+        if (g->chunks[first / CHUNK_LINES].vregion)
+            for (uint64_t i = first; i < next; i++)
+                line_if_any(g, i)->flags &= (uint8_t)~LINE_STORED;
+        first = next;
     }
+}
+
+void segment_resized(struct segments *s, struct segment *g, uint64_t size_bytes)
+{
+    g->size_bytes = size_bytes;
+    uint64_t first = (size_bytes + LINE_SIZE - 1) >> LINE_SHIFT;
+    forget(s, g, first, UINT64_MAX);
     /* The rest of the last line reads as zero, whatever was written there past the end. */
     const struct segment_line *last = line_if_any(g, first ? first - 1 : 0);
     uint64_t tail = size_bytes & (LINE_SIZE - 1);
@@ -524,10 +532,23 @@ int segment_add(struct segments *s, struct segment *g, uint64_t line)
     return 0;
 }
 
-int segment_put_back(struct segments *s, struct segment *g, uint64_t line)
+static bool is_away(struct segment *g, uint64_t line)
 {
     const struct segment_line *l = line_if_any(g, line);
-    if (!l || l->resident || !(l->flags & LINE_STORED))
+    return l && !l->resident && l->flags & LINE_STORED;
+}
+
+uint64_t segment_next_away(struct segment *g, uint64_t line, uint64_t end)
+{
+    uint64_t most = least(end, g->chunk_count * CHUNK_LINES);
+    while (line < most && !is_away(g, line))
+        line = line_if_any(g, line) ? line + 1 : (line / CHUNK_LINES + 1) * CHUNK_LINES;
+    return line < most ? line : end;
+}
+
+int segment_put_back(struct segments *s, struct segment *g, uint64_t line)
+{
+    if (!is_away(g, line))
         return 0;
     if (segment_size_lines(g) <= (int64_t)line)
         return 0;
@@ -535,10 +556,36 @@ int segment_put_back(struct segments *s, struct segment *g, uint64_t line)
     return rc < 0 ? rc : put_lines(g, line, 1, s->buffer);
 }
 
+int segment_bring_back(struct segments *s, struct segment *g, uint64_t line)
+{
+    bool away = is_away(g, line);
+    int rc = segment_put_back(s, g, line);
+    return rc == 0 && away ? segment_add(s, g, line) : rc;
+}
+
+int segment_punch(struct segments *s, struct segment *g, uint64_t offset, uint64_t length)
+{
+    uint64_t end = offset + length, last = end >> LINE_SHIFT;
+    int rc;
+    if (g->kind == SEGMENT_FILE) {
+        rc = store_punch_file(g->store, &g->file, offset, length);
+    } else {
+        /* What is hit in part is to be in the file. */
+        rc = offset & (LINE_SIZE - 1) ? segment_bring_back(s, g, offset >> LINE_SHIFT) : 0;
+        if (rc == 0 && end & (LINE_SIZE - 1))
+            rc = segment_bring_back(s, g, last);
+        if (rc == 0 && fallocate(g->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                                 (off_t)length) < 0)
+            rc = -errno;
+    }
+    if (rc == 0)
+        forget(s, g, (offset + LINE_SIZE - 1) >> LINE_SHIFT, last);
+    return rc;
+}
+
 int segment_line_content(struct segments *s, struct segment *g, uint64_t line, uint8_t *to)
 {
-    const struct segment_line *l = line_if_any(g, line);
-    if (!l || l->resident || !(l->flags & LINE_STORED))
+    if (!is_away(g, line))
         return read_lines(g, line, 1, to);
     (void)s;
     struct vpn at = {(uint64_t)g->chunks[line / CHUNK_LINES].vregion * VREGION_LINES +

@@ -2,6 +2,7 @@
 #include "store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -518,4 +519,15 @@ int store_sync_file(struct store *store, const struct file_id *file)
     struct msg_file_sync request = {.file = *file, .kind = SYNC_DATA};
     struct msg_file_sync_reply reply;
     return STORAGE_CALL(store, FILE_SYNC, file_sync, &request, &reply);
+}
+
+int store_punch_file(struct store *store, const struct file_id *file, uint64_t offset,
+                     uint64_t length)
+{
+    struct msg_file_allocate request = {.file = *file,
+                                        .mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                        .offset = offset,
+                                        .length = length};
+    struct msg_file_allocate_reply reply;
+    return STORAGE_CALL(store, FILE_ALLOCATE, file_allocate, &request, &reply);
 }

@@ -46,5 +46,8 @@ int store_read_file(struct store *store, const struct file_id *file, uint64_t of
 int store_write_file(struct store *store, const struct file_id *file, uint64_t offset,
                      const void *from, uint32_t size) NET_CHECKED;
 int store_sync_file(struct store *store, const struct file_id *file) NET_CHECKED;
+/* Makes a hole in it, of whole lines. */
+int store_punch_file(struct store *store, const struct file_id *file, uint64_t offset,
+                     uint64_t length) NET_CHECKED;
 
 #endif

@@ -184,8 +184,8 @@ static struct process *make_process(const struct boot *b)
     return p;
 }
 
-/* An exec: the home and the node are told that the old program is gone. Both work on that while
-   this process sets itself up. */
+/* An exec: the home and the node are told that the old program is gone. Both work on that while this
+   process sets itself up. */
 static void renew_begin(struct process *p, struct asid asid, struct rpc *reset)
 {
     struct msg_space_reset request = {.asid = asid};

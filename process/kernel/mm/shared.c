@@ -353,6 +353,44 @@ long shared_sync(uint64_t address, uint64_t length, bool durable)
     return result < 0 ? rpc_errno((int)result) : 0;
 }
 
+/* Of a part of a vma; the error that Linux has for one that is none of a file that may be changed.
+ */
+static long remove_part(const struct vma *v, uint64_t first, uint64_t end)
+{
+    if (v->flags & VMA_LOCKED || !v->file)
+        return -EINVAL;
+    if (!vma_shared(v) || !v->file->may_write)
+        return -EACCES;
+    struct msg_segment_remove request = {.segment = v->file->segment,
+                                         .line = v->file_line + (first - v->first.n),
+                                         .count = end - first};
+    struct msg_segment_remove_reply reply;
+    return rpc_errno((int)SEGMENT_CALL(REMOVE, remove, &request, &reply));
+}
+
+long shared_remove(uint64_t address, uint64_t length)
+{
+    struct vpn first, end;
+    long rc = 0, gap = 0;
+    if (!mm_range(address, length, &first, &end))
+        return -ENOMEM;
+    rwlock_read(&mm.lock);
+    uint64_t at = first.n;
+    for (uint32_t i = mm_find_index(first); at < end.n && rc == 0; i++) {
+        const struct vma *v = i < mm.vma_count ? &mm.vmas[i] : NULL;
+        if (!v || v->first.n > at)
+            gap = -ENOMEM;
+        if (!v || v->first.n >= end.n)
+            break;
+        at = v->first.n > at ? v->first.n : at;
+        uint64_t to = v->end.n < end.n ? v->end.n : end.n;
+        rc = remove_part(v, at, to);
+        at = to;
+    }
+    rwlock_read_end(&mm.lock);
+    return rc < 0 ? rc : gap;
+}
+
 bool shared_file(const struct file_id *id)
 {
     return __atomic_load_n(&buckets[segment_bucket(id->device, id->inode)], __ATOMIC_ACQUIRE) != 0;
@@ -428,17 +466,22 @@ long shared_push(int fd, uint64_t offset, const void *from, uint32_t size, bool 
     return rc < 0 ? rpc_errno((int)rc) : size;
 }
 
-long shared_cut(int fd, uint64_t size_bytes, bool *found)
+long shared_host_call(int fd, enum segment_host_call call, uint32_t mode, uint64_t offset,
+                      uint64_t length, bool *found)
 {
-    struct msg_segment_cut request = {.size_bytes = size_bytes};
-    struct msg_segment_cut_reply reply = {0};
+    struct msg_segment_host_call request = {
+        .call = (uint8_t)call, .mode = mode, .offset = offset, .length = length};
+    struct msg_segment_host_call_reply reply = {0};
     uint8_t body[64];
-    long rc = call_about(fd, OP_SEGMENT_CUT, body,
-                         msg_segment_cut_encode(&request, body, sizeof body), sizeof body);
+    *found = false;
+    if (!shared_host_files())
+        return 0;
+    long rc = call_about(fd, OP_SEGMENT_HOST_CALL, body,
+                         msg_segment_host_call_encode(&request, body, sizeof body), sizeof body);
     if (rc >= 0)
-        rc = msg_segment_cut_reply_decode(&reply, body, (size_t)rc);
+        rc = msg_segment_host_call_reply_decode(&reply, body, (size_t)rc);
     *found = rc < 0 || reply.found;
-    return rc < 0 ? rpc_errno((int)rc) : 0;
+    return rc < 0 ? rpc_errno((int)rc) : (long)reply.result;
 }
 
 /* ---- System V ---- */

@@ -58,6 +58,9 @@ void shared_fork_child(void);
  */
 long shared_sync(uint64_t address, uint64_t length, bool durable);
 
+/* madvise(MADV_REMOVE) of whole lines. */
+long shared_remove(uint64_t address, uint64_t length);
+
 /* Whether some process of this node may have the file mapped shared: one load. */
 bool shared_file(const struct file_id *id);
 /*
@@ -68,14 +71,16 @@ int shared_change(const struct file_id *id, enum segment_change what, uint64_t o
                   uint64_t length);
 
 /*
- * What is read from, written to, or truncated by, a descriptor of a memory file of the host that
- * somebody may have mapped: nothing is done, and 0 returned in *found, where nobody has. Results as
- * those of the host's calls. size: at most SEGMENT_IO_MAX.
+ * What is read from, written to, or done else by a descriptor of a memory file of the host that
+ * somebody may have mapped: nothing is done, and false returned in *found, where nobody has.
+ * Results as those of the host's calls. size: at most SEGMENT_IO_MAX.
  */
 bool shared_host_files(void); /* whether there are any: one load */
 long shared_pull(int fd, uint64_t offset, void *to, uint32_t size, bool *found);
 long shared_push(int fd, uint64_t offset, const void *from, uint32_t size, bool *found);
-long shared_cut(int fd, uint64_t size_bytes, bool *found);
+/* The arguments as in SEGMENT_HOST_CALL. Does not ask where !shared_host_files(). */
+long shared_host_call(int fd, enum segment_host_call call, uint32_t mode, uint64_t offset,
+                      uint64_t length, bool *found);
 
 /* SHM_GET and SHM_CONTROL. Return a negative errno or 0. */
 long shared_shm_get(const struct msg_shm_get *request, uint32_t *id);

@@ -8,6 +8,7 @@
 #include "../files/remote.h"
 #include "../files/watch.h"
 #include "file_calls.h"
+#include "file_io.h"
 #include "file_lock.h"
 
 /* ---- close ---- */
@@ -230,6 +231,7 @@ static long control_placeholder(struct thread *t, struct descriptor *d, uint32_t
 static long control_host(struct thread *t, struct descriptor *d, uint32_t command,
                          uint64_t argument)
 {
+    bool mapped;
     if (d->kind == ENTRY_HOST_WATCH) {
         long flags = host_call(__NR_fcntl, d->fd, F_GETFL);
         if (command == F_GETFL)
@@ -264,9 +266,10 @@ static long control_host(struct thread *t, struct descriptor *d, uint32_t comman
     case F_NOTIFY:
     case F_SETPIPE_SZ:
     case F_GETPIPE_SZ:
+        return host_call(__NR_fcntl, d->fd, command, argument);
     case F_ADD_SEALS:
     case F_GET_SEALS:
-        return host_call(__NR_fcntl, d->fd, command, argument);
+        return file_seals(d->fd, command, (uint32_t)argument, &mapped);
     }
     return -EINVAL;
 }

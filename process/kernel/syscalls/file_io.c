@@ -2,8 +2,10 @@
 #include "file_io.h"
 
 #include <asm/stat.h>
+#include <asm/statfs.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <linux/stat.h>
 
 #include "../files/remote.h"
@@ -15,7 +17,7 @@
 
 /* ---- host descriptors ---- */
 
-enum { MEMORY_MAJOR = 1 }; /* /dev/zero and its like */
+enum { MEMORY_MAJOR = 1, TMPFS = 0x01021994 }; /* /dev/zero and its like; statfs */
 
 /*
  * Whether a read that was filled can go on without a wait: a pipe's or a terminal's may not, while
@@ -52,6 +54,54 @@ static long memory_io(bool write, int fd, void *bytes, size_t size, int64_t offs
     if (*found && own && done > 0)
         host_call(__NR_lseek, fd, offset + done, SEEK_SET);
     return done;
+}
+
+bool file_is_mapped(const struct descriptor *d)
+{
+    struct stat st;
+    bool found = false;
+    if (!d->file && shared_host_files() && host_call(__NR_fstat, d->fd, &st) == 0 &&
+        S_ISREG(st.st_mode))
+        (void)shared_pull(d->fd, 0, NULL, 0, &found);
+    return found;
+}
+
+long file_seals(int fd, uint32_t command, uint32_t seals, bool *mapped)
+{
+    bool adds = command == F_ADD_SEALS;
+    long rc =
+        shared_host_call(fd, adds ? SEGMENT_ADD_SEALS : SEGMENT_GET_SEALS, seals, 0, 0, mapped);
+    return *mapped ? rc : host_call(__NR_fcntl, fd, command, seals);
+}
+
+long file_cut_by_name(int dirfd, const char *path, const struct open_how *how, uint64_t size,
+                      bool *mapped)
+{
+    struct open_how place = {.flags =
+                                 O_PATH | O_CLOEXEC | (how->flags & (O_NOFOLLOW | O_DIRECTORY)),
+                             .resolve = how->resolve};
+    struct statfs64 fs;
+    struct stat st;
+    char link[32];
+
+    *mapped = false;
+    if (!shared_host_files())
+        return 0;
+    long fd = host_call(__NR_openat2, dirfd, path, &place, sizeof place);
+    if (fd < 0)
+        return 0;
+    text_format(link, sizeof link, "/proc/self/fd/%d", (int)fd);
+    long rc = -ENODEV;
+    if (host_call(__NR_fstat, fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        host_call(__NR_fstatfs, fd, &fs) == 0 && fs.f_type == TMPFS)
+        rc = host_call(__NR_open, link, O_WRONLY | O_CLOEXEC);
+    host_call(__NR_close, fd);
+    if (rc < 0)
+        return 0;
+    fd = rc;
+    rc = shared_host_call((int)fd, SEGMENT_TRUNCATE, 0, size, 0, mapped);
+    host_call(__NR_close, fd);
+    return rc;
 }
 
 static long host_io(bool write, int fd, void *bytes, size_t size, int64_t offset, uint32_t flags)

@@ -26,4 +26,16 @@ long file_write(struct thread *t, struct descriptor *d, struct user_iov *v, int6
 long file_read_kernel(struct descriptor *d, void *to, uint32_t size, int64_t offset);
 long file_write_kernel(struct descriptor *d, const void *from, uint32_t size, int64_t offset);
 
+/*
+ * Memory files of the host that somebody has mapped: what is in them may be elsewhere, and the node
+ * does what is to be done to them.
+ */
+bool file_is_mapped(const struct descriptor *d);
+/* F_GET_SEALS, F_ADD_SEALS of a host descriptor; *mapped: it is one of those. */
+long file_seals(int fd, uint32_t command, uint32_t seals, bool *mapped);
+/* Truncates one, found by its name as openat2 would; *mapped: it was one, else nothing is done. */
+struct open_how;
+long file_cut_by_name(int dirfd, const char *path, const struct open_how *how, uint64_t size,
+                      bool *mapped);
+
 #endif

@@ -77,11 +77,8 @@ long sys_madvise(struct thread *t, const uint64_t a[6])
     case MADV_DONTNEED:
         rc = mm_check(a[0], length, VMA_LOCKED, false);
         return rc == -EINVAL ? rc : mm_discard(a[0], length);
-    case MADV_REMOVE: /* of a private mapping; of an anonymous one there is nothing to remove */
-        rc = mm_check(a[0], length, VMA_LOCKED, false);
-        if (rc < 0)
-            return rc;
-        return mm_check(a[0], length, 0, true) == 0 ? -EINVAL : -EACCES;
+    case MADV_REMOVE:
+        return shared_remove(a[0], length);
     case MADV_DONTFORK:
         return mm_set_flags(a[0], length, VMA_NO_FORK, 0);
     case MADV_DOFORK:

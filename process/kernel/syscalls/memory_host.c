@@ -63,7 +63,8 @@ static void name_of(int fd, char out[PATH_LIMIT])
 static long map_memory(struct thread *t, const uint64_t a[6], uint32_t access)
 {
     int fd = (int)a[4], prot = (int)a[2];
-    long seals = host_call(__NR_fcntl, fd, F_GET_SEALS);
+    bool mapped;
+    long seals = file_seals(fd, F_GET_SEALS, 0, &mapped);
 
     if (access == O_WRONLY)
         return -EACCES;
@@ -71,8 +72,13 @@ static long map_memory(struct thread *t, const uint64_t a[6], uint32_t access)
         return map_copy(t, a);
     if (prot & PROT_WRITE && access != O_RDWR)
         return -EACCES;
-    if (seals > 0 && seals & SEALS_OF_WRITING) /* nothing there will change any more */
-        return prot & PROT_WRITE ? -EPERM : map_copy(t, a);
+    if (seals > 0 && seals & SEALS_OF_WRITING) {
+        if (prot & PROT_WRITE)
+            return -EPERM;
+        if (!mapped) /* nothing there will change any more */
+            return map_copy(t, a);
+        access = O_RDONLY;
+    }
     char *name = host_alloc(PATH_LIMIT);
     if (!name)
         return -ENOMEM;

@@ -19,6 +19,7 @@
 #include "../proc/proc.h"
 #include "../rpc/node.h"
 #include "file_calls.h"
+#include "file_io.h"
 
 #define TMPFILE_BIT __O_TMPFILE
 #define OPEN_FLAGS                                                                                 \
@@ -95,10 +96,21 @@ static long finish(struct opening *o, const struct file_attr *attr, const char *
 
 /* ---- the host's ---- */
 
+/* Memory that somebody has mapped is truncated by the node, and not once more by what is opened. */
+static uint64_t truncate_first(int dirfd, const char *path, const struct open_how *how)
+{
+    bool cut = false;
+    if (how->flags & O_TRUNC && (how->flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL) &&
+        file_cut_by_name(dirfd, path, how, 0, &cut) < 0)
+        return how->flags;
+    return cut ? how->flags & ~(uint64_t)O_TRUNC : how->flags;
+}
+
 /* Of the host, which knows its own files and what it may open of them. */
 static long open_restricted_local(struct opening *o, int dirfd, const char *path)
 {
     struct open_how how = {.flags = o->flags, .mode = o->mode, .resolve = o->resolve};
+    how.flags = truncate_first(dirfd, path, &how);
     long fd = host_call_intr(__NR_openat2, dirfd, path, &how, sizeof how);
     return restartable(files_new_host(o->files, fd));
 }
@@ -118,9 +130,11 @@ static long open_crossed(struct opening *o)
 
 static long open_local(struct opening *o)
 {
+    const char *path = o->where.path;
     if (o->where.as_written)
         return open_crossed(o);
-    long fd = host_call_intr(__NR_open, o->where.path, o->flags, o->mode);
+    const struct open_how how = {.flags = o->flags};
+    long fd = host_call_intr(__NR_open, path, truncate_first(AT_FDCWD, path, &how), o->mode);
     fd = files_new_host(o->files, fd);
     if (fd >= 0 && !(o->flags & O_PATH))
         descriptor_install_host(o->files, (int)fd, proc_kind((int)fd));

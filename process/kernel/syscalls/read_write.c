@@ -145,6 +145,17 @@ static long seek(struct descriptor *d, int64_t offset, unsigned whence)
     return to;
 }
 
+static long seek_host(int fd, int64_t offset, unsigned whence)
+{
+    bool found = false;
+    long at = 0;
+    if ((whence == SEEK_DATA || whence == SEEK_HOLE) && host_call(__NR_lseek, fd, 0, SEEK_CUR) >= 0)
+        at = shared_host_call(fd, SEGMENT_SEEK, whence == SEEK_HOLE, (uint64_t)offset, 0, &found);
+    if (!found)
+        return host_call(__NR_lseek, fd, offset, whence);
+    return at < 0 ? at : host_call(__NR_lseek, fd, at, SEEK_SET);
+}
+
 long sys_lseek(struct thread *t, const uint64_t a[6])
 {
     struct descriptor d;
@@ -156,7 +167,7 @@ long sys_lseek(struct thread *t, const uint64_t a[6])
     else if (d.file)
         rc = seek(&d, (int64_t)a[1], (unsigned)a[2]);
     else
-        rc = host_call(__NR_lseek, d.fd, a[1], a[2]);
+        rc = seek_host(d.fd, (int64_t)a[1], (unsigned)a[2]);
     descriptor_put(&d);
     return rc;
 }
@@ -188,7 +199,7 @@ static long truncate_host(int fd, uint64_t size)
 {
     bool found = false;
     if (shared_host_files() && (host_call(__NR_fcntl, fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
-        long rc = shared_cut(fd, size, &found);
+        long rc = shared_host_call(fd, SEGMENT_TRUNCATE, 0, size, 0, &found);
         if (found)
             return rc;
     }
@@ -215,6 +226,14 @@ long sys_ftruncate(struct thread *t, const uint64_t a[6])
     return rc;
 }
 
+static long truncate_local(const char *path, uint64_t size)
+{
+    const struct open_how how = {0};
+    bool found;
+    long rc = file_cut_by_name(AT_FDCWD, path, &how, size, &found);
+    return found ? rc : host_call(__NR_truncate, path, size);
+}
+
 /* By path: the file is opened for it, as there is no request that truncates a path. */
 long sys_truncate(struct thread *t, const uint64_t a[6])
 {
@@ -227,8 +246,8 @@ long sys_truncate(struct thread *t, const uint64_t a[6])
         return -EINVAL;
     long rc = locate(t, (uint64_t)AT_FDCWD, a[0], 0, &l);
     if (rc == 0)
-        rc = LOCATION_CALL(t, &l, host_call(__NR_truncate, l.path, a[1]), FILE_OPEN, file_open,
-                           &request, &reply, );
+        rc = LOCATION_CALL(t, &l, truncate_local(l.path, a[1]), FILE_OPEN, file_open, &request,
+                           &reply, );
     if (rc < 0 || l.local)
         return rc;
     if (!S_ISREG(reply.attr.mode))
@@ -283,6 +302,22 @@ static long allocate(const struct descriptor *d, uint32_t mode, int64_t offset, 
                   : shared_change(&d->file->id, SEGMENT_WRITTEN, request.offset, request.length);
 }
 
+/* What the host refuses of itself it is to refuse. */
+static long allocate_host(int fd, uint32_t mode, int64_t offset, int64_t length)
+{
+    bool found = false;
+    int64_t end;
+    if ((!(mode & ~FALLOC_FL_KEEP_SIZE) || mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) &&
+        offset >= 0 && length > 0 && !__builtin_add_overflow(offset, length, &end) &&
+        shared_host_files() && (host_call(__NR_fcntl, fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
+        long rc = shared_host_call(fd, SEGMENT_ALLOCATE, mode, (uint64_t)offset, (uint64_t)length,
+                                   &found);
+        if (found)
+            return rc;
+    }
+    return host_call(__NR_fallocate, fd, mode, offset, length);
+}
+
 long sys_fallocate(struct thread *t, const uint64_t a[6])
 {
     struct descriptor d;
@@ -290,7 +325,7 @@ long sys_fallocate(struct thread *t, const uint64_t a[6])
     if (rc < 0)
         return rc;
     rc = d.file ? allocate(&d, (uint32_t)a[1], (int64_t)a[2], (int64_t)a[3])
-                : host_call(__NR_fallocate, d.fd, a[1], a[2], a[3]);
+                : allocate_host(d.fd, (uint32_t)a[1], (int64_t)a[2], (int64_t)a[3]);
     descriptor_put(&d);
     return rc;
 }

@@ -70,11 +70,19 @@ static long write_all(struct end *out, const uint8_t *from, uint32_t size)
     return done;
 }
 
+/* Whether the host is to move the bytes: it has both ends, and what is in them. */
+static bool is_hosts(const struct end *in, const struct end *out)
+{
+    return !in->d.file && !out->d.file && !file_is_mapped(&in->d) && !file_is_mapped(&out->d);
+}
+
 /* Sets the description's own offset back by what was read and not written. */
 static void read_less(struct end *in, long bytes)
 {
-    if (!in->d.file)
+    if (!in->d.file) {
+        host_call(__NR_lseek, in->d.fd, -bytes, SEEK_CUR); /* of a pipe nothing can be given back */
         return;
+    }
     int64_t offset = offset_begin(&in->d);
     if (offset >= 0)
         offset_end(&in->d, offset - bytes);
@@ -111,12 +119,23 @@ static long copy(struct thread *t, struct end *in, struct end *out, uint64_t cou
 
 /* ---- sendfile ---- */
 
+static bool is_pipe(const struct descriptor *d)
+{
+    return !d->file && host_call(__NR_fcntl, d->fd, F_GETPIPE_SZ) >= 0;
+}
+
 static bool reads_at_offset(struct descriptor *d)
 {
     struct stat st;
     if (d->file)
         return S_ISREG(d->file->type);
     return host_call(__NR_fstat, d->fd, &st) == 0 && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode);
+}
+
+/* To the end of a file, which no call here does. */
+static bool appends(const struct descriptor *d)
+{
+    return !is_pipe(d) && placeholder_host_flags(d->fd) & O_APPEND;
 }
 
 long sys_sendfile(struct thread *t, const uint64_t a[6])
@@ -130,12 +149,12 @@ long sys_sendfile(struct thread *t, const uint64_t a[6])
     rc = begin(t, &out, a[0], 0);
     if (rc < 0)
         return finish(&in, rc);
-    if (!in.d.file && !out.d.file) {
+    if (is_hosts(&in, &out)) {
         rc =
             host_call_intr(__NR_sendfile, out.d.fd, in.d.fd, in.address ? &in.offset : NULL, count);
     } else if (!reads_at_offset(&in.d)) {
         rc = -EINVAL;
-    } else if (out.d.file && placeholder_host_flags(out.d.fd) & O_APPEND) {
+    } else if (appends(&out.d)) {
         rc = -EINVAL;
     } else {
         rc = copy(t, &in, &out, count);
@@ -173,33 +192,67 @@ static bool is_regular(const struct descriptor *d)
     return host_call(__NR_fstat, d->fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* The file of an end. Its generation is 0 where it is the host's, which gives none. */
+static struct file_id id_of(const struct descriptor *d)
+{
+    struct stat st = {0};
+    if (d->file)
+        return d->file->id;
+    host_call(__NR_fstat, d->fd, &st);
+    return (struct file_id){.device = st.st_dev, .inode = st.st_ino};
+}
+
+static int64_t offset_of(struct end *e)
+{
+    if (e->offset >= 0)
+        return e->offset;
+    if (!e->d.file)
+        return host_call(__NR_lseek, e->d.fd, 0, SEEK_CUR);
+    int64_t at = offset_begin(&e->d);
+    if (at >= 0)
+        offset_end(&e->d, -1);
+    return at;
+}
+
+static int64_t size_of(const struct descriptor *d)
+{
+    struct file_attr attr;
+    struct stat st;
+    if (d->file)
+        return remote_stat(d, &attr) < 0 ? 0 : (int64_t)attr.size_bytes;
+    return host_call(__NR_fstat, d->fd, &st) < 0 ? 0 : st.st_size;
+}
+
 /* Whether both ends are one file, and the ranges meet. */
 static bool overlap(struct end *in, struct end *out, uint64_t count)
 {
-    const struct file_id *a = &in->d.file->id, *b = &out->d.file->id;
-    if (a->inode != b->inode || a->device != b->device || a->generation != b->generation)
+    const struct file_id a = id_of(&in->d), b = id_of(&out->d);
+    if (a.inode != b.inode || a.device != b.device || a.generation != b.generation)
         return false;
-    struct end *ends[2] = {in, out};
-    struct file_attr attr;
-    int64_t at[2];
-    for (int i = 0; i < 2; i++) {
-        at[i] = ends[i]->offset;
-        if (at[i] < 0 && (at[i] = offset_begin(&ends[i]->d)) >= 0)
-            offset_end(&ends[i]->d, -1);
-    }
-    if (remote_stat(&in->d, &attr) < 0 || at[0] >= (int64_t)attr.size_bytes)
+    int64_t from = offset_of(in), to = offset_of(out), left = size_of(&in->d) - from;
+    if (left <= 0)
         return false;
-    if (count > attr.size_bytes - (uint64_t)at[0])
-        count = attr.size_bytes - (uint64_t)at[0];
-    return at[0] + (int64_t)count > at[1] && at[1] + (int64_t)count > at[0];
+    if (count > (uint64_t)left)
+        count = (uint64_t)left;
+    return from + (int64_t)count > to && to + (int64_t)count > from;
+}
+
+static long copy_by_host(struct end *in, struct end *out, uint64_t count)
+{
+    return host_call(__NR_copy_file_range, in->d.fd, in->address ? &in->offset : NULL, out->d.fd,
+                     out->address ? &out->offset : NULL, count, 0);
 }
 
 static long copy_range(struct thread *t, struct end *in, struct end *out, uint64_t count)
 {
-    if (!in->d.file && !out->d.file)
-        return host_call(__NR_copy_file_range, in->d.fd, in->address ? &in->offset : NULL,
-                         out->d.fd, out->address ? &out->offset : NULL, count, 0);
+    if (is_hosts(in, out))
+        return copy_by_host(in, out, count);
     long rc = range_ends(in, out);
+    if (rc == 0 && !in->d.file && !out->d.file) {
+        rc = copy_by_host(in, out, 0); /* what it has against them */
+        if (rc == 0)
+            return overlap(in, out, count) ? -EINVAL : copy(t, in, out, count);
+    }
     if (rc < 0)
         return rc;
     if (!is_regular(&in->d) || !is_regular(&out->d))
@@ -229,11 +282,6 @@ long sys_copy_file_range(struct thread *t, const uint64_t a[6])
 
 /* ---- splice, tee, vmsplice ---- */
 
-static bool is_pipe(const struct descriptor *d)
-{
-    return !d->file && host_call(__NR_fcntl, d->fd, F_GETPIPE_SZ) >= 0;
-}
-
 /* Whether a pipe has something to read, or room to be written to. */
 static bool is_ready(const struct descriptor *d, bool writes)
 {
@@ -251,12 +299,12 @@ static long splice(struct thread *t, struct end *in, struct end *out, uint64_t c
 
     if ((from_pipe && in->address) || (to_pipe && out->address))
         return -ESPIPE;
-    if (!in->d.file && !out->d.file)
+    if (is_hosts(in, out))
         return host_call_intr(__NR_splice, in->d.fd, in->address ? &in->offset : NULL, out->d.fd,
                               out->address ? &out->offset : NULL, count, flags);
     if (!from_pipe && !to_pipe)
         return -EINVAL;
-    if (out->d.file && placeholder_host_flags(out->d.fd) & O_APPEND)
+    if (appends(&out->d))
         return -EINVAL;
     if (flags & SPLICE_F_NONBLOCK && !is_ready(from_pipe ? &in->d : &out->d, !from_pipe))
         return -EAGAIN;
