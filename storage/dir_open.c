@@ -210,6 +210,8 @@ static int follow(const struct place_name *name, const struct place *link, char 
         return rc;
     if (target[0] == 0)
         return -ENOENT;
+    if (target[0] != '/' && !name->directory.path[0])
+        return -ENAMETOOLONG;
     int length = target[0] == '/'
                      ? snprintf(text, PATH_LIMIT, "%s", target)
                      : snprintf(text, PATH_LIMIT, "%s/%s", name->directory.path, target);

@@ -211,7 +211,7 @@ static int start_of(const struct dir_volume *v, const struct volume_path *path, 
     if (!path->base)
         return 0;
     if (!v->is_host_root)
-        return path->nameless ? -ENOENT : 0;
+        return path->nameless;
     out->fd = ((struct dir_file *)path->base)->fds[DIR_FD_PLACE];
     out->resolve = 0;
     out->path += path->base_length;
@@ -363,6 +363,41 @@ static int look_around(struct dir_volume *v, struct caller *who, struct place *o
 }
 
 /*
+ * Of a place whose name does not fit: whether it may be changed, by the nearest directory above it
+ * whose name does. A file that a link led to may not.
+ */
+static void look_up(struct dir_volume *v, struct caller *who, const struct start *from,
+                    struct place *place)
+{
+    char path[PATH_LIMIT];
+    struct stat st;
+    int at, rc = -ENAMETOOLONG;
+
+    if (place->path[0])
+        return;
+    if (S_ISDIR(place->stat.stx_mode)) {
+        at = fcntl(place->fd, F_DUPFD_CLOEXEC, 0);
+    } else {
+        const char *slash = strrchr(from->path, '/'), *name = slash ? slash + 1 : from->path;
+        snprintf(path, sizeof path, "./%.*s", (int)(name - from->path), from->path);
+        at = open_beneath(from->fd, path, O_DIRECTORY, from->resolve);
+        if (at >= 0 && (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+                        st.st_ino != place->stat.stx_ino || st.st_mode != place->stat.stx_mode))
+            rc = -ENOENT;
+    }
+    while (at >= 0 && rc == -ENAMETOOLONG) {
+        int above = open_beneath(at, "..", O_DIRECTORY, 0);
+        close(at);
+        at = above;
+        if (at >= 0)
+            rc = dir_real_path(v, at, path);
+    }
+    place->writable = at >= 0 && rc == 0 && rights_cover(&who->rights, path);
+    if (at >= 0)
+        close(at);
+}
+
+/*
  * A path of openat2 with RESOLVE_*, which the host itself sees to, from the base on. Where that
  * leads to the pComponent's files, or fails among the daemon's own, the client goes on from the
  * crossing, with the same restrictions: only a path that may leave file systems gets there, and
@@ -376,7 +411,7 @@ static int resolve_restricted(struct dir_volume *v, struct caller *who,
     uint32_t length = path->base_length;
     uint64_t resolve = who->resolve & ~(uint64_t)RESOLVE_CACHED;
     bool scoped = resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT);
-    bool crosses = !(resolve & RESOLVE_NO_XDEV) && !(scoped && length > 1);
+    bool crosses = !(resolve & RESOLVE_NO_XDEV) && !(scoped && length > 1) && !path->nameless;
     const char *rest = path->text + length;
     struct start at;
 
@@ -397,8 +432,11 @@ static int resolve_restricted(struct dir_volume *v, struct caller *who,
     if (start != at.fd)
         close(start);
     rc = out->fd < 0 ? out->fd : look_around(v, who, out);
-    if (rc == 0)
+    if (rc == 0) {
+        at.path = *rest ? rest : ".";
+        look_up(v, who, &at, out);
         return 0;
+    }
     place_close(out);
     /* These are the host's verdict on a way that the client may not go: not to be gone round. */
     if (rc == -EXDEV || (rc == -ELOOP && resolve & RESOLVE_NO_SYMLINKS))
@@ -407,13 +445,16 @@ static int resolve_restricted(struct dir_volume *v, struct caller *who,
     return crosses ? find_crossing(v, who, path->text, nofollow, verdict) : verdict;
 }
 
-static int check_path(const char *text)
+/* ASH_ELSEWHERE for one that says so itself. */
+static int check_path(struct caller *who, const struct volume_path *path)
 {
-    if (text[0] == 0)
-        return -ENOENT;
-    if (text[0] != '/')
-        return -EINVAL;
-    return strlen(text) >= PATH_LIMIT ? -ENAMETOOLONG : 0;
+    if (strlen(path->text) >= PATH_LIMIT)
+        return -ENAMETOOLONG;
+    if (path->nameless)
+        return 0;
+    if (path->text[0] != '/')
+        return path->text[0] ? -EINVAL : -ENOENT;
+    return starts_elsewhere(path->text) ? say_elsewhere(who, path->text, "") : 0;
 }
 
 int place_resolve(struct dir_volume *v, struct caller *who, const struct volume_path *path,
@@ -424,11 +465,9 @@ int place_resolve(struct dir_volume *v, struct caller *who, const struct volume_
     struct start at;
 
     out->fd = -1;
-    int rc = check_path(path->text);
+    int rc = check_path(who, path);
     if (rc < 0)
         return rc;
-    if (starts_elsewhere(path->text))
-        return say_elsewhere(who, path->text, "");
     if (who->resolve)
         return resolve_restricted(v, who, path, nofollow, open_flags, out);
     rc = start_of(v, path, &at);
@@ -448,8 +487,12 @@ int place_resolve(struct dir_volume *v, struct caller *who, const struct volume_
     rc = look_around(v, who, out);
     if (rc == 0 && directory && !S_ISDIR(out->stat.stx_mode))
         rc = -ENOTDIR;
-    if (rc < 0)
+    if (rc == 0)
+        look_up(v, who, &at, out);
+    else
         place_close(out);
+    if (rc == ASH_ELSEWHERE && path->nameless)
+        return -ENOENT;
     /* The host knew the daemon's own /proc: only the walk knows the path up to the crossing. */
     return rc == ASH_ELSEWHERE ? find_crossing(v, who, path->text, nofollow, -ENOENT) : rc;
 }
@@ -462,17 +505,15 @@ int place_resolve_name(struct dir_volume *v, struct caller *who, const struct vo
     size_t end = strlen(path->text);
 
     out->directory.fd = -1;
-    int rc = check_path(path->text);
+    int rc = check_path(who, path);
     if (rc < 0)
         return rc;
-    if (starts_elsewhere(path->text))
-        return say_elsewhere(who, path->text, "");
 
     bool slash = false;
     for (; end > 1 && path->text[end - 1] == '/'; end--)
         slash = true;
     size_t start = end;
-    while (path->text[start - 1] != '/')
+    while (start > 0 && path->text[start - 1] != '/')
         start--;
     if (end - start > NAME_MAX)
         return -ENAMETOOLONG;
@@ -481,9 +522,9 @@ int place_resolve_name(struct dir_volume *v, struct caller *who, const struct vo
     memcpy(text, path->text, start);
     text[start] = 0;
     parent.text = text;
-    if (start < path->base_length) { /* the base's own name */
+    if (start < path->base_length || !path->text[0]) { /* the base's own name */
         if (who->resolve || path->nameless)
-            return who->resolve ? -EISDIR : -ENOENT;
+            return who->resolve ? -EISDIR : path->nameless;
         parent.base = NULL;
         parent.base_length = 0;
     }
@@ -509,6 +550,8 @@ int place_look(struct dir_volume *v, struct caller *who, const struct place_name
     if (fd < 0)
         return fd;
     int rc = look_around(v, who, out);
+    if (rc == 0 && !out->path[0])
+        out->writable = name->directory.writable;
     if (rc == ASH_ELSEWHERE)
         rc = say_elsewhere(who, out->path, "");
     if (rc < 0)

@@ -51,19 +51,24 @@ int request_place(struct request *r, const struct path_base *base, const char *t
     path->base_length = (uint32_t)length;
     if (request_begin(r, &base->directory, false, &path->base) < 0) {
         path->base = NULL;
-        return 0;
+        return length ? 0 : -ESTALE;
     }
     int rc = path->base->ops->path(path->base, now);
-    if (rc == -ENOENT)
-        path->nameless = true;
-    if (rc < 0)
-        return rc == -ENOENT ? 0 : rc;
-    size_t size = strlen(now), rest = strlen(text + length);
-    if (size == length && !memcmp(now, text, size))
+    size_t size = rc < 0 ? 0 : strlen(now), rest = strlen(text + length);
+    bool slash = !length && rest && size > 1;
+    if (rc == 0 && size + slash + rest >= PATH_LIMIT)
+        rc = -ENAMETOOLONG;
+    if (rc == -ENOENT || rc == -ENAMETOOLONG) {
+        path->nameless = rc;
+        path->text = text + length;
+        path->base_length = 0;
         return 0;
-    if (size + rest >= PATH_LIMIT)
-        return -ENAMETOOLONG;
-    memcpy(now + size, text + length, rest + 1);
+    }
+    if (rc < 0 || (size == length && !memcmp(now, text, size)))
+        return rc;
+    if (slash)
+        now[size] = '/';
+    memcpy(now + size + slash, text + length, rest + 1);
     path->text = now;
     path->base_length = (uint32_t)size;
     return 0;
@@ -325,8 +330,8 @@ static int path_real(struct request *r)
     TAKE(r, path_real);
     int rc = request_place(r, &m.base, m.path, 0);
     const struct volume_path *at = &r->paths[0];
-    if (rc == 0 && at->nameless && !at->text[at->base_length])
-        rc = -ENOENT; /* the base itself, which is nowhere now */
+    if (rc == 0 && at->nameless && !at->text[0])
+        rc = at->nameless; /* the base itself */
     if (rc == 0)
         rc = ops(r)->real(r->storage->volume, who(r), at, path, &attr);
     if (rc < 0)

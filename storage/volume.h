@@ -41,10 +41,10 @@ struct volume {
  * open file, whatever these bytes name today. It stays open for the length of the request.
  */
 struct volume_path {
-    const char *text;         /* absolute */
+    const char *text;         /* absolute, but where nameless: what is relative to the base */
     struct volume_file *base; /* NULL: all of text is to be resolved */
     uint32_t base_length;
-    bool nameless; /* the base has no name any more: its part of text means nothing */
+    int nameless; /* the base has no name any more (-ENOENT), or none that fits (-ENAMETOOLONG) */
 };
 
 struct volume_file {
@@ -162,7 +162,8 @@ struct file_ops {
 
     /* Whether the file's place, now, is one that the caller may change. */
     bool (*writable)(struct volume_file *, const struct rights *);
-    /* The file's name now, in PATH_LIMIT bytes; -ENOENT where it has none. */
+    /* The file's name now, in PATH_LIMIT bytes; -ENOENT where it has none, -ENAMETOOLONG where it
+       does not fit. */
     int (*path)(struct volume_file *, char *out) CHECKED;
     /* attr->writable is left to the caller. */
     int (*stat)(struct volume_file *, struct file_attr *) CHECKED;

@@ -211,5 +211,7 @@ int files_absolute(struct files *f, int dirfd, const char *path, char out[PATH_L
     if (path[0] == '/')
         return 0;
     int rc = location_put_base(f, dirfd, out, &base);
-    return rc < 0 || !base.directory.inode ? rc : put_name_of_now(out, &base);
+    if (rc < 0 || !base.directory.inode)
+        return rc;
+    return base.length ? put_name_of_now(out, &base) : -ENAMETOOLONG;
 }

@@ -12,6 +12,15 @@
 #include "../proc/proc.h"
 #include "path_text.h"
 
+/* The rest of a path relative to a directory whose name cannot be put before it. */
+static int leave_relative(char path[PATH_LIMIT], size_t skip, struct path_base *base)
+{
+    while (path[skip] == '/')
+        skip++;
+    base->length = 0;
+    return path_make_room(path, skip, 0);
+}
+
 /* Puts the working directory in the place of the first `skip` bytes of path. */
 static int put_cwd(struct files *f, char path[PATH_LIMIT], size_t skip, bool slash,
                    struct path_base *base)
@@ -19,15 +28,15 @@ static int put_cwd(struct files *f, char path[PATH_LIMIT], size_t skip, bool sla
     mutex_lock(&f->lock);
     size_t size = strlen(f->cwd);
     *base = (struct path_base){f->cwd_id, (uint32_t)size};
-    slash = slash && f->cwd[size - 1] != '/';
-    int rc = path_make_room(path, skip, size + slash);
+    slash = slash && size && f->cwd[size - 1] != '/';
+    int rc = size ? path_make_room(path, skip, size + slash) : -ENAMETOOLONG;
     if (rc == 0) {
         memcpy(path, f->cwd, size);
         if (slash)
             path[size] = '/';
     }
     mutex_unlock(&f->lock);
-    return rc;
+    return rc < 0 && base->directory.inode ? leave_relative(path, skip, base) : rc;
 }
 
 /* The same with the path of a placeholder. */
@@ -37,9 +46,9 @@ static int put_placeholder(const struct descriptor *d, char path[PATH_LIMIT], si
     uint32_t size = d->file->path_length;
     *base = (struct path_base){d->file->id, size};
     slash = slash && size > 1; /* the root's has one */
-    int rc = path_make_room(path, skip, size + slash);
-    if (rc == 0)
-        rc = placeholder_path(d->fd, path, size);
+    if (!size || path_make_room(path, skip, size + slash) < 0)
+        return leave_relative(path, skip, base);
+    int rc = placeholder_path(d->fd, path, size);
     if (rc == 0 && slash)
         path[size] = '/';
     return rc;

@@ -26,7 +26,7 @@ struct location {
     uint8_t moves;   /* how often it moved between the two */
     int fd;          /* >= 0: the path stands for the file of this descriptor of the program */
     struct path_base base; /* what of the path is the name of a directory that is open */
-    char path[PATH_LIMIT]; /* absolute */
+    char path[PATH_LIMIT]; /* absolute, or relative to a base whose name does not fit */
 };
 
 /* From the program's arguments; dirfd is an int in its register. 0 or a negative errno. */
@@ -50,9 +50,19 @@ enum local_kind {
 int location_foreign_exe(const char *path);
 enum local_kind location_kind(const struct thread *t, const struct location *l);
 
-/* Puts what a relative path is relative to before it, and says what that is. 0 or an errno. */
+/*
+ * Puts what a relative path is relative to before it, and says what that is. A name that has no
+ * room there, or that has none anywhere, is left out: base->length is 0, and the path stays
+ * relative. 0 or an errno.
+ */
 int location_put_base(struct files *f, int dirfd, char path[PATH_LIMIT], struct path_base *base)
     __attribute__((warn_unused_result));
+
+/* What is known of its name; "": nothing. */
+static inline const char *location_name(const struct location *l)
+{
+    return l->base.directory.inode && !l->base.length ? "" : l->path;
+}
 
 /*
  * After a request that named l->path: `rc` as a Linux error, or LOCATION_MOVED where the path leads

@@ -165,6 +165,8 @@ static long enter(struct thread *t, struct location *l)
     if (rc < 0)
         return rc;
     if (!l->local) {
+        if (l->path[0] != '/') /* it has no name that fits */
+            l->path[0] = 0;
         l->base = (struct path_base){held.file, (uint32_t)strlen(l->path)};
         rc = LOCATION_CALL(t, l, 0, PATH_ACCESS, path_access, &search, &allowed, );
         if (rc < 0) {

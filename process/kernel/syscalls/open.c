@@ -80,7 +80,7 @@ static long finish(struct opening *o, const struct file_attr *attr, const char *
     if (o->flags & O_PATH)
         p.flags &= ~O_LARGEFILE;
     if (rc == 0)
-        rc = placeholder_fill(o->fd, &p, path[0] ? path : o->where.path, o->flags);
+        rc = placeholder_fill(o->fd, &p, path[0] ? path : location_name(&o->where), o->flags);
     if (rc == 0)
         rc = descriptor_install(o->files, o->fd, &p);
     if (rc < 0) {
@@ -383,7 +383,7 @@ static long open_restricted(struct opening *o, uint64_t dirfd, uint64_t path)
         rc = location_put_base(o->files, (int)dirfd, l->path, &base);
         if (rc < 0)
             return rc;
-        if (!base.length || !base.directory.inode)
+        if (!base.directory.inode)
             return open_restricted_local(o, (int)dirfd, given);
     }
     /* A link of /proc/self is magic, and seen through before anyone could say so. */

@@ -316,7 +316,7 @@ static long name_file(struct thread *t, struct location *l)
     size_t length = strlen(l->path), end = strlen(PLACEHOLDER_LINK_END);
     if (rc == -ENOENT && length + end < PATH_LIMIT)
         text_copy(l->path + length, PATH_LIMIT - length, PLACEHOLDER_LINK_END);
-    return 0;
+    return rc == -ENAMETOOLONG ? rc : 0;
 }
 
 /* Of a host descriptor: as the host has it (1), but for a pipe that is none to the program. */
@@ -348,7 +348,7 @@ static long read_own_link(struct thread *t, struct location *l)
     if (followed.local && followed.fd >= 0)
         return name_host(t, l, followed.fd);
     text_copy(l->path, PATH_LIMIT, followed.path);
-    if (followed.local || !followed.base.length)
+    if (followed.local || !followed.base.directory.inode)
         return 0;
     l->local = false;
     l->base = followed.base;
