@@ -14,7 +14,8 @@
  * within `dram` less the reserve, making others cold where they have to; tables and the cache may
  * go beyond it by the reserve, so that reading goes on.
  *
- * Cost: taking and giving are O(1) for each frame; metadata is 12 bytes a frame, touched on use.
+ * Cost: taking and giving are O(1) for each frame; metadata is 8 bytes a frame, touched on use, and 4 more
+ * of one that is cold.
  */
 #include "frames.h"
 
@@ -103,7 +104,7 @@ static uint32_t pop(struct frames *frames, _Atomic uint64_t *list, struct frame 
         /* One that another takes meanwhile may say anything, and the tag has changed then. */
         for (; at && at <= frames->count && got < want; got++) {
             out[got].n = at;
-            at = atomic_load_explicit(&frames->locations[at], memory_order_relaxed);
+            at = (uint32_t)atomic_load_explicit(&frames->words[at], memory_order_relaxed);
         }
         if (got == 0)
             return 0;
@@ -120,10 +121,10 @@ static void push(struct frames *frames, _Atomic uint64_t *list, const uint32_t *
     if (count == 0)
         return;
     for (uint32_t i = 0; i + 1 < count; i++)
-        atomic_store_explicit(&frames->locations[freed[i]], freed[i + 1], memory_order_relaxed);
+        atomic_store_explicit(&frames->words[freed[i]], freed[i + 1], memory_order_relaxed);
     uint64_t head = atomic_load_explicit(list, memory_order_relaxed);
     do
-        atomic_store_explicit(&frames->locations[freed[count - 1]], (uint32_t)head,
+        atomic_store_explicit(&frames->words[freed[count - 1]], (uint32_t)head,
                               memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(list, &head, with_tag_after(head, freed[0]),
                                                   memory_order_release, memory_order_relaxed));

@@ -34,7 +34,8 @@ enum frame_use {
     FRAME_FOR_CACHE,
 };
 
-/* A frame's word: its references and pins, and beside these what it is. */
+/* A frame's word: its references and pins, and beside these what it is. Of a free frame: the one
+   below it in its list. */
 #define FRAME_REF     1ull
 #define FRAME_PIN     (1ull << 32)
 #define FRAME_LINE    (1ull << 56) /* it holds a line, and may become cold */
@@ -53,11 +54,9 @@ struct frames {
     /* Never change after frames_init(): */
     uint8_t *memory; /* (count + 1) pages; frame 0's is never touched */
     _Atomic uint64_t *words;
-    /* Of a free frame: the one below it in its list. Of a cold one: its slot in the store, or in
-       the log. */
-    _Atomic uint32_t *locations;
-    uint32_t count, reserve; /* count: the highest number */
-    uint32_t size;           /* how many may be in use and not logged */
+    _Atomic uint32_t *locations; /* of a cold frame: its slot in the store, or in the log */
+    uint32_t count, reserve;     /* count: the highest number */
+    uint32_t size;               /* how many may be in use and not logged */
     uint32_t (*reclaim)(void *self, uint32_t want);
     void *reclaim_self;
     uint32_t dram;     /* pages that may be behind frames; count, but with a cold store */
