@@ -222,6 +222,8 @@ static void line_left(uint32_t *word, bool clean)
         foresight_learn(false);
         kept &= LINE_REMOTE;
     }
+    if (!(kept & LINE_REMOTE))
+        excache_present(-1);
     line_release(word, LINE_ABSENT | kept);
 }
 

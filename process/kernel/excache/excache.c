@@ -36,7 +36,20 @@ void excache_init(uint64_t budget_bytes, int policy)
     excache_zeros_init();
 }
 
-static void forget_line(uint32_t *word)
+void excache_present(int64_t change)
+{
+    if (!change)
+        return;
+    uint64_t now = __atomic_add_fetch(&mm.present, (uint64_t)change, __ATOMIC_RELAXED);
+    uint64_t most = __atomic_load_n(&mm.present_most, __ATOMIC_RELAXED);
+    while (change > 0 && now > most &&
+           !__atomic_compare_exchange_n(&mm.present_most, &most, now, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+        ;
+}
+
+/* True where it had content. */
+static bool forget_line(uint32_t *word)
 {
     uint32_t w = *word, slot = w >> LINE_SLOT_SHIFT;
     switch (w & LINE_STATE_MASK) {
@@ -53,18 +66,21 @@ static void forget_line(uint32_t *word)
         break;
     }
     *word = LINE_ABSENT;
+    return w & (LINE_STATE_MASK | LINE_REMOTE);
 }
 
 void excache_forget(struct vpn first, struct vpn end)
 {
+    int64_t gone = 0;
     evict_reap();
     for (uint64_t n = first.n; n < end.n; n++) {
         uint32_t *word = line_word_if_any((struct vpn){n});
         if (!word)
             n |= VREGION_LINES - 1; /* nothing of this vRegion was ever here */
         else if (*word)
-            forget_line(word);
+            gone += forget_line(word);
     }
+    excache_present(-gone);
 }
 
 bool excache_is_clean(struct vpn page)
@@ -75,6 +91,7 @@ bool excache_is_clean(struct vpn page)
 
 void excache_drop_clean(struct vpn first, struct vpn end)
 {
+    int64_t gone = 0;
     evict_reap();
     for (uint64_t n = first.n; n < end.n; n++) {
         uint32_t *word = line_word_if_any((struct vpn){n});
@@ -87,8 +104,10 @@ void excache_drop_clean(struct vpn first, struct vpn end)
             continue;
         forget_line(word);
         *word |= kept;
+        gone += !(kept & LINE_REMOTE);
         uffd_drop(n << LINE_SHIFT, LINE_SIZE);
     }
+    excache_present(-gone);
 }
 
 void excache_moved(struct vpn from, struct vpn to, uint64_t count)

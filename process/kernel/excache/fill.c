@@ -74,6 +74,8 @@ static void line_filled(struct run *run, uint32_t i, enum line_state state)
     mutex_lock(&ex.lock);
     ex.policy->filled(slot);
     mutex_unlock(&ex.lock);
+    if (!(*run->words[i] & LINE_REMOTE))
+        excache_present(1);
     line_release(run->words[i], state | (*run->words[i] & LINE_KEPT) | slot << LINE_SLOT_SHIFT);
 }
 

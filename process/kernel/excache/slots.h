@@ -82,6 +82,9 @@ struct excache {
 };
 extern struct excache ex;
 
+/* excache.c: lines have got content, or (negative) have none any more. */
+void excache_present(int64_t change);
+
 /* fill.c */
 void excache_zeros_init(void);
 

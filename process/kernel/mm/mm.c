@@ -669,6 +669,8 @@ void mm_fork_child(struct asid child)
 {
     bool can_move, can_share;
     mm.asid = child;
+    mm.lines_most = mm.lines;
+    mm.present_most = mm.present;
     host_call(__NR_close, mm.uffd);
     mm.uffd = fd_hide(uffd_open(&can_move, &can_share));
     for (uint32_t i = 0, to; i < mm.vma_count; i = to) {

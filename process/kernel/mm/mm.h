@@ -72,6 +72,7 @@ struct mm {
     struct vma *vmas; /* sorted, disjoint; protected by lock */
     uint32_t vma_count;
     uint64_t lines, lines_most; /* of all vmas, and the most that there were; protected by lock */
+    uint64_t present, present_most; /* lines with content, and the most that there were; relaxed */
     uint64_t memory_bytes;      /* of the home mComponent: what mmap may promise */
     uint64_t mapped_lines;      /* writable ones, for the heuristic of overcommit */
     uint64_t brk_start, brk;    /* bytes */

@@ -12,7 +12,7 @@ struct proc_figures {
     uint64_t code, other_code;      /* executable: the program's, and the rest */
     uint64_t data, stack;           /* private and writable; the stack */
     uint64_t code_start, code_end;  /* addresses */
-    uint64_t peak_lines, peak_present; /* as far as it was looked at */
+    uint64_t peak_lines, peak_present; /* the most that there were of either */
 };
 
 /* memory.c: of this process. */

@@ -12,8 +12,6 @@
 
 enum { NAME_COLUMN = 73, KB_COLUMN = 24, LINE_KB = LINE_SIZE / 1024 };
 
-static uint64_t peak_present; /* relaxed atomic */
-
 static const char *name_of(const struct vma *v)
 {
     return v->file                ? v->file->path
@@ -220,9 +218,7 @@ void proc_measure(struct proc_figures *out)
     }
     out->peak_lines = mm.lines_most;
     rwlock_read_end(&mm.lock);
-    uint64_t peak = __atomic_load_n(&peak_present, __ATOMIC_RELAXED);
-    if (out->present > peak)
-        __atomic_store_n(&peak_present, out->present, __ATOMIC_RELAXED);
+    uint64_t peak = __atomic_load_n(&mm.present_most, __ATOMIC_RELAXED);
     out->peak_present = out->present > peak ? out->present : peak;
 }
 

@@ -31,6 +31,7 @@ static const struct {
     {"fd", PROC_FD_LIST},
     {"fdinfo", PROC_FD_LIST},
     {"numa_maps", PROC_NUMA_MAPS},
+    {"clear_refs", PROC_CLEAR_REFS},
 };
 
 static bool ends_with(const char *path, const char *end)

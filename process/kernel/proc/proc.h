@@ -33,6 +33,7 @@ enum proc_file {
     PROC_LIMITS,
     PROC_FDINFO,
     PROC_MEM,
+    PROC_CLEAR_REFS,
     PROC_MEMINFO,
     PROC_MEMORY_LIMIT, /* of a cgroup */
     PROC_FD_LIST,      /* the directories fd and fdinfo */
@@ -54,7 +55,8 @@ long proc_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64
 /* The same into monitor memory. */
 long proc_read_kernel(struct thread *t, struct descriptor *d, void *to, size_t size,
                       int64_t offset);
-/* True where writing to it is not the host's affair (its own memory): *result is what it was. */
+/* True where writing to it is not the host's affair (its own memory): *result is what it was. Of
+   clear_refs it takes note alone. */
 bool proc_write(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset,
                 long *result);
 

@@ -8,6 +8,7 @@
 
 #include "../entry/process.h"
 #include "../host/lock.h"
+#include "../mm/mm.h"
 #include "../mm/uaccess.h"
 #include "../syscalls/user_iov.h"
 #include "make.h"
@@ -169,7 +170,8 @@ static long piece(struct thread *t, struct descriptor *d, void *to, size_t size,
 
 /* ---- the program's own memory ---- */
 
-static bool is_memory(const struct thread *t, int fd)
+/* What file of this process itself a descriptor is. */
+static enum proc_file file_of_own(const struct thread *t, int fd)
 {
     struct proc_name name;
     char link[32], path[64];
@@ -177,7 +179,7 @@ static bool is_memory(const struct thread *t, int fd)
     long size = host_call(__NR_readlink, link, path, sizeof path - 1);
     path[size < 0 ? 0 : size] = 0;
     proc_parse(path, &name);
-    return name.file == PROC_MEM && name.pid == t->process->pid;
+    return name.pid == t->process->pid ? name.file : PROC_NONE;
 }
 
 static long memory_piece(uint64_t at, void *to, size_t size)
@@ -204,7 +206,8 @@ static int64_t begin(struct descriptor *d, int64_t offset)
 
 static long any_piece(struct thread *t, struct descriptor *d, void *to, size_t size, uint64_t at)
 {
-    return is_memory(t, d->fd) ? memory_piece(at, to, size) : piece(t, d, to, size, at);
+    return file_of_own(t, d->fd) == PROC_MEM ? memory_piece(at, to, size)
+                                             : piece(t, d, to, size, at);
 }
 
 long proc_read_kernel(struct thread *t, struct descriptor *d, void *to, size_t size, int64_t offset)
@@ -244,12 +247,25 @@ long proc_read(struct thread *t, struct descriptor *d, struct user_iov *v, int64
     return done;
 }
 
+/* "5" begins the peak anew; the rest is the host's. */
+static void clear_references(struct user_iov *v)
+{
+    struct user_iov copy = *v;
+    char digit;
+    if (user_iov_get(&copy, &digit, 1) == 1 && digit == '5')
+        __atomic_store_n(&mm.present_most, __atomic_load_n(&mm.present, __ATOMIC_RELAXED),
+                         __ATOMIC_RELAXED);
+}
+
 bool proc_write(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset,
                 long *result)
 {
     uint8_t *bounce = thread_bounce(t);
     bool own = offset < 0;
-    if (!is_memory(t, d->fd))
+    enum proc_file file = file_of_own(t, d->fd);
+    if (file == PROC_CLEAR_REFS && may(d->fd, O_RDONLY))
+        clear_references(v);
+    if (file != PROC_MEM)
         return false;
     *result = bounce ? 0 : -ENOMEM;
     if (!may(d->fd, O_RDONLY))
