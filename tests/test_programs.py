@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 
-from racks import PYTHON, SH, Terminal, alive, check, finish, main, memory_is_free, up
+from racks import (PYTHON, SH, Terminal, alive, check, children, finish, main, memory_is_free,
+                   up)
 
 STATS_NUMBERS = ("misses", "p_local_fills", "lines_fetched", "lines_written_back", "evictions",
                  "rescued", "miss_ns_p50", "miss_ns_p99", "excache_bytes", "peak_resident_bytes")
@@ -269,6 +270,50 @@ def test_lines_that_are_written_to_again(t):
     check(written["write_protect_faults"] < written["lines_fetched"] // 3, written)
     read = stats_of("m[k]")
     check(read["lines_written_back"] < 4 * lines, read)  # MALLOC_PERTURB_ writes twice to all
+    t.call("down")
+
+
+# What tools show of a process that waits, but for what differs from run to run.
+LOOK = r"""
+until ps -o stat= -p "$1" | grep -q '^[ST]'; do :; done
+pmap "$1" | awk 'NR > 1 && !/total/ {$1 = $2 = ""; print}' | sort -u
+ps -o stat=,comm=,args= -p "$1"
+space=$(ps -o vsz= -p "$1") resident=$(ps -o rss= -p "$1")
+test "$space" -eq "$(awk '/^VmSize/ {print $2}' /proc/$1/status)" || echo "space $space"
+test "$resident" -gt 100 -a "$resident" -lt 4000 || echo "resident $resident"
+top -b -n 1 -p "$1" | awk -v space="$space" '$NF == "cat" {print $5 == space, $8, $12}'
+grep -E 'open files|file size|stack' /proc/$1/limits
+grep ^Sig[BIC] /proc/$1/status
+"""
+WAITING = r"""
+mkfifo there back
+(ulimit -n 200; trap '' HUP; exec cat <there >back) &
+exec 3>there 4<back
+echo word >&3
+read word <&4
+rm there back
+"""
+
+
+def test_tools_that_show_processes(t):
+    up(t)
+    env = {**t.env, "LC_ALL": "C"}
+    same(t, SH, "-c", WAITING + "set -- $!\n" + LOOK + "kill $1", env=env)
+    same(t, SH, "-c", WAITING + "set -- $!\nkill -STOP $1\n" + LOOK + "kill -KILL $1", env=env)
+    # Of another run.
+    looks = []
+    for run in ((t.ashlar, "run", "--"), ()):
+        p = subprocess.Popen([*run, SH, "-c", "ulimit -n 200; exec cat"], env=env,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        os.write(p.stdin.fileno(), b"word\n")
+        check(p.stdout.readline() == b"word\n")
+        pid = children(p.pid)[0] if run else p.pid
+        looks.append(subprocess.run([*run, SH, "-c", LOOK, "sh", str(pid)], env=env, check=True,
+                                    capture_output=True, text=True))
+        p.stdin.close()
+        p.stdout.close()
+        p.wait(10)
+    check(looks[0].stdout == looks[1].stdout, looks[0], looks[1])
     t.call("down")
 
 

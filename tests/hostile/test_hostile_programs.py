@@ -9,8 +9,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from racks import SH, await_true, check, holds, main, memory_is_free, up  # noqa: E402
 
 SEED = os.environ.get("ASHLAR_SEED", "1")
-CALLS, MACHINE = (os.path.abspath(name) for name in sys.argv[2:4])
-del sys.argv[2:4]
+CALLS, MACHINE, FIGURES, EXEC = (os.path.abspath(name) for name in sys.argv[2:6])
+del sys.argv[2:6]
 
 # Memory, files and processes of its own, checked on each line that it is sent.
 WITNESS = r"""
@@ -58,6 +58,14 @@ def test_every_call(t):
 def test_the_machinery(t):
     out = beside_a_witness(t, MACHINE, SEED)
     check(out.out.endswith("0 hung\n"), out.out)
+
+
+def test_state_of_others(t):
+    symbols = subprocess.run(["nm", EXEC], capture_output=True, text=True, check=True).stdout
+    where = [re.search(rf"^(\w+) \w {name}$", symbols, re.M).group(1)
+             for name in ("mm", "first_process", "tables")]
+    out = beside_a_witness(t, FIGURES, SEED, *where)
+    check(out.out == "0 slow\n", out.out)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,9 @@ struct process {
     uint64_t auxv[64];         /* as given to the program */
 };
 
+/* The process of a host process that is no vfork child; others read it (proc/view.c). */
+extern struct process first_process;
+
 /* The counters of the run, shared with its other processes; never NULL. */
 extern struct run_stats *stats;
 #define STAT_ADD(field, n) __atomic_fetch_add(&stats->field, (n), __ATOMIC_RELAXED)

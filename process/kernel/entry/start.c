@@ -46,7 +46,7 @@ static struct {
     const char **argv, **envp;
 } given;
 
-static struct process first_process;
+struct process first_process;
 
 static void usage(void)
 {

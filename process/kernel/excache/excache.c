@@ -153,16 +153,10 @@ bool excache_has(struct vpn page)
     return word && *word & LINE_STATE_MASK;
 }
 
-void excache_count(struct vpn first, struct vpn end, struct line_counts *out)
+void excache_count(const uint32_t *words, uint64_t count, struct line_counts *out)
 {
-    *out = (struct line_counts){0};
-    for (uint64_t n = first.n; n < end.n; n++) {
-        const uint32_t *word = line_word_if_any((struct vpn){n});
-        if (!word) {
-            n |= VREGION_LINES - 1;
-            continue;
-        }
-        uint32_t w = __atomic_load_n(word, __ATOMIC_RELAXED);
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t w = __atomic_load_n(&words[i], __ATOMIC_RELAXED);
         out->present += (w & (LINE_STATE_MASK | LINE_REMOTE)) != 0;
         out->own += w & LINE_REMOTE || (w & LINE_STATE_MASK) == LINE_DIRTY;
     }

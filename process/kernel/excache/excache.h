@@ -69,12 +69,12 @@ void excache_fork_child(void);
 void excache_give_up(uint32_t lines);
 /* Whether a line is resident now. */
 bool excache_has(struct vpn page);
-/* Of [first, end): lines with content, here or at the owner; among them those that are not just a
-   file's. mm.lock is held. */
+/* Lines with content, here or at the owner; among them those that are not just a file's. */
 struct line_counts {
     uint64_t present, own;
 };
-void excache_count(struct vpn first, struct vpn end, struct line_counts *out);
+/* Adds those of some line words. */
+void excache_count(const uint32_t *words, uint64_t count, struct line_counts *out);
 /* The most lines that may be resident. */
 uint32_t excache_budget(void);
 /* Lines resident now, staged ones included. */

@@ -15,9 +15,14 @@ uint32_t *line_word_if_any(struct vpn page)
     return table ? &table[page.n % VREGION_LINES] : NULL;
 }
 
+uint32_t **line_table(uint64_t vregion)
+{
+    return &tables[vregion];
+}
+
 uint32_t *line_word(struct vpn page)
 {
-    uint32_t **at = &tables[page.n / VREGION_LINES];
+    uint32_t **at = line_table(page.n / VREGION_LINES);
     uint32_t *table = __atomic_load_n(at, __ATOMIC_ACQUIRE);
     if (!table) {
         uint32_t *made = host_alloc(VREGION_LINES * sizeof *made);

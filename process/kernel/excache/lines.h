@@ -29,6 +29,8 @@ enum { LINE_SLOTS_MAX = 1 << 25 };
 uint32_t *line_word(struct vpn page);
 /* The same without making it: NULL where no line of that vRegion was ever touched. */
 uint32_t *line_word_if_any(struct vpn page);
+/* Where the table of a vRegion is named: NULL there for one like that. An atomic (acquire). */
+uint32_t **line_table(uint64_t vregion);
 
 /* From state `from` to BUSY, keeping the other bits; false if the word is not in that state now. */
 bool line_claim(uint32_t *word, uint32_t from_state);

@@ -1,7 +1,8 @@
 /*
- * What the host tells others of this process: /proc/PID/cmdline, environ and auxv show what
- * PR_SET_MM_MAP names, and a hidden memfd says by its name which program runs. A copy of the
- * strings, as they were at first, lies in monitor memory for that, up to INTRODUCE_MOST.
+ * What others learn of this process: its memory may be read by them (view.c). /proc/PID/cmdline,
+ * environ and auxv show what PR_SET_MM_MAP names, and a hidden memfd says by its name which program
+ * runs. A copy of the strings, as they were at first, lies in monitor memory for that, up to
+ * INTRODUCE_MOST.
  */
 #include <linux/fcntl.h>
 #include <linux/memfd.h>
@@ -29,7 +30,6 @@ static void put_all(struct text *x, const char *const *strings)
 static void show_strings(struct process *p, const char *const *argv, const char *const *envp)
 {
     struct text x = {0};
-    struct proc_figures f;
     put_all(&x, argv);
     size_t arguments = x.size;
     put_all(&x, envp);
@@ -39,12 +39,19 @@ static void show_strings(struct process *p, const char *const *argv, const char 
         text_free(&x);
         return;
     }
-    proc_measure(&f);
+    struct proc_figures f = {0};
+    struct view *view = view_open(p, &(struct proc_name){.pid = p->pid}, false);
+    if (view) {
+        proc_measure(view, &f);
+        view_close(view);
+    }
+    if (!f.data_start) /* none: the host wants a place where something is */
+        f.data_start = f.data_end = f.code_start;
     struct prctl_mm_map map = {
         .start_code = f.code_start,
         .end_code = f.code_end,
-        .start_data = f.code_start,
-        .end_data = f.code_end,
+        .start_data = f.data_start,
+        .end_data = f.data_end,
         .start_brk = mm.brk_start,
         .brk = mm.brk_start,
         .start_stack = mm.layout.stack,
@@ -65,9 +72,15 @@ static void show_strings(struct process *p, const char *const *argv, const char 
         text_free(&x);
 }
 
+void proc_readable(void)
+{
+    host_call(__NR_prctl, PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+}
+
 void proc_introduce(struct process *p, const char *const *argv, const char *const *envp)
 {
     char name[NAME_MOST + 1];
+    proc_readable();
     show_strings(p, argv, envp);
     size_t prefix = text_copy(name, sizeof name, PROGRAM_NAME);
     if (text_copy(name + prefix, sizeof name - prefix, p->program) >= sizeof name - prefix)

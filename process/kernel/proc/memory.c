@@ -20,6 +20,15 @@ static const char *name_of(const struct vma *v)
                                   : NULL;
 }
 
+static void put_name(struct text *x, const char *name)
+{
+    for (const char *end; (end = strchr(name, '\n')); name = end + 1) {
+        text_put(x, name, (size_t)(end - name));
+        text_puts(x, "\\012"); /* as Linux has it: a mapping is one line */
+    }
+    text_puts(x, name);
+}
+
 static void put_vma(struct text *x, const struct vma *v)
 {
     size_t start = x->size;
@@ -33,7 +42,7 @@ static void put_vma(struct text *x, const struct vma *v)
               v->file ? (unsigned long)v->file->id.inode : 0);
     if (name_of(v)) {
         text_pad(x, start, NAME_COLUMN);
-        text_puts(x, name_of(v));
+        put_name(x, name_of(v));
     }
     text_puts(x, "\n");
 }
@@ -42,10 +51,10 @@ struct counts {
     uint64_t lines, present, own, dirty;
 };
 
-static void count(const struct vma *v, struct counts *out)
+static void count(struct view *view, const struct vma *v, struct counts *out)
 {
     struct line_counts c;
-    excache_count(v->first, v->end, &c);
+    view_count(view, v->first, v->end, &c);
     *out = (struct counts){.lines = v->end.n - v->first.n,
                            .present = c.present,
                            .own = v->file ? c.own : c.present,
@@ -139,22 +148,23 @@ static void put_host_lines(struct text *x, const struct text *host, bool window)
     }
 }
 
-void proc_make_maps(struct text *x, const struct text *host)
+void proc_make_maps(struct text *x, const struct view *view, const struct text *host)
 {
-    rwlock_read(&mm.lock);
-    for (uint32_t i = 0; i < mm.vma_count; i++)
-        put_vma(x, &mm.vmas[i]);
-    rwlock_read_end(&mm.lock);
+    const struct vma *vmas;
+    uint32_t n = view_vmas(view, &vmas);
+    for (uint32_t i = 0; i < n; i++)
+        put_vma(x, &vmas[i]);
     put_host_lines(x, host, false);
 }
 
-void proc_make_smaps(struct text *x, const struct text *host)
+void proc_make_smaps(struct text *x, struct view *view, const struct text *host)
 {
-    rwlock_read(&mm.lock);
-    for (uint32_t i = 0; i < mm.vma_count; i++) {
-        const struct vma *v = &mm.vmas[i];
+    const struct vma *vmas;
+    uint32_t n = view_vmas(view, &vmas);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct vma *v = &vmas[i];
         struct counts c;
-        count(v, &c);
+        count(view, v, &c);
         put_vma(x, v);
         text_kb(x, "Size:", KB_COLUMN, c.lines * LINE_KB);
         text_kb(x, "KernelPageSize:", KB_COLUMN, LINE_KB);
@@ -168,38 +178,38 @@ void proc_make_smaps(struct text *x, const struct text *host)
         text_puts(x, v->name == VMA_STACK ? " gd" : "");
         text_puts(x, v->prot & PROT_WRITE ? " ac \n" : " \n");
     }
-    rwlock_read_end(&mm.lock);
     put_host_lines(x, host, false);
 }
 
-void proc_make_rollup(struct text *x)
+void proc_make_rollup(struct text *x, struct view *view)
 {
+    const struct vma *vmas;
     struct counts all = {0}, c;
-    rwlock_read(&mm.lock);
+    uint32_t n = view_vmas(view, &vmas);
     size_t start = x->size;
-    if (mm.vma_count)
-        text_putf(x, "%08lx-%08lx ---p 00000000 00:00 0 ", vpn_address(mm.vmas[0].first),
-                  vpn_address(mm.vmas[mm.vma_count - 1].end));
-    for (uint32_t i = 0; i < mm.vma_count; i++) {
-        count(&mm.vmas[i], &c);
+    if (n)
+        text_putf(x, "%08lx-%08lx ---p 00000000 00:00 0 ", vpn_address(vmas[0].first),
+                  vpn_address(vmas[n - 1].end));
+    for (uint32_t i = 0; i < n; i++) {
+        count(view, &vmas[i], &c);
         all.present += c.present;
         all.own += c.own;
         all.dirty += c.dirty;
     }
-    rwlock_read_end(&mm.lock);
     text_pad(x, start, NAME_COLUMN);
     text_puts(x, "[rollup]\n");
     put_counts(x, &all, true);
 }
 
-void proc_measure(struct proc_figures *out)
+void proc_measure(struct view *view, struct proc_figures *out)
 {
-    *out = (struct proc_figures){0};
-    rwlock_read(&mm.lock);
-    for (uint32_t i = 0; i < mm.vma_count; i++) {
-        const struct vma *v = &mm.vmas[i];
+    const struct vma *vmas;
+    uint32_t n = view_vmas(view, &vmas);
+    *out = (struct proc_figures){.peak_lines = view_mm(view)->lines_most};
+    for (uint32_t i = 0; i < n; i++) {
+        const struct vma *v = &vmas[i];
         struct counts c;
-        count(v, &c);
+        count(view, v, &c);
         out->lines += c.lines;
         out->locked += v->flags & VMA_LOCKED ? c.lines : 0;
         out->present += c.present;
@@ -210,19 +220,20 @@ void proc_measure(struct proc_figures *out)
             out->code = c.lines;
         } else if (v->prot & PROT_EXEC && !(v->prot & PROT_WRITE)) {
             out->other_code += c.lines;
+        } else if (v->prot & PROT_WRITE && v->file && out->code_start && !out->data_start) {
+            out->data_start = vpn_address(v->first);
+            out->data_end = vpn_address(v->end);
         }
         if (v->name == VMA_STACK)
             out->stack += c.lines;
         else if (v->prot & PROT_WRITE)
             out->data += c.lines;
     }
-    out->peak_lines = mm.lines_most;
-    rwlock_read_end(&mm.lock);
-    uint64_t peak = __atomic_load_n(&mm.present_most, __ATOMIC_RELAXED);
+    uint64_t peak = __atomic_load_n(&view_mm(view)->present_most, __ATOMIC_RELAXED);
     out->peak_present = out->present > peak ? out->present : peak;
 }
 
-void proc_make_foreign_maps(struct text *x, const struct text *host)
+void proc_make_host_maps(struct text *x, const struct text *host)
 {
     put_host_lines(x, host, true);
 }

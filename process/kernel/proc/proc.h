@@ -7,8 +7,9 @@
  * (ENTRY_HOST_PROC), and what is read from it is made here, whole, when it is read at its beginning
  * (read.c keeps it until its end was read), with the host's own text for all that the host knows.
  *
- * Of another process only what its host process shows can be told; the monitor prepares that
- * (proc_introduce), and what lies outside the app window is left out.
+ * Of another process the same is told, as ashlar-exec there has it in its memory (view.h); where
+ * that cannot be read, what its host process shows, without what lies outside the app window. The
+ * monitor prepares that (proc_introduce).
  */
 #ifndef ASHLAR_KERNEL_PROC_H
 #define ASHLAR_KERNEL_PROC_H
@@ -60,6 +61,11 @@ long proc_read_kernel(struct thread *t, struct descriptor *d, void *to, size_t s
 bool proc_write(struct thread *t, struct descriptor *d, struct user_iov *v, int64_t offset,
                 long *result);
 
+/*
+ * Has a host whose Yama lets parents alone read a process let other ones of the same user do so.
+ * A forked child does not inherit that.
+ */
+void proc_readable(void);
 /* In a forked child: texts that others were reading are forgotten, with whatever lock they held. */
 void proc_fork_child(void);
 

@@ -1,30 +1,13 @@
 /* What /proc tells of a process besides its memory, made from the host's text. */
 #include <linux/fcntl.h>
-#include <linux/resource.h>
 
 #include "../entry/process.h"
 #include "../files/placeholder.h"
 #include "../files/watch.h"
 #include "../mm/mm.h"
-#include "../mm/uaccess.h"
-#include "../signals/signals.h"
-#include "../syscalls/host_calls.h"
 #include "make.h"
 
-enum { STATUS_COLUMN = 16, LINE_KB = LINE_SIZE / 1024 };
-
-/* The signals of a thread of this process, as the program set them. */
-static struct signal_sets sets_of(struct thread *t, int tid)
-{
-    struct process *p = t->process;
-    struct signal_sets s = signals_sets(p->actions);
-    mutex_lock(&p->threads_lock);
-    for (struct thread *other = p->threads; other; other = other->next)
-        if (other->tid == (tid ? tid : p->pid))
-            s.blocked = __atomic_load_n(&other->sigmask, __ATOMIC_RELAXED);
-    mutex_unlock(&p->threads_lock);
-    return s;
-}
+enum { STRINGS_MOST = 1 << 26, LINE_KB = LINE_SIZE / 1024 };
 
 /* ---- status ---- */
 
@@ -70,23 +53,16 @@ static void replace_rows(struct text *x, const struct text *host, const struct r
     }
 }
 
-/* Of a process that is not this one: its descriptors' room is not the monitor's affair. */
-static void foreign_status(struct text *x, const struct text *host)
+void proc_make_status(struct text *x, struct view *v, const struct text *host)
 {
-    static const struct row rows[] = {{"FDSize:", 256, COUNT}};
-    replace_rows(x, host, rows, 1);
-}
-
-void proc_make_status(struct text *x, struct thread *t, const struct proc_name *name,
-                      const struct text *host, bool own)
-{
-    if (!own) {
-        foreign_status(x, host);
+    struct proc_figures f;
+    if (!v) { /* its descriptors' room is not the monitor's affair */
+        static const struct row rows[] = {{"FDSize:", 256, COUNT}};
+        replace_rows(x, host, rows, 1);
         return;
     }
-    struct proc_figures f;
-    proc_measure(&f);
-    struct signal_sets s = sets_of(t, name->tid);
+    proc_measure(v, &f);
+    struct signal_sets s = view_signals(v);
     const struct row rows[] = {
         {"FDSize:", 256, COUNT},
         {"VmPeak:", f.peak_lines * LINE_KB, KB},
@@ -112,13 +88,13 @@ void proc_make_status(struct text *x, struct thread *t, const struct proc_name *
 
 /* ---- stat, statm ---- */
 
-void proc_make_stat(struct text *x, struct thread *t, const struct proc_name *name,
-                    const struct text *host)
+void proc_make_stat(struct text *x, struct view *v, const struct text *host)
 {
     struct proc_figures f;
     const char *at = host->bytes, *end = at + host->size, *head = end;
-    proc_measure(&f);
-    struct signal_sets s = sets_of(t, name->tid);
+    const struct mm *m = view_mm(v);
+    proc_measure(v, &f);
+    struct signal_sets s = view_signals(v);
     while (head > at && head[-1] != ')')
         head--;
     text_put(x, at, (size_t)(head - at));
@@ -141,7 +117,7 @@ void proc_make_stat(struct text *x, struct thread *t, const struct proc_name *na
             text_putf(x, " %lu", f.code_end);
             break;
         case 28:
-            text_putf(x, " %lu", mm.layout.stack);
+            text_putf(x, " %lu", m->layout.stack);
             break;
         case 32:
             text_putf(x, " %lu", s.blocked & 0x7fffffff);
@@ -153,17 +129,17 @@ void proc_make_stat(struct text *x, struct thread *t, const struct proc_name *na
             text_putf(x, " %lu", s.caught & 0x7fffffff);
             break;
         case 47:
-            text_putf(x, " %lu", mm.brk_start);
+            text_putf(x, " %lu", m->brk_start);
             break;
         case 48:
-            text_putf(x, " %lu", mm.layout.arguments);
+            text_putf(x, " %lu", m->layout.arguments);
             break;
         case 49:
         case 50:
-            text_putf(x, " %lu", mm.layout.arguments_end);
+            text_putf(x, " %lu", m->layout.arguments_end);
             break;
         case 51:
-            text_putf(x, " %lu", mm.layout.environment_end);
+            text_putf(x, " %lu", m->layout.environment_end);
             break;
         default:
             text_put(x, at, (size_t)(next - at));
@@ -175,45 +151,43 @@ void proc_make_stat(struct text *x, struct thread *t, const struct proc_name *na
     text_puts(x, "\n");
 }
 
-void proc_make_statm(struct text *x)
+void proc_make_statm(struct text *x, struct view *v)
 {
     struct proc_figures f;
-    proc_measure(&f);
+    proc_measure(v, &f);
     text_putf(x, "%lu %lu %lu %lu 0 %lu 0\n", f.lines, f.present, f.file, f.code, f.data + f.stack);
 }
 
 /* ---- limits ---- */
 
-void proc_make_limits(struct text *x, struct thread *t, const struct text *host)
+void proc_make_limits(struct text *x, const struct view *v, const struct text *host)
 {
-    static const struct {
-        const char *name;
-        unsigned resource;
-    } ours[] = {{"Max file size", RLIMIT_FSIZE},
-                {"Max stack size", RLIMIT_STACK},
-                {"Max data size", RLIMIT_DATA},
-                {"Max open files", RLIMIT_NOFILE},
-                {"Max address space", RLIMIT_AS}};
+    static const char *const ours[KEPT_LIMITS] = {[KEPT_FSIZE] = "Max file size",
+                                                  [KEPT_STACK] = "Max stack size",
+                                                  [KEPT_DATA] = "Max data size",
+                                                  [KEPT_NOFILE] = "Max open files",
+                                                  [KEPT_AS] = "Max address space"};
     enum { SOFT = 26, HARD = 47, UNIT = 68 };
     const char *at = host->bytes, *end = at + host->size, *next;
+    struct limit limits[KEPT_LIMITS];
+    view_limits(v, limits);
     for (; at < end; at = next) {
-        uint64_t values[2];
         bool done = false;
         next = at;
         while (next < end && *next++ != '\n') {
         }
-        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-            size_t start = x->size, n = strlen(ours[i].name);
-            if ((size_t)(next - at) <= UNIT || memcmp(at, ours[i].name, n) ||
-                limit_values(t, ours[i].resource, values) < 0)
+        for (int i = 0; i < KEPT_LIMITS; i++) {
+            size_t start = x->size, n = strlen(ours[i]);
+            if ((size_t)(next - at) <= UNIT || memcmp(at, ours[i], n))
                 continue;
-            text_puts(x, ours[i].name);
+            text_puts(x, ours[i]);
             for (int j = 0; j < 2; j++) {
+                uint64_t value = j ? limits[i].hard : limits[i].soft;
                 text_pad(x, start, j ? HARD : SOFT);
-                if (values[j] == ~0ull)
+                if (value == ~0ull)
                     text_puts(x, "unlimited");
                 else
-                    text_putf(x, "%lu", values[j]);
+                    text_putf(x, "%lu", value);
             }
             text_pad(x, start, UNIT);
             text_put(x, at + UNIT, (size_t)(next - at) - UNIT);
@@ -227,11 +201,11 @@ void proc_make_limits(struct text *x, struct thread *t, const struct text *host)
 /* ---- strings of the first stack ---- */
 
 /* Appends up to `size` bytes of the program's memory; false where it is not there. */
-static bool put_memory(struct text *x, uint64_t from, uint64_t size)
+static bool put_memory(struct text *x, const struct view *v, uint64_t from, uint64_t size)
 {
-    if (!text_room(x, size))
+    if (size > STRINGS_MOST || !text_room(x, size))
         return false;
-    size_t got = user_read_some(x->bytes + x->size, from, size);
+    size_t got = view_read(v, x->bytes + x->size, from, size);
     x->size += got;
     return got == size;
 }
@@ -240,27 +214,29 @@ static bool put_memory(struct text *x, uint64_t from, uint64_t size)
  * A command line whose last NUL was overwritten goes on in the environment, to the first NUL: so
  * programs show a title of their own, as on Linux.
  */
-void proc_make_strings(struct text *x, bool command)
+bool proc_make_strings(struct text *x, const struct view *v, bool command)
 {
-    const struct mm_layout *l = &mm.layout;
-    if (!command) {
-        (void)put_memory(x, l->arguments_end, l->environment_end - l->arguments_end);
-        return;
-    }
-    if (!put_memory(x, l->arguments, l->arguments_end - l->arguments) || !x->size ||
-        !x->bytes[x->size - 1])
-        return;
+    const struct mm_layout *l = &view_mm(v)->layout;
+    uint64_t environment = l->environment_end - l->arguments_end;
+    if (!command)
+        return put_memory(x, v, l->arguments_end, environment);
+    if (!put_memory(x, v, l->arguments, l->arguments_end - l->arguments))
+        return false;
+    if (!x->size || !x->bytes[x->size - 1])
+        return true;
     for (size_t i = 0; i < x->size; i++) {
         if (!x->bytes[i]) {
             x->size = i;
-            return;
+            return true;
         }
     }
     size_t title = x->size;
-    (void)put_memory(x, l->arguments_end, l->environment_end - l->arguments_end);
+    bool whole = put_memory(x, v, l->arguments_end, environment);
     while (title < x->size && x->bytes[title])
         title++;
+    whole |= title < x->size;
     x->size = title;
+    return whole;
 }
 
 /* ---- fdinfo ---- */

@@ -32,6 +32,55 @@ static struct {
 void proc_fork_child(void)
 {
     memset(&reading, 0, sizeof reading);
+    proc_readable();
+}
+
+/* Of a process: what its memory and the host's text tell. */
+static void make_of_process(struct text *x, struct process *own, const struct proc_name *name,
+                            const struct text *host)
+{
+    bool files = name->file == PROC_MAPS || name->file == PROC_SMAPS;
+    struct view *view = view_open(own, name, files);
+    if (!view) {
+        x->failed = name->pid == own->pid; /* out of memory */
+        if (files)
+            proc_make_host_maps(x, host);
+        else if (name->file == PROC_STATUS)
+            proc_make_status(x, NULL, host);
+        return;
+    }
+    switch (name->file) {
+    case PROC_MAPS:
+        proc_make_maps(x, view, host);
+        break;
+    case PROC_SMAPS:
+        proc_make_smaps(x, view, host);
+        break;
+    case PROC_SMAPS_ROLLUP:
+        proc_make_rollup(x, view);
+        break;
+    case PROC_STATUS:
+        proc_make_status(x, view, host);
+        break;
+    case PROC_STAT:
+        proc_make_stat(x, view, host);
+        break;
+    case PROC_STATM:
+        proc_make_statm(x, view);
+        break;
+    case PROC_CMDLINE:
+    case PROC_ENVIRON:
+        /* Another's lines may be away: then what the host shows of it, as it was at first. */
+        if (!proc_make_strings(x, view, name->file == PROC_CMDLINE) && name->pid != own->pid)
+            text_free(x);
+        break;
+    case PROC_LIMITS:
+        proc_make_limits(x, view, host);
+        break;
+    default:
+        break;
+    }
+    view_close(view);
 }
 
 static bool make(struct text *x, struct thread *t, int fd)
@@ -48,39 +97,8 @@ static bool make(struct text *x, struct thread *t, int fd)
     bool own = name.pid == t->process->pid;
     bool read = text_host_file(&host, fd);
     switch (name.file) {
-    case PROC_MAPS:
-    case PROC_SMAPS:
     case PROC_NUMA_MAPS:
-        if (!own || name.file == PROC_NUMA_MAPS)
-            proc_make_foreign_maps(x, &host);
-        else if (name.file == PROC_MAPS)
-            proc_make_maps(x, &host);
-        else
-            proc_make_smaps(x, &host);
-        break;
-    case PROC_SMAPS_ROLLUP:
-        if (own)
-            proc_make_rollup(x);
-        break;
-    case PROC_STATUS:
-        proc_make_status(x, t, &name, &host, own);
-        break;
-    case PROC_STAT:
-        if (own)
-            proc_make_stat(x, t, &name, &host);
-        break;
-    case PROC_STATM:
-        if (own)
-            proc_make_statm(x);
-        break;
-    case PROC_CMDLINE:
-    case PROC_ENVIRON:
-        if (own)
-            proc_make_strings(x, name.file == PROC_CMDLINE);
-        break;
-    case PROC_LIMITS:
-        if (own)
-            proc_make_limits(x, t, &host);
+        proc_make_host_maps(x, &host);
         break;
     case PROC_FDINFO:
         proc_make_fdinfo(x, &name, &host);
@@ -95,7 +113,8 @@ static bool make(struct text *x, struct thread *t, int fd)
                          : "max\n");
         break;
     default:
-        break;
+        if (read || own)
+            make_of_process(x, t->process, &name, &host);
     }
     bool made = !x->failed && (x->size || own);
     if (!made && read && !x->failed) { /* another process's: as the host has it */

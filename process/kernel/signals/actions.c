@@ -90,10 +90,14 @@ void signals_init(struct process *p)
             host_set(signal, (uint64_t)on_fault, SA_NODEFER);
 }
 
-struct signal_sets signals_sets(struct signal_actions *a)
+size_t signals_size(void)
+{
+    return sizeof(struct signal_actions);
+}
+
+struct signal_sets signals_sets_of(const struct signal_actions *a)
 {
     struct signal_sets s = {0};
-    mutex_lock(&a->lock);
     for (int signal = 1; signal <= SIGNAL_COUNT; signal++) {
         uint64_t handler = a->actions[signal].handler;
         if (handler == (uint64_t)SIG_IGN)
@@ -101,6 +105,13 @@ struct signal_sets signals_sets(struct signal_actions *a)
         else if (handler != (uint64_t)SIG_DFL)
             s.caught |= SIGNAL_BIT(signal);
     }
+    return s;
+}
+
+struct signal_sets signals_sets(struct signal_actions *a)
+{
+    mutex_lock(&a->lock);
+    struct signal_sets s = signals_sets_of(a);
     mutex_unlock(&a->lock);
     return s;
 }

@@ -83,6 +83,9 @@ struct signal_sets {
     uint64_t blocked, ignored, caught;
 };
 struct signal_sets signals_sets(struct signal_actions *a);
+/* The same of a copy, signals_size() bytes long: no lock is taken. */
+struct signal_sets signals_sets_of(const struct signal_actions *copy);
+size_t signals_size(void);
 /* Ends the process as the default action of a fatal signal does. */
 void signals_die(int signal) __attribute__((noreturn));
 

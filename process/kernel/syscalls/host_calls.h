@@ -25,8 +25,6 @@ uint64_t limit_descriptors(struct thread *t);
 uint64_t limit_file_size(struct thread *t, uint64_t offset, uint64_t size);
 /* Whether there is such a limit at all. */
 bool limit_file_size_set(struct thread *t);
-/* Soft and hard limit as the program sees them. */
-long limit_values(struct thread *t, unsigned resource, uint64_t out[2]);
 /* proc/machine.c */
 syscall_fn sys_sysinfo;
 /* host_process.c */

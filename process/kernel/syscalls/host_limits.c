@@ -71,17 +71,6 @@ uint64_t limit_descriptors(struct thread *t)
     return __atomic_load_n(&t->process->limits[KEPT_NOFILE].soft, __ATOMIC_RELAXED);
 }
 
-long limit_values(struct thread *t, unsigned resource, uint64_t out[2])
-{
-    struct limit limit;
-    long rc = limit_get(t, resource, &limit);
-    if (rc == 0) {
-        out[0] = limit.soft;
-        out[1] = limit.hard;
-    }
-    return rc;
-}
-
 static long limit_set(struct thread *t, unsigned resource, const struct limit *old,
                       const struct limit *limit)
 {
