@@ -77,10 +77,19 @@ struct thread *thread_new(struct process *process, struct mm *mm)
     return t;
 }
 
+static void room_free(struct thread *t)
+{
+    if (t->room)
+        host_free(t->room, t->room_size);
+    t->room = NULL;
+    t->room_size = 0;
+}
+
 void thread_free(struct thread *t)
 {
     if (t->bounce)
         host_free(t->bounce, BOUNCE_SIZE);
+    room_free(t);
     if (t->opened)
         host_free(t->opened, sizeof *t->opened);
     if (!spare_put(t))
@@ -92,6 +101,22 @@ uint8_t *thread_bounce(struct thread *t)
     if (!t->bounce)
         t->bounce = host_alloc(BOUNCE_SIZE);
     return t->bounce;
+}
+
+uint8_t *thread_room(struct thread *t, uint64_t size)
+{
+    if (size > t->room_size) {
+        room_free(t);
+        t->room = host_alloc(size);
+        t->room_size = t->room ? size : 0;
+    }
+    return t->room;
+}
+
+void thread_room_end(struct thread *t)
+{
+    if (t->room_size > ROOM_KEPT)
+        room_free(t);
 }
 
 void thread_link(struct thread *t)

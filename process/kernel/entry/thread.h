@@ -69,6 +69,8 @@ struct thread {
     uint64_t robust_list;     /* application address */
     uint32_t robust_place;    /* 1 + its place in the table of robust.c; 0: none */
     uint8_t *bounce;          /* BOUNCE_SIZE bytes, made on first use: thread_bounce() */
+    uint8_t *room;            /* room_size bytes, or NULL: thread_room() */
+    uint64_t room_size;
     uint32_t tid_state; /* whether its tid is where CLONE_PARENT_SETTID wants it; clone.c */
     uint32_t held;      /* by the thread that made it: not to be freed yet; release, acquire */
     uint64_t start_flags, start_parent_tid, start_child_tid; /* of the clone that made it */
@@ -94,6 +96,11 @@ static inline struct thread *current(void)
 
 /* Resident monitor memory for what a host call reads or writes; NULL: out of memory. */
 uint8_t *thread_bounce(struct thread *t);
+/* More of it, at least `size` bytes, whose pages stay for the next call where they are not more
+   than ROOM_KEPT; NULL: out of memory. */
+enum { ROOM_KEPT = 4 * 1024 * 1024 };
+uint8_t *thread_room(struct thread *t, uint64_t size);
+void thread_room_end(struct thread *t);
 
 /* A new block, its structure zeroed but for process and mm; NULL: out of memory. */
 struct thread *thread_new(struct process *process, struct mm *mm);

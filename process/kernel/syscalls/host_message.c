@@ -191,6 +191,15 @@ static void check_received(struct thread *t, struct message *m)
     }
 }
 
+/* Descriptors that came for nobody. */
+static void close_received(const struct message *m)
+{
+    struct control_walk w = {.control = (uint8_t *)m->control, .size = m->control_size};
+    int fd;
+    while (control_next_fd(&w, &fd))
+        host_call(__NR_close, fd);
+}
+
 /* What is wrong with a descriptor comes before what is wrong with a message. */
 static long not_a_socket(int fd, long otherwise)
 {
@@ -365,7 +374,27 @@ static long transfer_receive(struct transfer *x, struct message *m, int flags)
     }
 }
 
-/* Receives into *to as the program gave it at `at`, and writes back what it says there. */
+/* What came besides the data goes to the program, whose message *to at `at` is. 0 or -EFAULT. */
+static int message_out(struct thread *t, uint64_t at, struct message *to, struct message *m)
+{
+    check_received(t, m);
+    if (to->name) {
+        uint32_t n = (uint32_t)m->name_size < ADDRESS_MAX ? (uint32_t)m->name_size : ADDRESS_MAX;
+        if (n > (uint32_t)to->name_size)
+            n = (uint32_t)to->name_size;
+        if (n && user_write(to->name, (const void *)m->name, n) < 0)
+            return -EFAULT;
+    }
+    if (m->control_size && user_write(to->control, (const void *)m->control, m->control_size) < 0)
+        return -EFAULT;
+    to->name_size = m->name_size;
+    to->control_size = m->control_size;
+    to->flags = m->flags;
+    /* All but the pointers and the vectors, which Linux leaves alone. */
+    return user_write(at, to, sizeof *to);
+}
+
+/* Receives into the message that the program gave at `at`, and writes back what it says there. */
 static long receive_message(struct thread *t, int fd, uint64_t at, int flags)
 {
     struct message to;
@@ -397,23 +426,7 @@ static long receive_message(struct thread *t, int fd, uint64_t at, int flags)
         m.control_size = control_size;
     }
     result = transfer_receive(&x, &m, flags);
-    if (result < 0)
-        goto out;
-    check_received(t, &m);
-    if (to.name) {
-        uint32_t n = (uint32_t)m.name_size < sizeof name ? (uint32_t)m.name_size : sizeof name;
-        if (n > (uint32_t)to.name_size)
-            n = (uint32_t)to.name_size;
-        if (user_write(to.name, name, n) < 0)
-            result = -EFAULT;
-    }
-    if (m.control && user_write(to.control, x.control, m.control_size) < 0)
-        result = -EFAULT;
-    to.name_size = m.name_size;
-    to.control_size = m.control_size;
-    to.flags = m.flags;
-    /* All but the pointers and the vectors, which Linux leaves alone. */
-    if (result >= 0 && user_write(at, &to, sizeof to) < 0)
+    if (result >= 0 && message_out(t, at, &to, &m) < 0)
         result = -EFAULT;
 out:
     transfer_end(&x);
@@ -448,47 +461,194 @@ long sys_recvmsg(struct thread *t, const uint64_t a[6])
     return receive_message(t, (int)a[0], a[1], (int)a[2]);
 }
 
-/* The timeout is looked at between messages only, as on Linux. */
+/* ---- receiving several ---- */
+
+/*
+ * The host receives them all in one call: an error that ends it after some messages is left with
+ * the socket for the next call, and only the host can leave it there. So that it meets the
+ * program's own errors too, what is wrong with a message is as wrong with the one that the host
+ * gets, and memory that cannot be written to is NOWHERE.
+ *
+ * Bounce memory is laid out as: the host's messages, their vectors, the vectors of one message as
+ * the program has them, and the room for names, control messages and data, which is elsewhere where
+ * there is more of these.
+ */
+enum {
+    NOWHERE = 0x1000, /* nobody has anything mapped there */
+    SEVERAL_MAX = 1024,
+};
+#define ADDRESSES_END 0x7ffffffff000ull /* what lies beyond is refused before anything comes */
+
+/* Where the data of one message goes. */
+struct incoming {
+    struct vector vectors[2]; /* what can be written to, and what cannot */
+};
+
+struct several {
+    struct thread *t;
+    uint64_t at;              /* of the program's array */
+    uint32_t count, writable; /* messages, and how many of them from the first on can be answered */
+    struct counted_message *messages;
+    struct incoming *incoming;
+    struct vector *scratch; /* VECTORS_MAX */
+    uint8_t *room;          /* what is left of it */
+};
+
+_Static_assert(SEVERAL_MAX *(sizeof(struct counted_message) + sizeof(struct incoming)) +
+                       VECTORS_SIZE <
+                   BOUNCE_SIZE,
+               "the room may begin there");
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t room_for(uint64_t size)
+{
+    return (size + 7) & ~7ull;
+}
+
+/* The program's vectors become the host's, but for where the data goes; `lost`: it may not go
+   anywhere. Returns the room for it. */
+static uint64_t vectors_in(struct several *s, struct message *m, struct incoming *in, bool lost)
+{
+    uint64_t at = m->vectors, total = 0, fits = 0;
+    bool refused = false;
+    m->vectors = NOWHERE;
+    if (m->vector_count > VECTORS_MAX ||
+        user_read(s->scratch, at, m->vector_count * sizeof *s->scratch) < 0)
+        return 0;
+    for (uint32_t i = 0; i < m->vector_count; i++) {
+        const struct vector *v = &s->scratch[i];
+        uint64_t size = smaller(v->size, WHOLE_MAX);
+        if ((int64_t)v->size < 0) {
+            in->vectors[0] = *v;
+            m->vectors = (uint64_t)in->vectors;
+            m->vector_count = 1;
+            return 0;
+        }
+        refused |= v->base > ADDRESSES_END || v->size > ADDRESSES_END - v->base;
+        if (fits == total && !lost)
+            fits += mm_writable(v->base, size);
+        total += size;
+    }
+    if (refused)
+        return 0;
+    total += lost;
+    fits = smaller(fits, WHOLE_MAX);
+    in->vectors[0] = (struct vector){NOWHERE, fits};
+    in->vectors[1] = (struct vector){NOWHERE, smaller(total, WHOLE_MAX) - fits};
+    m->vectors = (uint64_t)in->vectors;
+    m->vector_count = in->vectors[1].size ? 2 : 1;
+    return room_for(fits);
+}
+
+/* The same for all of one message; addresses that are not NOWHERE are to get their place. */
+static uint64_t message_in(struct several *s, uint32_t i)
+{
+    struct message *m = &s->messages[i].message;
+    uint64_t room = vectors_in(s, m, &s->incoming[i], i >= s->writable);
+    if (m->name && m->name_size > 0 && !mm_writable(m->name, 1))
+        m->name = NOWHERE;
+    if (!m->control_size)
+        m->control = 0;
+    else if (m->control && !mm_writable(m->control, 1))
+        m->control = NOWHERE;
+    m->control_size = smaller(m->control_size, CONTROL_MAX);
+    return room + (m->name ? ADDRESS_MAX : 0) + room_for(m->control_size);
+}
+
+static uint64_t place(struct several *s, uint64_t size)
+{
+    uint8_t *at = s->room;
+    s->room += room_for(size);
+    return (uint64_t)at;
+}
+
+static void message_place(struct several *s, uint32_t i)
+{
+    struct message *m = &s->messages[i].message;
+    struct vector *data = &s->incoming[i].vectors[0];
+    if (m->name && m->name != NOWHERE)
+        m->name = place(s, ADDRESS_MAX);
+    if (m->control && m->control != NOWHERE)
+        m->control = place(s, m->control_size);
+    if (m->vectors != NOWHERE && (int64_t)data->size > 0)
+        data->base = place(s, data->size);
+}
+
+static int several_begin(struct several *s, struct thread *t, uint64_t at, uint32_t count)
+{
+    enum { SIZE = sizeof(struct counted_message) };
+    uint64_t size = 0;
+    uint8_t *bounce = thread_bounce(t);
+    *s = (struct several){.t = t, .at = at, .messages = (struct counted_message *)bounce};
+    if (!bounce)
+        return -ENOMEM;
+    s->incoming = (struct incoming *)(s->messages + count);
+    s->scratch = (struct vector *)(s->incoming + count);
+    s->room = (uint8_t *)(s->scratch + VECTORS_MAX);
+    memset(s->messages, 0, count * (sizeof *s->messages + sizeof *s->incoming));
+    s->count = (uint32_t)(user_read_some(s->messages, at, count * SIZE) / SIZE);
+    s->writable = (uint32_t)(mm_writable(at, count * SIZE) / SIZE);
+    for (uint32_t i = 0; i < s->count; i++)
+        size += message_in(s, i);
+    if (s->count < count) /* the next one cannot be read: an error of that one */
+        s->messages[s->count++].message = (struct message){.vectors = NOWHERE, .vector_count = 1};
+    if (size > (uint64_t)(bounce + BOUNCE_SIZE - s->room))
+        s->room = thread_room(t, size);
+    if (!s->room)
+        return -ENOBUFS;
+    for (uint32_t i = 0; i < s->count; i++)
+        message_place(s, i);
+    return 0;
+}
+
+/* One message that came goes to the program. */
+static int several_out(struct several *s, uint32_t i, bool drops)
+{
+    struct counted_message to, *m = &s->messages[i];
+    const struct vector *data = &s->incoming[i].vectors[0];
+    uint64_t at = s->at + i * sizeof to;
+    if (user_read(&to, at, sizeof to) < 0 || to.message.vector_count > VECTORS_MAX ||
+        user_read(s->scratch, to.message.vectors, to.message.vector_count * sizeof *s->scratch) < 0)
+        return -EFAULT;
+    struct transfer x = {.vectors = s->scratch,
+                         .vector_count = (uint32_t)to.message.vector_count,
+                         .data = (uint8_t *)data->base};
+    if ((!drops && transfer_copy(&x, smaller(m->size, data->size), false) < 0) ||
+        message_out(s->t, at, &to.message, &m->message) < 0)
+        return -EFAULT;
+    return user_write(at + offsetof(struct counted_message, size), &m->size, sizeof m->size);
+}
+
 long sys_recvmmsg(struct thread *t, const uint64_t a[6])
 {
-    uint32_t count = (uint32_t)a[2], done = 0;
-    int flags = (int)a[3];
     struct __kernel_timespec timeout;
-    uint64_t deadline = 0;
-    if (a[4]) {
-        if (user_read(&timeout, a[4], sizeof timeout) < 0)
-            return -EFAULT;
-        if (timeout.tv_sec < 0 || (uint64_t)timeout.tv_nsec >= 1000000000)
-            return -EINVAL;
-        deadline =
-            host_now_ns() + (uint64_t)timeout.tv_sec * 1000000000 + (uint64_t)timeout.tv_nsec;
-    }
-    if (count > VECTORS_MAX)
-        count = VECTORS_MAX;
-    while (done < count) {
-        uint64_t at = a[1] + done * sizeof(struct counted_message);
-        long result = receive_message(t, (int)a[0], at, flags & ~MESSAGE_WAITFORONE);
-        if (result < 0) {
-            if (!done)
-                return result;
-            break;
-        }
-        uint32_t size = (uint32_t)result;
-        if (user_write(at + offsetof(struct counted_message, size), &size, sizeof size) < 0)
-            return -EFAULT;
+    struct several s;
+    int fd = (int)a[0], flags = (int)a[3];
+    uint32_t done = 0;
+    if (a[4] && user_read(&timeout, a[4], sizeof timeout) < 0)
+        return -EFAULT;
+    long result = socket_check(t, fd);
+    if (result < 0)
+        return result;
+    result = several_begin(&s, t, a[1], (uint32_t)smaller((uint32_t)a[2], SEVERAL_MAX));
+    if (result == 0)
+        result = socket_waited(
+            t, fd,
+            host_call_intr(__NR_recvmmsg, fd, s.messages, s.count, flags, a[4] ? &timeout : NULL));
+    bool drops = result > 0 && drops_data(fd, flags);
+    while (done < result && several_out(&s, done, drops) == 0)
         done++;
-        if (flags & MESSAGE_WAITFORONE)
-            flags |= MESSAGE_DONTWAIT;
-        if (deadline && host_now_ns() >= deadline)
-            break;
-    }
-    if (a[4]) {
-        uint64_t now = host_now_ns();
-        uint64_t left = now < deadline ? deadline - now : 0;
-        timeout.tv_sec = (long)(left / 1000000000);
-        timeout.tv_nsec = (long)(left % 1000000000);
-        if (user_write(a[4], &timeout, sizeof timeout) < 0)
-            return -EFAULT;
-    }
-    return done;
+    /* What the program unmapped while they came is lost, with those that came after. */
+    for (uint32_t i = done + 1; i < result; i++)
+        close_received(&s.messages[i].message);
+    thread_room_end(t);
+    if (done < result)
+        return done ? done : -EFAULT;
+    if (result > 0 && a[4] && user_write(a[4], &timeout, sizeof timeout) < 0)
+        return -EFAULT;
+    return result;
 }
