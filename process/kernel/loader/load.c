@@ -1,9 +1,9 @@
 /*
  * The program into the empty window: images, heap, stack, auxiliary vector.
  *
- * Layout: a PIE low in the window, the heap after the program, mappings downwards from below the
- * stack, the stack at the top; each at a random distance, unless personality() says otherwise, as
- * on Linux.
+ * Layout: a PIE low in the window, the heap after the program, mappings downwards from below where
+ * the stack may grow to, the stack at the top; each at a random distance, unless personality() says
+ * otherwise, as on Linux.
  */
 #include <linux/auxvec.h>
 #include <linux/mman.h>
@@ -11,6 +11,7 @@
 #include <linux/resource.h>
 
 #include "../entry/rewrite.h"
+#include "../entry/stubs.h"
 #include "../entry/thread.h"
 #include "../host/host.h"
 #include "../mm/mm.h"
@@ -21,9 +22,9 @@
 
 #define MAP_FIXED     0x10
 #define MAP_NORESERVE 0x4000
-#define STACK_LEAST   (128ull << 10)
-#define STACK_MOST    (1ull << 30) /* where there is no limit */
+#define STACK_BEGIN   (128ull << 10) /* beside the arguments */
 #define STACK_GUARD   (1ull << 20)
+#define STACK_ROOM    (128ull << 20) /* kept free at least, for who raises the limit, as on Linux */
 
 /* 0 where personality() has addresses fixed. */
 static uint64_t random_lines(bool fixed, unsigned bits)
@@ -137,12 +138,33 @@ static uint64_t build_stack(struct thread *t, const char *named, const struct el
     return sp;
 }
 
-/* What RLIMIT_STACK says: the whole of it is mapped, and a line of it costs nothing unless used. */
-static uint64_t stack_bytes(const struct process *p)
+static uint64_t texts_bytes(const char *const *texts)
 {
-    uint64_t limit = p->limits[KEPT_STACK].soft;
-    uint64_t size = (limit + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
-    return limit >= STACK_MOST ? STACK_MOST : size < STACK_LEAST ? STACK_LEAST : size;
+    uint64_t size = 0;
+    for (; *texts; texts++)
+        size += strlen(*texts) + 1;
+    return size;
+}
+
+/* What there is of the stack at first, as on Linux: the texts and a little more, within the limit.
+ */
+static uint64_t stack_begin(uint64_t limit, const char *named, const char *const *argv,
+                            const char *const *envp)
+{
+    uint64_t texts = texts_bytes(argv) + texts_bytes(envp) + strlen(named) + 1 + sizeof(uint64_t);
+    texts = (texts + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1);
+    limit &= ~(uint64_t)(LINE_SIZE - 1);
+    return limit < texts ? texts : limit < texts + STACK_BEGIN ? limit : texts + STACK_BEGIN;
+}
+
+/*
+ * Where mappings begin, downwards: the stack may grow until there. Either way libraries reach stubs
+ * (entry/stubs.h), above the stack or below the place of position-independent programs.
+ */
+static uint64_t mappings_top(uint64_t stack_top, uint64_t limit)
+{
+    return limit > STACK_ROOM ? PIE_BASE - STUB_PAGES * LINE_SIZE
+                              : stack_top - STACK_ROOM - STACK_GUARD;
 }
 
 void program_load(struct thread *t, const struct program *program, const char *named,
@@ -151,12 +173,12 @@ void program_load(struct thread *t, const struct program *program, const char *n
     struct elf_image image, interpreter = {0};
     bool fixed = host_call(__NR_personality, 0xffffffff) & ADDR_NO_RANDOMIZE;
     uint64_t stack_top = WINDOW_END - LINE_SIZE - random_lines(fixed, 18);
-    uint64_t stack_size = stack_bytes(t->process);
+    uint64_t stack_limit = t->process->limits[KEPT_STACK].soft;
+    uint64_t stack_size = stack_begin(stack_limit, named, argv, envp);
 
-    mm.stack_limit = stack_size;
-    mm.mmap_top = stack_top - stack_size - STACK_GUARD - random_lines(fixed, 16);
+    mm.mmap_top = mappings_top(stack_top, stack_limit) - random_lines(fixed, 16);
     check(mm_map(stack_top - stack_size, stack_size, PROT_READ | PROT_WRITE,
-                 MAP_FIXED | MAP_NORESERVE, NULL, 0, VMA_STACK),
+                 MAP_FIXED | MAP_NORESERVE | MAP_GROWSDOWN, NULL, 0, VMA_STACK),
           "its stack", program);
     check(elf_map(&program->file, &program->head, PIE_BASE + random_lines(fixed, 18), &image),
           "its segments", program);

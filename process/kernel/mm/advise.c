@@ -34,7 +34,7 @@ long mm_set_flags(uint64_t address, uint64_t length, unsigned set, unsigned clea
                 rc = -EINVAL;
                 break;
             }
-            v->flags = (uint8_t)((v->flags | set) & ~clear);
+            vma_set_flags(v, set, clear);
         }
         if (rc == 0 && at < end.n)
             rc = -ENOMEM;
@@ -100,6 +100,11 @@ uint64_t mm_writable(uint64_t address, uint64_t length)
 {
     uint64_t end = address + length < address ? ~0ull : address + length, at = address;
     rwlock_read(&mm.lock);
+    if (length && !mm_find(vpn_of(address))) { /* as the access would */
+        rwlock_read_end(&mm.lock);
+        (void)mm_grow(address);
+        rwlock_read(&mm.lock);
+    }
     for (uint32_t i = mm_find_index(vpn_of(address)); at < end && i < mm.vma_count; i++) {
         const struct vma *v = &mm.vmas[i];
         if (vpn_address(v->first) > at || !(v->prot & 2))
@@ -127,13 +132,7 @@ void mm_set_lock_future(bool on)
 
 uint64_t mm_locked_lines(void)
 {
-    uint64_t lines = 0;
-    rwlock_read(&mm.lock);
-    for (uint32_t i = 0; i < mm.vma_count; i++)
-        if (mm.vmas[i].flags & VMA_LOCKED)
-            lines += mm.vmas[i].end.n - mm.vmas[i].first.n;
-    rwlock_read_end(&mm.lock);
-    return lines;
+    return __atomic_load_n(&mm.locked_lines, __ATOMIC_RELAXED);
 }
 
 uint64_t mm_locked_within(uint64_t address, uint64_t length)

@@ -6,12 +6,15 @@
  */
 #include <linux/mman.h>
 
+#include "../entry/process.h"
 #include "../entry/rewrite.h"
 #include "../entry/stubs.h"
+#include "../entry/thread.h"
 #include "../excache/excache.h"
 #include "../files/files.h"
 #include "../host/host.h"
 #include "../rpc/node.h"
+#include "../syscalls/memory_calls.h"
 #include "changes.h"
 #include "shared.h"
 #include "vmas.h"
@@ -135,14 +138,15 @@ int mm_place(uint64_t hint, uint64_t length, int flags, struct vpn *first, struc
 }
 
 static long map_locked(struct vpn first, struct vpn end, int prot, struct vma_file *file,
-                       uint64_t offset, enum vma_name name)
+                       uint64_t offset, enum vma_name name, unsigned flags)
 {
     struct vma v = {.first = first,
                     .end = end,
                     .file = file,
                     .file_line = offset >> LINE_SHIFT,
                     .prot = (uint8_t)(prot & 7),
-                    .name = (uint8_t)name};
+                    .name = (uint8_t)name,
+                    .flags = (uint8_t)flags};
     if (!vmas_room())
         return -ENOMEM;
     /* What the host has there gives way to the new mapping in one step: one flush of the TLB less.
@@ -195,6 +199,7 @@ static struct vma_file *file_at(struct vpn first, const struct vnode_file *file)
 long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vnode_file *file,
             uint64_t offset, enum vma_name name)
 {
+    unsigned vma_flags = flags & MAP_GROWSDOWN ? VMA_GROWS : 0;
     struct vma_file *f = NULL;
     struct vpn first, end;
 
@@ -207,6 +212,8 @@ long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vn
         return -ENOMEM;
     rwlock_write(&mm.lock);
     long rc = mm_place(hint, length, flags, &first, &end);
+    if (rc == 0 && !vmas_allowed_at(first, end, prot & PROT_WRITE && !vma_flags))
+        rc = -ENOMEM;
     if (rc == 0 && !file && prot & PROT_WRITE && !(flags & MAP_NORESERVE))
         rc = changes_reserve(first, end);
     if (rc == 0 && file) {
@@ -214,14 +221,8 @@ long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vn
         rc = f ? 0 : -ENOMEM;
     }
     if (rc == 0)
-        rc = map_locked(first, end, prot, f, offset, name);
-    if (rc >= 0 && (flags & MAP_GROWSDOWN || mm.lock_future) && vmas_room()) {
-        vmas_cut(first);
-        vmas_cut(end);
-        mm_find(first)->flags =
-            (uint8_t)((flags & MAP_GROWSDOWN ? VMA_GROWS : 0) | (mm.lock_future ? VMA_LOCKED : 0));
-        vmas_join(first, end);
-    }
+        rc = map_locked(first, end, prot, f, offset, name,
+                        vma_flags | (mm.lock_future ? VMA_LOCKED : 0));
     rwlock_write_end(&mm.lock);
     if (rc < 0)
         vma_file_put(f);
@@ -255,19 +256,6 @@ static bool covered(struct vpn first, struct vpn end)
         if (i == mm.vma_count || mm.vmas[i].first.n > at)
             return false;
     return true;
-}
-
-void mm_usage(uint64_t *lines, uint64_t *data_lines)
-{
-    *lines = *data_lines = 0;
-    rwlock_read(&mm.lock);
-    for (uint32_t i = 0; i < mm.vma_count; i++) {
-        const struct vma *v = &mm.vmas[i];
-        *lines += v->end.n - v->first.n;
-        if (v->prot & PROT_WRITE && v->name != VMA_STACK)
-            *data_lines += v->end.n - v->first.n;
-    }
-    rwlock_read_end(&mm.lock);
 }
 
 bool mm_covered(uint64_t address, uint64_t length)
@@ -312,15 +300,18 @@ static long protect_locked(struct vpn first, struct vpn end, int prot)
 {
     if (!vmas_room())
         return -ENOMEM;
-    uint64_t promised = 0;
+    uint64_t promised = 0, data = 0;
     for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++) {
         const struct vma *v = &mm.vmas[i];
         if (prot & PROT_WRITE && vma_shared(v) && !v->file->may_write)
             return -EACCES;
-        if (prot & PROT_WRITE && !(v->prot & PROT_WRITE) && !vma_shared(v))
-            promised += earlier(v->end, end).n - later(v->first, first).n;
+        if (prot & PROT_WRITE && !(v->prot & PROT_WRITE) && !vma_shared(v)) {
+            uint64_t lines = earlier(v->end, end).n - later(v->first, first).n;
+            promised += lines;
+            data += v->flags & VMA_GROWS ? 0 : lines;
+        }
     }
-    if (promised << LINE_SHIFT > mm.memory_bytes)
+    if (promised << LINE_SHIFT > mm.memory_bytes || !vmas_allowed(0, data))
         return -ENOMEM;
     if (!(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
         excache_flush_out(first, end);
@@ -367,7 +358,7 @@ long mm_protect(uint64_t address, uint64_t length, int prot)
     struct vpn changed = covered_end(first, end);
     long rc = v ? 0 : -ENOMEM;
     if (v && grows) {
-        if (grows == PROT_GROWSDOWN && (v->flags & VMA_GROWS || v->name == VMA_STACK))
+        if (grows == PROT_GROWSDOWN && v->flags & VMA_GROWS)
             first = v->first;
         else
             rc = -EINVAL;
@@ -444,7 +435,7 @@ static long extend(const struct vma *like, struct vpn first, struct vpn end)
     if (vma_shared(like))
         return shared_extend(like, first, end);
     long rc = map_locked(first, end, like->prot, vma_file_get(like->file), line << LINE_SHIFT,
-                         like->name);
+                         like->name, like->flags);
     if (rc < 0)
         vma_file_put(like->file);
     return rc < 0 ? rc : 0;
@@ -453,8 +444,9 @@ static long extend(const struct vma *like, struct vpn first, struct vpn end)
 /* MREMAP_DONTUNMAP: what moved to like->first leaves an empty mapping of the same kind behind. */
 static long leave_behind(const struct vma *like, struct vpn first, struct vpn end)
 {
-    long rc = map_locked(first, end, like->prot, vma_file_get(like->file),
-                         like->file_line << LINE_SHIFT, like->name);
+    long rc =
+        map_locked(first, end, like->prot, vma_file_get(like->file), like->file_line << LINE_SHIFT,
+                   like->name, like->flags & ~(unsigned)VMA_LOCKED);
     if (rc < 0)
         vma_file_put(like->file);
     return rc < 0 ? rc : 0;
@@ -475,10 +467,17 @@ static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_en
     if (mm.vmas[i].end.n < old_end.n)
         return -EFAULT;
     uint64_t count = new_end.n - first.n;
+    uint64_t more = flags & MREMAP_DONTUNMAP ? count
+                    : new_end.n > old_end.n  ? new_end.n - old_end.n
+                                             : 0;
     struct vma like = mm.vmas[i];
 
     if (flags & MREMAP_DONTUNMAP && vma_shared(&like))
         return -EINVAL;
+    if (!vmas_allowed(more, vma_data(&like) ? more : 0))
+        return -ENOMEM;
+    if (like.flags & VMA_LOCKED && new_end.n > old_end.n && !lock_allowed(new_end.n - old_end.n))
+        return -EAGAIN;
     if (flags & MREMAP_FIXED) {
         struct vpn target, target_end;
         if (!mm_range(to, count << LINE_SHIFT, &target, &target_end) ||
@@ -549,29 +548,42 @@ long mm_remap(uint64_t from, uint64_t old_length, uint64_t new_length, int flags
 }
 
 /*
- * Linux's rules: not further than RLIMIT_STACK from the mapping's end, and 256 pages stay free
- * below it where something else is mapped.
+ * Extends vma i down to a page, by Linux's rules: not further than RLIMIT_STACK from its end, and
+ * 256 pages stay free below it where something that can be accessed is mapped, but another one that
+ * grows.
  */
-bool mm_grow(uint64_t address)
+static bool grow_to(struct vpn page, uint32_t i)
 {
     enum { GUARD_LINES = 256 };
+    const struct vma like = mm.vmas[i], *below = i > 0 ? &mm.vmas[i - 1] : NULL;
+    uint64_t limit =
+        __atomic_load_n(&current()->process->limits[KEPT_STACK].soft, __ATOMIC_RELAXED);
+    uint64_t lines = like.first.n - page.n;
+    struct vpn first, end;
+    if (!mm_range(vpn_address(page), lines << LINE_SHIFT, &first, &end) ||
+        (like.end.n - page.n) << LINE_SHIFT > limit ||
+        (below && (below->end.n > page.n || (below->prot && !(below->flags & VMA_GROWS) &&
+                                             below->end.n + GUARD_LINES > page.n))))
+        return false;
+    return vmas_allowed(lines, 0) && !(like.flags & VMA_LOCKED && !lock_allowed(lines)) &&
+           changes_reserve(first, end) == 0 &&
+           map_locked(first, end, like.prot, NULL, 0, like.name, like.flags) >= 0;
+}
+
+/* The program's stack grows by steps where it may, which are fewer faults. */
+bool mm_grow(uint64_t address)
+{
+    enum { STEP_LINES = 32 };
     struct vpn page = vpn_of(address);
     bool grown = false;
     rwlock_write(&mm.lock);
     uint32_t i = mm_find_index(page);
-    if (i < mm.vma_count && mm.vmas[i].first.n <= page.n) {
+    if (i < mm.vma_count && mm.vmas[i].first.n <= page.n)
         grown = true; /* by another thread */
-    } else if (i < mm.vma_count && mm.vmas[i].flags & VMA_GROWS && vmas_room()) {
-        struct vma like = mm.vmas[i];
-        bool guarded =
-            i == 0 || mm.vmas[i - 1].end.n + GUARD_LINES <= page.n || !mm.vmas[i - 1].prot;
-        if (guarded && (like.end.n - page.n) << LINE_SHIFT <= mm.stack_limit &&
-            map_locked(page, like.first, like.prot, NULL, 0, like.name) >= 0) {
-            mm_find(page)->flags = like.flags;
-            vmas_join(page, like.end);
-            grown = true;
-        }
-    }
+    else if (i < mm.vma_count && mm.vmas[i].flags & VMA_GROWS)
+        grown =
+            (mm.vmas[i].name == VMA_STACK && grow_to((struct vpn){page.n - (STEP_LINES - 1)}, i)) ||
+            grow_to(page, i);
     rwlock_write_end(&mm.lock);
     return grown;
 }
@@ -584,10 +596,12 @@ long mm_brk(uint64_t to)
     if (to >= mm.brk_start && to <= WINDOW_END) {
         long rc = 0;
         if (new_end > old_end) {
-            rc = new_end - mm.brk_start <= mm.memory_bytes &&
+            uint64_t lines = (new_end - old_end) >> LINE_SHIFT;
+            rc = new_end - mm.brk_start <= mm.memory_bytes && vmas_allowed(lines, lines) &&
+                         (!mm.lock_future || lock_allowed(lines)) &&
                          vmas_free(vpn_of(old_end), (struct vpn){vpn_of(new_end).n + 1})
                      ? map_locked(vpn_of(old_end), vpn_of(new_end), mm_prot(PROT_READ | PROT_WRITE),
-                                  NULL, 0, VMA_HEAP)
+                                  NULL, 0, VMA_HEAP, mm.lock_future ? VMA_LOCKED : 0)
                      : -ENOMEM;
         } else if (new_end < old_end) {
             mm_unmap_locked(vpn_of(new_end), vpn_of(old_end), true);
@@ -637,7 +651,7 @@ static void apply_fork_advice(void)
     mm.lock_future = false;
     for (uint32_t i = 0; i < mm.vma_count;) {
         struct vma *v = &mm.vmas[i];
-        v->flags &= (uint8_t)~VMA_LOCKED;
+        vma_set_flags(v, 0, VMA_LOCKED);
         if (v->flags & VMA_NO_FORK) {
             mm_unmap_locked(v->first, v->end, true);
             continue;

@@ -45,7 +45,7 @@ struct vma {
 };
 
 enum vma_flags {
-    VMA_GROWS = 1,   /* MAP_GROWSDOWN: a touch below it extends it */
+    VMA_GROWS = 1,   /* MAP_GROWSDOWN, and the program's stack: a touch below it extends it */
     VMA_WIPE = 2,    /* MADV_WIPEONFORK */
     VMA_NO_FORK = 4, /* MADV_DONTFORK */
     VMA_LOCKED = 8,  /* mlock */
@@ -73,11 +73,11 @@ struct mm {
     uint32_t vma_count;
     uint64_t lines, lines_most; /* of all vmas, and the most that there were; protected by lock */
     uint64_t present, present_most; /* lines with content, and the most that there were; relaxed */
+    uint64_t locked_lines;      /* of those with VMA_LOCKED; written under lock, relaxed atomic */
     uint64_t memory_bytes;      /* of the home mComponent: what mmap may promise */
     uint64_t mapped_lines;      /* writable ones, for the heuristic of overcommit */
     uint64_t brk_start, brk;    /* bytes */
     uint64_t mmap_top;          /* mappings are given downwards from here */
-    uint64_t stack_limit;       /* bytes */
     struct mm_layout layout;
     bool lock_future;       /* MCL_FUTURE */
     bool read_implies_exec; /* personality(READ_IMPLIES_EXEC), until the next execve */
@@ -121,12 +121,9 @@ long mm_remap(uint64_t from, uint64_t old_length, uint64_t new_length, int flags
 /* MADV_DONTNEED. */
 long mm_discard(uint64_t address, uint64_t length);
 long mm_brk(uint64_t to);
-/* How many lines are mapped in all, and how many of them are the program's to write but for stacks
-   (RLIMIT_AS, RLIMIT_DATA). */
-void mm_usage(uint64_t *lines, uint64_t *data_lines);
-/* Extends the mapping that grows down to an address. False: there is none near enough. */
+/* Extends the mapping that grows down to an address. False: there is none, or it may not. */
 bool mm_grow(uint64_t address);
-/* How many bytes from an address on, at most length, lie in writable mappings. */
+/* How many bytes from an address on, at most length, lie in writable mappings, grown for that. */
 uint64_t mm_writable(uint64_t address, uint64_t length);
 /* Whether a range is mapped without a hole. */
 bool mm_covered(uint64_t address, uint64_t length);

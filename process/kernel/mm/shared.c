@@ -193,6 +193,8 @@ long shared_map(uint64_t hint, uint64_t length, int prot, int flags,
         return -ENODEV;
     rwlock_write(&mm.lock);
     long rc = mm_place(hint, length, flags, &first, &end);
+    if (rc == 0 && !vmas_allowed_at(first, end, false))
+        rc = -ENOMEM;
     if (rc == 0)
         rc = map_new(first, end, prot, source, offset);
     rwlock_write_end(&mm.lock);
@@ -277,6 +279,8 @@ long shared_view(struct vpn page, uint64_t count, int flags, uint64_t to)
     long rc = mm_place(to, count << LINE_SHIFT, flags & MREMAP_FIXED ? MAP_FIXED : 0, &first, &end);
     if (rc == 0 && flags & MREMAP_FIXED && first.n <= page.n && page.n < end.n)
         rc = -EINVAL;
+    if (rc == 0 && !vmas_allowed_at(first, end, false))
+        rc = -ENOMEM;
     if (rc < 0)
         return rc;
     vma_file_get(like.file);

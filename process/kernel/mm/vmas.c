@@ -6,6 +6,8 @@
  */
 #include "vmas.h"
 
+#include "../entry/process.h"
+#include "../entry/thread.h"
 #include "../host/host.h"
 
 uint32_t mm_find_index(struct vpn page)
@@ -45,6 +47,56 @@ bool vmas_room(void)
     return mm.vma_count + 2 <= VMA_MAX;
 }
 
+/* The lines [first, end) of a vma. */
+static uint64_t within(const struct vma *v, struct vpn first, struct vpn end)
+{
+    uint64_t low = v->first.n > first.n ? v->first.n : first.n;
+    uint64_t high = v->end.n < end.n ? v->end.n : end.n;
+    return high - low;
+}
+
+static uint64_t data_lines(void)
+{
+    uint64_t lines = 0;
+    for (uint32_t i = 0; i < mm.vma_count; i++)
+        lines += vma_data(&mm.vmas[i]) ? mm.vmas[i].end.n - mm.vmas[i].first.n : 0;
+    return lines;
+}
+
+bool vmas_allowed(uint64_t lines, uint64_t data)
+{
+    const struct limit *limits = current()->process->limits, *l = &limits[KEPT_DATA];
+    uint64_t space = __atomic_load_n(&limits[KEPT_AS].soft, __ATOMIC_RELAXED);
+    uint64_t most = __atomic_load_n(&l->soft, __ATOMIC_RELAXED);
+    if (!most) /* the hard one counts then, as on Linux: valgrind's way to see every brk fail */
+        most = __atomic_load_n(&l->hard, __ATOMIC_RELAXED);
+    return (!lines || mm.lines + lines <= space >> LINE_SHIFT) &&
+           (!data || most == ~0ull || data_lines() + data <= most >> LINE_SHIFT);
+}
+
+bool vmas_allowed_at(struct vpn first, struct vpn end, bool data)
+{
+    uint64_t lines = end.n - first.n;
+    for (uint32_t i = mm_find_index(first); i < mm.vma_count && mm.vmas[i].first.n < end.n; i++)
+        lines -= within(&mm.vmas[i], first, end);
+    return vmas_allowed(lines, data ? lines : 0);
+}
+
+/* Read without the lock, too. */
+static void count_locked(int64_t lines)
+{
+    __atomic_store_n(&mm.locked_lines, mm.locked_lines + (uint64_t)lines, __ATOMIC_RELAXED);
+}
+
+void vma_set_flags(struct vma *v, unsigned set, unsigned clear)
+{
+    uint8_t flags = (uint8_t)((v->flags | set) & ~clear);
+    int64_t lines = (int64_t)(v->end.n - v->first.n);
+    if ((v->flags ^ flags) & VMA_LOCKED)
+        count_locked(flags & VMA_LOCKED ? lines : -lines);
+    v->flags = flags;
+}
+
 static void open_at(uint32_t i)
 {
     memmove(&mm.vmas[i + 1], &mm.vmas[i], (mm.vma_count - i) * sizeof mm.vmas[0]);
@@ -77,6 +129,7 @@ void vmas_remove(struct vpn first, struct vpn end)
     uint32_t from = mm_find_index(first), to = from;
     for (; to < mm.vma_count && mm.vmas[to].first.n < end.n; to++) {
         mm.lines -= mm.vmas[to].end.n - mm.vmas[to].first.n;
+        vma_set_flags(&mm.vmas[to], 0, VMA_LOCKED);
         vma_file_put(mm.vmas[to].file);
     }
     close_at(from, to - from);
@@ -110,6 +163,8 @@ void vmas_insert(const struct vma *vma)
     open_at(i);
     mm.vmas[i] = *vma;
     mm.lines += vma->end.n - vma->first.n;
+    if (vma->flags & VMA_LOCKED)
+        count_locked((int64_t)(vma->end.n - vma->first.n));
     if (mm.lines > mm.lines_most)
         mm.lines_most = mm.lines;
     vmas_join(vma->first, vma->end);

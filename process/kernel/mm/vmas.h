@@ -6,6 +6,20 @@
 
 /* Whether two more vmas fit: what a change of a range may need at most. */
 bool vmas_room(void);
+/*
+ * Whether RLIMIT_AS and RLIMIT_DATA let so many lines more be mapped, and so many more be data.
+ * Asked under the lock under which they become it, so that threads do not pass a limit together.
+ */
+bool vmas_allowed(uint64_t lines, uint64_t data_lines);
+/* The same for a mapping of [first, end), where something may be mapped that it replaces. */
+bool vmas_allowed_at(struct vpn first, struct vpn end, bool data);
+/* Whether RLIMIT_DATA is for it: private, writable, and no stack. */
+static inline bool vma_data(const struct vma *v)
+{
+    return v->prot & PROT_WRITE && !vma_shared(v) && !(v->flags & VMA_GROWS);
+}
+/* Sets and clears enum vma_flags. */
+void vma_set_flags(struct vma *v, unsigned set, unsigned clear);
 /* Makes page a border: cuts the vma that spans it. */
 void vmas_cut(struct vpn page);
 /* Takes everything in [first, end) out of the array (the host mappings are the caller's). */

@@ -185,8 +185,10 @@ void on_fault(int signal, siginfo_t *info, void *ucontext)
                                                    : SEGV_MAPERR;
     }
     if (signal == SIGSEGV && c->trapno == TRAP_PAGE_FAULT && info->si_code == SEGV_MAPERR &&
-        address >= WINDOW_START && address < WINDOW_END && mm_grow(address))
+        address >= WINDOW_START && address < WINDOW_END && mm_grow(address)) {
+        (void)excache_fault(address, c->err & FAULT_WRITE, t); /* what the next fault would be */
         return;
+    }
     if (!in_monitor(c->rip)) {
         if (!rewrite_fault(t, signal, c->rip))
             deliver_to_frame(t, uc, &bytes, true);

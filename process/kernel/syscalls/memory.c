@@ -36,27 +36,6 @@ static bool is_dev_zero(int fd)
     return host_call(__NR_fstat, fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == 0x105;
 }
 
-/*
- * RLIMIT_AS and RLIMIT_DATA: whether so many bytes more are too many. Two threads at once may pass
- * it by what one of them asks for.
- */
-static bool beyond_limits(struct thread *t, uint64_t more_bytes, uint64_t more_data_bytes)
-{
-    const struct limit *limits = t->process->limits;
-    uint64_t space = __atomic_load_n(&limits[KEPT_AS].soft, __ATOMIC_RELAXED);
-    uint64_t data = __atomic_load_n(&limits[KEPT_DATA].soft, __ATOMIC_RELAXED);
-    uint64_t lines, data_lines;
-
-    if (space == RLIM64_INFINITY && data == RLIM64_INFINITY)
-        return false;
-    mm_usage(&lines, &data_lines);
-    uint64_t room = WINDOW_END; /* so that no sum wraps */
-    more_bytes = more_bytes < room ? more_bytes : room;
-    more_data_bytes = more_data_bytes < room ? more_data_bytes : room;
-    return (more_bytes && (lines << LINE_SHIFT) + more_bytes > space) ||
-           (more_data_bytes && (data_lines << LINE_SHIFT) + more_data_bytes > data);
-}
-
 long sys_mmap(struct thread *t, const uint64_t a[6])
 {
     int prot = (int)a[2], flags = (int)a[3], type = flags & MAP_TYPE_BITS;
@@ -66,8 +45,6 @@ long sys_mmap(struct thread *t, const uint64_t a[6])
     if (a[5] & (LINE_SIZE - 1))
         return -EINVAL;
     prot = mm_prot(prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
-    if (beyond_limits(t, a[1], prot & PROT_WRITE && type == MAP_PRIVATE_ ? a[1] : 0))
-        return -ENOMEM;
     if (!(flags & MAP_ANONYMOUS_)) {
         file = host_alloc(sizeof *file);
         rc = file ? files_mappable(t->process->files, (int)a[4], file) : -ENOMEM;
@@ -132,23 +109,20 @@ long sys_munmap(struct thread *t, const uint64_t a[6])
 
 long sys_mprotect(struct thread *t, const uint64_t a[6])
 {
-    if ((int)a[2] & PROT_WRITE && beyond_limits(t, 0, a[1]))
-        return -ENOMEM;
+    (void)t;
     return mm_protect(a[0], a[1], (int)a[2]);
 }
 
 long sys_mremap(struct thread *t, const uint64_t a[6])
 {
-    uint64_t more = a[2] > a[1] ? a[2] - a[1] : 0;
-    if (more && beyond_limits(t, more, more))
-        return -ENOMEM;
+    (void)t;
     return mm_remap(a[0], a[1], a[2], (int)a[3], a[4]);
 }
 
 long sys_brk(struct thread *t, const uint64_t a[6])
 {
-    uint64_t more = a[0] > mm.brk ? a[0] - mm.brk : 0;
-    return mm_brk(more && beyond_limits(t, more, more) ? 0 : a[0]);
+    (void)t;
+    return mm_brk(a[0]);
 }
 
 /* Of private mappings, which is what there is to map: refused, as by Linux. */
