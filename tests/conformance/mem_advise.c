@@ -361,15 +361,59 @@ CASE(mlockall, flags)
     TRY(munlockall());
 }
 
-CASE(mlock, in_status)
+static int status_kb(const char *name)
 {
     char line[200];
-    char *p = pages(6, RW);
-    TRY(mlock(p, 5 * PAGE));
+    int kb = -1;
     FILE *f = fopen("/proc/self/status", "r");
     while (fgets(line, sizeof line, f))
-        if (!strncmp(line, "VmLck:", 6))
-            SHOW("%d", atoi(line + 6));
+        if (!strncmp(line, name, strlen(name)))
+            kb = atoi(line + strlen(name));
+    fclose(f);
+    return kb;
+}
+
+CASE(mlock, in_status)
+{
+    char *p = pages(6, RW);
+    TRY(mlock(p, 5 * PAGE));
+    SHOW("%d", status_kb("VmLck:"));
+}
+
+CASE(mlock, moved_and_cut)
+{
+    struct rlimit l = {12 * PAGE, 12 * PAGE};
+    char *p = pages(4, RW);
+    TRY(setrlimit(RLIMIT_MEMLOCK, &l));
+    TRY(mlock(p, 4 * PAGE));
+    p = mremap(p, 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE);
+    SHOW("%d", status_kb("VmLck:"));
+    SHOW("%s", mremap(p, 8 * PAGE, 20 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED ? strerrorname_np(errno)
+                                                                            : "moved");
+    TRY(mprotect(p + PAGE, PAGE, PROT_READ));
+    SHOW("%d", status_kb("VmLck:"));
+    TRY(munlock(p + 2 * PAGE, PAGE));
+    SHOW("%d", status_kb("VmLck:"));
+    munmap(p, 2 * PAGE);
+    SHOW("%d", status_kb("VmLck:"));
+    mmap(p + 4 * PAGE, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    SHOW("%d", status_kb("VmLck:"));
+    mremap(p + 6 * PAGE, 2 * PAGE, PAGE, 0);
+    SHOW("%d", status_kb("VmLck:"));
+}
+
+CASE(mlockall, in_status)
+{
+    TRY(mlockall(MCL_CURRENT | MCL_FUTURE));
+    SHOW("%d", status_kb("VmLck:") > status_kb("VmSize:") - 200);
+    int before = status_kb("VmLck:");
+    char *p = mmap(NULL, 20 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    sbrk(10 * PAGE);
+    SHOW("%d", status_kb("VmLck:") - before);
+    TRY(madvise(p, PAGE, MADV_DONTNEED));
+    TRY(munlockall());
+    SHOW("%d", status_kb("VmLck:"));
+    TRY(madvise(p, PAGE, MADV_DONTNEED));
 }
 
 CASE(mlock, not_inherited_by_fork)

@@ -146,37 +146,42 @@ static void send_lines(uint32_t count)
 
 /* ---- out: victims ---- */
 
-/* Lines that stay: robust lists go through them. Protected by evict_lock. */
+/* Lines that robust lists go through. Protected by evict_lock. */
 static struct {
-    struct vpn pages[HELD_MAX];
+    struct vpn pages[ROBUST_MAX];
     uint32_t count;
-} held;
+} robust;
 
-static void find_held(void)
+static void find_robust(void)
 {
-    uint32_t most = ex.budget / HELD_PART < HELD_MAX ? ex.budget / HELD_PART : HELD_MAX;
-    held.count = shared_any() ? robust_lines(held.pages, most) : 0;
+    uint32_t most = ex.budget / ROBUST_PART < ROBUST_MAX ? ex.budget / ROBUST_PART : ROBUST_MAX;
+    robust.count = shared_any() ? robust_lines(robust.pages, most) : 0;
 }
 
-static bool is_held(struct vpn page)
+/*
+ * Whether a line of that vma is to stay. What is locked stays while all of it is at most half of
+ * the budget: of more nothing is held, so that there are always lines that can leave.
+ */
+static bool held(const struct vma *vma, struct vpn page)
 {
-    for (uint32_t i = 0; i < held.count; i++)
-        if (held.pages[i].n == page.n)
+    for (uint32_t i = 0; i < robust.count; i++)
+        if (robust.pages[i].n == page.n)
             return true;
-    return false;
+    return vma->flags & VMA_LOCKED && mm_locked_lines() <= ex.budget / 2;
 }
 
 /* Victim n: a slot, claimed from the resident list. False: it is in use just now, or held. */
 static bool claim_victim(uint32_t n, uint32_t slot)
 {
-    if (is_held(ex.slots[slot].page))
+    struct vpn page = ex.slots[slot].page;
+    const struct vma *vma = mm_find(page);
+    host_assert(vma);
+    if (held(vma, page))
         return false;
     uint32_t *word = line_word_if_any(ex.slots[slot].page);
     bool dirty = line_claim(word, LINE_DIRTY);
     if (!dirty && !line_claim(word, LINE_CLEAN))
         return false;
-    const struct vma *vma = mm_find(ex.slots[slot].page);
-    host_assert(vma);
     round.slots[n] = slot;
     round.words[n] = word;
     round.dirty[n] = dirty;
@@ -193,7 +198,7 @@ static uint32_t claim_victims(uint32_t most)
 {
     uint32_t n = 0;
     bool chance = ex.policy->second_chance();
-    find_held();
+    find_robust();
     dropped.count = 0;
     mutex_lock(&ex.lock);
     for (uint32_t tries = 2 * ex.drop_lines; tries && n < most; tries--) {
@@ -361,7 +366,7 @@ static bool claim_staged(uint32_t slot, uint32_t batch, uint32_t **word)
     return false;
 }
 
-/* Drops the oldest batch's pages; its write-back has been answered. */
+/* Drops the oldest batch's pages, but for what is held by now; its write-back has been answered. */
 static void reclaim(void)
 {
     uint32_t batch = ex.oldest, n = 0;
@@ -369,10 +374,15 @@ static void reclaim(void)
 
     for (uint32_t i = 0; i < b->count; i++) {
         uint32_t *word;
-        if (claim_staged(b->slots[i], batch, &word)) {
-            round.slots[n] = b->slots[i];
-            round.words[n++] = word;
+        if (!claim_staged(b->slots[i], batch, &word))
+            continue;
+        struct vpn page = ex.slots[b->slots[i]].page;
+        if (held(mm_find(page), page)) {
+            evict_rescue(word, b->slots[i], false);
+            continue;
         }
+        round.slots[n] = b->slots[i];
+        round.words[n++] = word;
     }
     if (b->moved)
         uffd_drop(staging_address(batch, 0), (uint64_t)b->count << LINE_SHIFT);

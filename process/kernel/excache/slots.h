@@ -14,10 +14,10 @@
 enum {
     BATCH_MAX = WRITE_MAX_LINES,
     BATCHES_MAX = 1024,
-    STEP_LINES = 16, /* leave while one line is fetched: about as long as its answer takes */
-    DROP_MAX = 512,  /* clean lines that are dropped by one host call */
-    HELD_MAX = 128,  /* lines that stay because robust lists go through them, at most */
-    HELD_PART = 4,   /* ... and at most one in so many */
+    STEP_LINES = 16,  /* leave while one line is fetched: about as long as its answer takes */
+    DROP_MAX = 512,   /* clean lines that are dropped by one host call */
+    ROBUST_MAX = 128, /* lines that stay because robust lists go through them, at most */
+    ROBUST_PART = 16, /* ... and at most one in so many */
 };
 
 struct slot {

@@ -4,8 +4,7 @@
  * Attributes cut the vmas at the range's ends and join them again. As on Linux, what is mapped of a
  * range gets the advice, and a hole in it is an ENOMEM afterwards.
  *
- * Locking makes lines resident once, as far as the ExCache has room, and keeps accounts: a line is
- * not held against eviction, for the ExCache is shared out by the node.
+ * Locking makes lines resident, and they stay (excache/evict.c), as far as half of the ExCache.
  */
 #include "../entry/thread.h"
 #include "../excache/excache.h"
@@ -42,6 +41,15 @@ long mm_set_flags(uint64_t address, uint64_t length, unsigned set, unsigned clea
     }
     rwlock_write_end(&mm.lock);
     return rc;
+}
+
+void mm_set_all_flags(unsigned set, unsigned clear)
+{
+    rwlock_write(&mm.lock);
+    for (uint32_t i = 0; i < mm.vma_count; i++)
+        vma_set_flags(&mm.vmas[i], set, clear);
+    vmas_join(vpn_of(WINDOW_START), vpn_of(WINDOW_END));
+    rwlock_write_end(&mm.lock);
 }
 
 long mm_check(uint64_t address, uint64_t length, unsigned refused, bool anonymous)
@@ -94,6 +102,24 @@ long mm_populate(uint64_t address, uint64_t length, bool write)
             return -EFAULT;
     }
     return 0;
+}
+
+void mm_populate_all(void)
+{
+    struct vpn at = vpn_of(WINDOW_START), first;
+    while (mm_locked_lines() <= excache_budget() / 2) {
+        rwlock_read(&mm.lock);
+        uint32_t i = mm_find_index(at);
+        bool found = i < mm.vma_count;
+        if (found) {
+            first = mm.vmas[i].first;
+            at = mm.vmas[i].end;
+        }
+        rwlock_read_end(&mm.lock);
+        if (!found)
+            break;
+        (void)mm_populate(vpn_address(first), vpn_address(at) - vpn_address(first), false);
+    }
 }
 
 uint64_t mm_writable(uint64_t address, uint64_t length)

@@ -135,11 +135,14 @@ bool mm_range(uint64_t address, uint64_t length, struct vpn *first, struct vpn *
 
 /* advise.c; a hole is -ENOMEM, after what is mapped of the range was served: */
 long mm_set_flags(uint64_t address, uint64_t length, unsigned set, unsigned clear);
+void mm_set_all_flags(unsigned set, unsigned clear);
 /* Whether every vma of a range is without the refused flags, and anonymous: else -EINVAL. */
 long mm_check(uint64_t address, uint64_t length, unsigned refused, bool anonymous);
 /* Makes lines resident, as far as the ExCache has room. -EINVAL: protection, -EFAULT: no content.
  */
 long mm_populate(uint64_t address, uint64_t length, bool write);
+/* The same for all that is mapped and can be, where the ExCache has room for what is locked. */
+void mm_populate_all(void);
 uint64_t mm_lines(void); /* of all vmas */
 void mm_set_lock_future(bool on);
 uint64_t mm_locked_lines(void);

@@ -90,7 +90,8 @@ long sys_madvise(struct thread *t, const uint64_t a[6])
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
         return mm_populate(a[0], length, advice == MADV_POPULATE_WRITE);
-    case MADV_FREE: /* may be done at any time: at once, before the lines have to be sent anywhere */
+    case MADV_FREE: /* may be done at any time: at once, before the lines have to be sent anywhere
+                     */
         rc = mm_check(a[0], length, VMA_LOCKED, true);
         return rc == -EINVAL ? rc : mm_discard(a[0], length);
     }
@@ -151,7 +152,7 @@ long sys_msync(struct thread *t, const uint64_t a[6])
     return a[2] & MS_SYNC ? shared_sync(a[0], a[1], true) : 0;
 }
 
-/* ---- mlock: accounts, see mm/advise.c ---- */
+/* ---- mlock: see mm/advise.c ---- */
 
 static bool is_privileged(void)
 {
@@ -214,12 +215,6 @@ long sys_munlock(struct thread *t, const uint64_t a[6])
     return length ? mm_set_flags(first, length, 0, VMA_LOCKED) : 0;
 }
 
-/* Every vma: those in the window, of which holes are not missed. */
-static void set_all(unsigned set, unsigned clear)
-{
-    (void)mm_set_flags(WINDOW_START, WINDOW_END - WINDOW_START, set, clear);
-}
-
 long sys_mlockall(struct thread *t, const uint64_t a[6])
 {
     int flags = (int)a[0];
@@ -233,8 +228,11 @@ long sys_mlockall(struct thread *t, const uint64_t a[6])
             return -ENOMEM;
     }
     mm_set_lock_future(flags & MCL_FUTURE);
-    if (flags & MCL_CURRENT)
-        set_all(VMA_LOCKED, 0);
+    if (flags & MCL_CURRENT) {
+        mm_set_all_flags(VMA_LOCKED, 0);
+        if (!(flags & MCL_ONFAULT))
+            mm_populate_all();
+    }
     return 0;
 }
 
@@ -243,6 +241,6 @@ long sys_munlockall(struct thread *t, const uint64_t a[6])
     (void)t;
     (void)a;
     mm_set_lock_future(false);
-    set_all(0, VMA_LOCKED);
+    mm_set_all_flags(0, VMA_LOCKED);
     return 0;
 }
