@@ -8,8 +8,8 @@ import sys
 
 from racks import SH, check, main, memory_is_free, up
 
-# Of a start of /bin/true (dynamic, libc alone) on a warm rack that has its trail: 15 or 16 messages
-# today, of which 5 are LINE_FETCH; the random layout needs 2 or 3 VREGION_GRANT.
+# Of a start of /bin/true (dynamic, libc alone) on a warm rack that has its trail: 16 messages
+# today, of which 5 are LINE_FETCH; the random layout seldom needs more than 3 VREGION_GRANT.
 START_MOST = 19
 FETCHES_MOST = 7
 # The same as a child of a shell: with the clone or the seat, and the change of programs.
