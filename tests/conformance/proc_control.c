@@ -332,6 +332,45 @@ CASE(limits, of_a_child)
     SHOW("%d", code_of(pid));
 }
 
+/* Limits that bind only where the process itself looks at them. */
+CASE(prlimit64, of_another_process)
+{
+    static const struct rlimit few = {20, 80}, little = {256 << 20, 1 << 30}, wrong = {90, 80};
+    struct rlimit was;
+    int begun[2], go[2];
+    char c;
+    if (pipe(begun) < 0 || pipe(go) < 0)
+        return;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){50, 100});
+        if (write(begun[1], "x", 1) != 1 || read(go[0], &c, 1) != 1)
+            _exit(1);
+        int fd = 0;
+        while (fd >= 0 && fd < 19)
+            fd = dup(0);
+        SHOW("up to %d", fd);
+        OK(dup(0));
+        getrlimit(RLIMIT_NOFILE, &was);
+        SHOW("%lu of %lu", was.rlim_cur, was.rlim_max);
+        OK(mmap(NULL, 1l << 29, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        fflush(stdout);
+        _exit(0);
+    }
+    if (read(begun[0], &c, 1) != 1)
+        return;
+    TRY(prlimit(pid, RLIMIT_NOFILE, NULL, &was));
+    SHOW("%lu of %lu", was.rlim_cur, was.rlim_max);
+    TRY(prlimit(pid, RLIMIT_NOFILE, &wrong, NULL));
+    TRY(prlimit(pid, RLIMIT_NOFILE, &few, &was));
+    SHOW("%lu of %lu", was.rlim_cur, was.rlim_max);
+    TRY(prlimit(pid, RLIMIT_AS, &little, NULL));
+    if (write(go[1], "x", 1) == 1)
+        waitpid(pid, NULL, 0);
+    TRY(prlimit(pid, RLIMIT_NOFILE, NULL, &was));
+}
+
 CASE(limits, address_space)
 {
     struct rlimit l = {1ul << 30, RLIM_INFINITY};

@@ -10,6 +10,8 @@
 
 #include "../entry/process.h"
 #include "../excache/lines.h"
+#include "../files/descriptor.h"
+#include "../files/files.h"
 #include "../host/host.h"
 #include "../mm/uaccess.h"
 #include "../mm/vmas.h"
@@ -354,6 +356,23 @@ void view_limits(const struct view *v, struct limit out[KEPT_LIMITS])
         out[i].soft = __atomic_load_n(&v->process->limits[i].soft, __ATOMIC_RELAXED);
         out[i].hard = __atomic_load_n(&v->process->limits[i].hard, __ATOMIC_RELAXED);
     }
+}
+
+static bool put(const struct view *v, void *to, void *from, size_t size)
+{
+    const struct iovec local = {from, size}, remote = {to, size};
+    return host_call(__NR_process_vm_writev, v->pid, &local, 1, &remote, 1, 0) == (long)size;
+}
+
+bool view_set_limit(const struct view *v, int which, struct limit to)
+{
+    struct files *files = v->process->files, copy;
+    bool good = v->read && put(v, &first_process.limits[which], &to, sizeof to);
+    if (!good || which != KEPT_NOFILE)
+        return good;
+    good = take(v, &files->floor, &copy.floor, sizeof copy.floor);
+    files_set_limit(&copy, to.soft);
+    return good && put(v, &files->limit, &copy.limit, sizeof copy.limit);
 }
 
 size_t view_read(const struct view *v, void *to, uint64_t from, size_t size)

@@ -36,6 +36,8 @@ const struct mm *view_mm(const struct view *v);
 struct signal_sets view_signals(struct view *v);
 /* limits[KEPT_*] */
 void view_limits(const struct view *v, struct limit out[KEPT_LIMITS]);
+/* Sets one of another process, limits[which]. False: it has ended, or may not be written to. */
+bool view_set_limit(const struct view *v, int which, struct limit to);
 /* Bytes of the program's memory, as many as can be had: of another process those that are resident.
  */
 size_t view_read(const struct view *v, void *to, uint64_t from, size_t size);

@@ -7,7 +7,7 @@
 /* host_time.c */
 syscall_fn sys_nanosleep, sys_clock_nanosleep, sys_adjtimex, sys_clock_adjtime;
 /* host_limits.c */
-syscall_fn sys_getrlimit, sys_setrlimit, sys_prlimit64;
+syscall_fn sys_getrlimit, sys_setrlimit, sys_prlimit64, sys_getrusage;
 /* Of a program's start: before files are, and when they are. */
 void limits_begin(struct process *p, const struct boot *b);
 void limits_apply(struct process *p);

@@ -1,25 +1,24 @@
 /*
- * Resource limits. Those on what the host alone does (CPU time, core files, processes) are the host's.
- * Those that would starve the monitor rather than bind the program are kept here (process->limits):
- * descriptors and file sizes, which are enforced, up to where the monitor's own descriptors begin
- * (files_floor); address space and data, which mappings are checked against; the stack that a next
- * program gets, which on the host would have the next ashlar-exec's mappings lie in the program's
- * window. What is kept goes on to a fork child and over execve.
+ * Resource limits. Those on what the host alone does (CPU time, core files, processes) are the
+ * host's. Those that would starve the monitor rather than bind the program are kept here
+ * (process->limits): descriptors and file sizes, which are enforced, up to where the monitor's own
+ * descriptors begin (files_floor); address space, data and the stack, which mappings and their growth
+ * are checked against. What is kept goes on to a fork child and over execve. Beside them: what was
+ * used.
  */
 #include <linux/resource.h>
 #include <linux/signal.h>
 
 #include "../files/files.h"
+#include "../mm/mm.h"
+#include "../proc/view.h"
 #include "host_calls.h"
 
 enum { LIMITS = 16 };
 
 static const int resource_of[KEPT_LIMITS] = {
-    [KEPT_NOFILE] = RLIMIT_NOFILE,
-    [KEPT_FSIZE] = RLIMIT_FSIZE,
-    [KEPT_AS] = RLIMIT_AS,
-    [KEPT_DATA] = RLIMIT_DATA,
-    [KEPT_STACK] = RLIMIT_STACK,
+    [KEPT_NOFILE] = RLIMIT_NOFILE, [KEPT_FSIZE] = RLIMIT_FSIZE, [KEPT_AS] = RLIMIT_AS,
+    [KEPT_DATA] = RLIMIT_DATA,     [KEPT_STACK] = RLIMIT_STACK,
 };
 
 /* NULL: the host's. */
@@ -71,16 +70,20 @@ uint64_t limit_descriptors(struct thread *t)
     return __atomic_load_n(&t->process->limits[KEPT_NOFILE].soft, __ATOMIC_RELAXED);
 }
 
+static long limit_allowed(const struct limit *old, const struct limit *limit)
+{
+    return limit->soft > limit->hard ? -EINVAL : limit->hard > old->hard ? -EPERM : 0;
+}
+
 static long limit_set(struct thread *t, unsigned resource, const struct limit *old,
                       const struct limit *limit)
 {
     struct limit *own = kept(t->process, resource);
     if (!own)
         return host_call(__NR_prlimit64, 0, resource, limit, NULL);
-    if (limit->soft > limit->hard)
-        return -EINVAL;
-    if (limit->hard > old->hard)
-        return -EPERM;
+    long rc = limit_allowed(old, limit);
+    if (rc < 0)
+        return rc;
     __atomic_store_n(&own->soft, limit->soft, __ATOMIC_RELAXED);
     __atomic_store_n(&own->hard, limit->hard, __ATOMIC_RELAXED);
     if (resource == RLIMIT_NOFILE)
@@ -130,6 +133,43 @@ long sys_setrlimit(struct thread *t, const uint64_t a[6])
     return limit_own(t, (unsigned)a[0], a[1], 0);
 }
 
+/* Of another process, where its ashlar-exec keeps that limit and can be looked at: 0, an error, or
+   -ENOSYS where it is the host's to answer. */
+static long limit_of_other(struct thread *t, int pid, unsigned resource, const struct limit *to,
+                           struct limit *old)
+{
+    const struct limit *own = kept(t->process, resource);
+    const struct proc_name name = {.pid = pid};
+    struct limit limits[KEPT_LIMITS];
+    /* Who may not do it by Linux's rules learns that from the host, of a limit that nobody keeps.
+     */
+    long rc = own ? host_call(__NR_prlimit64, pid, RLIMIT_CORE, NULL, old) : -ENOSYS;
+    struct view *v = rc < 0 ? NULL : view_open(t->process, &name, false);
+    if (!v)
+        return rc < 0 ? rc : -ENOSYS;
+    int which = (int)(own - t->process->limits);
+    view_limits(v, limits);
+    *old = limits[which];
+    rc = to ? limit_allowed(old, to) : 0;
+    if (rc == 0 && to && !view_set_limit(v, which, *to))
+        rc = -ESRCH;
+    view_close(v);
+    return rc;
+}
+
+/* The most memory that was resident is the program's own, as VmHWM of /proc says it. */
+long sys_getrusage(struct thread *t, const uint64_t a[6])
+{
+    struct rusage u;
+    int who = (int)a[0];
+    (void)t;
+    long rc = host_call(__NR_getrusage, who, &u);
+    if (rc == 0 && (who == RUSAGE_SELF || who == RUSAGE_THREAD))
+        u.ru_maxrss =
+            (long)(__atomic_load_n(&mm.present_most, __ATOMIC_RELAXED) * (LINE_SIZE / 1024));
+    return rc < 0 ? rc : user_write(a[1], &u, sizeof u);
+}
+
 long sys_prlimit64(struct thread *t, const uint64_t a[6])
 {
     int pid = (int)a[0];
@@ -138,7 +178,9 @@ long sys_prlimit64(struct thread *t, const uint64_t a[6])
     struct limit to, old;
     if (a[2] && user_read(&to, a[2], sizeof to) < 0)
         return -EFAULT;
-    long result = host_call(__NR_prlimit64, pid, a[1], a[2] ? &to : NULL, a[3] ? &old : NULL);
+    long result = limit_of_other(t, pid, (unsigned)a[1], a[2] ? &to : NULL, &old);
+    if (result == -ENOSYS)
+        result = host_call(__NR_prlimit64, pid, a[1], a[2] ? &to : NULL, a[3] ? &old : NULL);
     if (result == 0 && a[3] && user_write(a[3], &old, sizeof old) < 0)
         return -EFAULT;
     return result;

@@ -116,7 +116,7 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     HOST(setpriority),
     HOST(ioprio_get),
     HOST(ioprio_set),
-    HOST(getrusage, OUT(1, RUSAGE)),
+    CALL(getrusage),
     HOST(times, OUT(0, 32)),
     HOST(uname, OUT(0, 390)),
     CALL(sysinfo),
