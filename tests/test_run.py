@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from racks import (SH, Terminal, alive, await_end, await_true, check, children, cmdline, finish,
+from racks import (NOBODY, SH, Terminal, alive, await_end, await_true, check, children, cmdline, finish,
                    holds, main, memory_is_free, start, up)
 
 STATS_KEYS = {"misses", "p_local_fills", "lines_fetched", "lines_written_back", "evictions",
@@ -288,6 +288,23 @@ def test_node_killed(t):
     # Nobody was left to free the spaces: the mComponent does, after their grace.
     await_true(lambda: not any(holds(c) for c in t.components(code=1).values()
                                if c["kind"] == "memory"), "memory free", 6)
+    t.call("down")
+
+
+def test_another_user(t):
+    """Where root runs the rack a program may become somebody else, who starts others and ends as any."""
+    if os.geteuid() != 0:
+        return
+    become = f"exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups {SH} -c "
+    up(t)
+    out = run(t, SH, "-c", become + "'id -u; echo piped | cat; id -g'")
+    check(out.out == f"{NOBODY}\npiped\n{NOBODY}\n", out.out, out.err)
+    p = start(t, become + "'sleep 1000; true'")
+    await_true(lambda: children(p.program), "its child")
+    pids = [p.program, *children(p.program)]
+    t.kill(t.components()["p1"]["pid"])
+    check(finish(p) == 137, p.returncode, p.err)
+    await_end(pids, 1)
     t.call("down")
 
 

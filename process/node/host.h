@@ -8,7 +8,7 @@
 /*
  * Who wrote the byte that waits first on a UNIX socket, by the host's own word: blocks until one is
  * there, does not take it. Returns the process id; a negative errno; -EPERM where that process is
- * another user's; 0 where the other end closed. The socket must have been prepared.
+ * another user's, and this one not root; 0 where the other end closed. The socket must have been prepared.
  */
 int host_speaker_prepare(int fd);
 pid_t host_speaker(int fd);
