@@ -19,13 +19,14 @@
  *
  * Spinning: a woken CPU costs tens of microseconds, so a wait whose answer is near begins with up
  * to SPIN_US of trying. Where that did not pay the next 0, 1, 3, 7, ... 63 waits of the connection
- * sleep at once; and at most half of the CPUs spin at a time in one process, none where there is
- * only one.
+ * sleep at once; none where the other end waits for this CPU; and at most half of the CPUs spin at
+ * a time in one process, none where there is only one.
  */
 #include "conn.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -207,6 +208,17 @@ static bool may_spin(void)
     return false;
 }
 
+/*
+ * Whether the other end was on this CPU when it sent last (over the loopback interface it is the
+ * sender that delivers): then it waits for us to leave that, and nothing comes while we try.
+ */
+static bool shares_cpu(int fd)
+{
+    int cpu = -1;
+    socklen_t size = sizeof cpu;
+    return getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &size) == 0 && cpu == sched_getcpu();
+}
+
 /* Tries for up to SPIN_US. Returns like receive(); -EAGAIN where nothing came. */
 static ssize_t spin(struct net_conn *conn, size_t size, struct conn_descriptors *descriptors)
 {
@@ -214,7 +226,7 @@ static ssize_t spin(struct net_conn *conn, size_t size, struct conn_descriptors 
         conn->spin_skip--;
         return -EAGAIN;
     }
-    if (!may_spin())
+    if (shares_cpu(conn->fd) || !may_spin())
         return -EAGAIN;
     ssize_t n;
     uint64_t until = clock_ns() + SPIN_US * 1000;
