@@ -20,9 +20,8 @@
 enum {
     ROBUST_HEADS = 32768, /* threads; the lists of more are not looked at */
     ROBUST_PIECE = 64,
-    ROBUST_TRIES = 4, /* of a list whose end was not found */
-    ROBUST_LOOKS =
-        4096, /* at entries, in one walk: whose memory it is decides how many there are */
+    ROBUST_TRIES = 4,    /* of a list whose end was not found */
+    ROBUST_LOOKS = 1024, /* reads of one walk: whose memory it is decides how many there are */
 };
 
 /* Of one process, at an address that it tells its node. */
@@ -108,7 +107,7 @@ static inline void robust_walk_piece(struct robust_reader *r, const uint64_t *li
     for (uint32_t i = 0; i < count; i++)
         if (!(lists[i] & 1))
             from[n++] = (struct robust_piece){lists[i], sizeof *heads};
-    for (uint32_t done = 0; done < n;) {
+    for (uint32_t done = 0; done < n && r->looks++ < ROBUST_LOOKS;) {
         struct robust_piece to = {(uint64_t)(uintptr_t)heads, (n - done) * sizeof *heads};
         long got = r->read(r->pid, &to, 1, from + done, n - done);
         uint32_t whole = got < 0 ? 0 : (uint32_t)((size_t)got / sizeof *heads);

@@ -28,6 +28,8 @@ enum {
     CHUNK_LINES = VREGION_LINES, /* of a segment: what one vRegion of the store holds */
     RUN_MAX_LINES = 64,          /* lines that come or leave together */
 };
+/* A segment has lines that a program can map. */
+#define SEGMENT_LINES_MOST (WINDOW_END >> LINE_SHIFT)
 
 struct segment;
 
@@ -36,7 +38,8 @@ struct resident {
     struct resident *previous, *next; /* in the order in which they came */
     struct segment *segment;
     uint64_t line;
-    bool known; /* digest is that of the content that the store has, or zero where it has none */
+    uint64_t held; /* the shrinking (segments.shrinks) in which a robust list went through it */
+    bool known;    /* digest is that of the content that the store has, or zero where it has none */
     XXH128_hash_t digest;
 };
 
@@ -107,6 +110,8 @@ struct segments {
     int buckets_fd;               /* read-only */
     uint8_t *buffer;              /* RUN_MAX_LINES */
     uint64_t looks;               /* at robust lists, so far */
+    uint64_t shrinks;             /* times that lines had to leave, so far */
+    uint64_t kept;                /* lines that stayed in the last of these, for they are held */
     struct shm *shms;
     uint32_t last_shm;
 };
@@ -143,6 +148,8 @@ int segment_refresh(struct segments *s, struct segment *segment, uint64_t offset
                     uint64_t length) NET_CHECKED;
 /* The file has another size, `size_bytes`, at the sComponent. */
 void segment_resized(struct segments *s, struct segment *segment, uint64_t size_bytes);
+/* What there is of a line that is resident; NULL: it is not. */
+struct resident *segment_resident(struct segment *segment, uint64_t line);
 /* Takes a line that has come into the file by another way for a resident one. */
 int segment_add(struct segments *s, struct segment *segment, uint64_t line) NET_CHECKED;
 /* Puts a line back into the file, where the store has it; does nothing for others. */
@@ -162,11 +169,12 @@ void segment_empty(struct segments *s, struct segment *segment);
 
 /* ---- segment_held.c ---- */
 
-/* Which of the lines [line, line + count), at most RUN_MAX_LINES, a robust list goes through: bit n
- * is that of line + n. They are write-protected, or a lock may be taken meanwhile. The lock is
- * held. */
-uint64_t segment_held(struct segments *s, const struct segment *segment, uint64_t line,
-                      uint32_t count);
+/*
+ * Marks the resident lines, of all segments, that robust lists go through of the processes which
+ * have this segment mapped. Those that count are write-protected, or a lock may be taken meanwhile.
+ * The lock is held.
+ */
+void segment_mark_held(struct segments *s, const struct segment *segment);
 
 /* ---- segment_host.c: the host's memory files. The lock is held. ---- */
 

@@ -4,25 +4,26 @@
 #include "robust_list.h"
 #include "segment.h"
 
+enum { STEPS_MOST = 1 << 16 }; /* over the attachments of a process, in one look at its lists */
+
 /* A look at the lists of one process. */
 struct look {
-    const struct segment *segment;
+    const struct segments *segments;
     const struct sharer *sharer;
-    uint64_t line;
-    uint32_t count;
-    uint64_t held;
+    uint32_t steps;
 };
 
 static void seen(void *context, uint64_t address)
 {
     struct look *k = context;
     uint64_t page = address >> LINE_SHIFT;
-    for (const struct attachment *a = k->sharer->attachments; a; a = a->next_of_sharer) {
-        if (a->segment != k->segment || page < a->first.n || page - a->first.n >= a->count)
+    for (const struct attachment *a = k->sharer->attachments; a && k->steps < STEPS_MOST;
+         a = a->next_of_sharer, k->steps++) {
+        if (page < a->first.n || page - a->first.n >= a->count)
             continue;
-        uint64_t line = a->line + (page - a->first.n);
-        if (line >= k->line && line - k->line < k->count)
-            k->held |= 1ull << (line - k->line);
+        struct resident *r = segment_resident(a->segment, a->line + (page - a->first.n));
+        if (r)
+            r->held = k->segments->shrinks;
     }
 }
 
@@ -34,18 +35,17 @@ static long read_process(int pid, const struct robust_piece *to, size_t to_count
                             from_count, 0);
 }
 
-uint64_t segment_held(struct segments *s, const struct segment *g, uint64_t line, uint32_t count)
+void segment_mark_held(struct segments *s, const struct segment *g)
 {
-    struct look k = {.segment = g, .line = line, .count = count};
     s->looks++;
-    for (struct attachment *a = g->attachments; a; a = a->next_of_segment) {
-        k.sharer = a->sharer;
-        if (a->sharer->looked_at == s->looks || !a->sharer->robust || a->sharer->process->pid <= 0)
+    for (const struct attachment *a = g->attachments; a; a = a->next_of_segment) {
+        struct sharer *h = a->sharer;
+        if (h->looked_at == s->looks || !h->robust || h->process->pid <= 0)
             continue;
-        a->sharer->looked_at = s->looks;
+        h->looked_at = s->looks;
+        struct look k = {.segments = s, .sharer = h};
         struct robust_reader r = {
-            .pid = a->sharer->process->pid, .read = read_process, .seen = seen, .context = &k};
-        robust_walk(&r, a->sharer->robust);
+            .pid = h->process->pid, .read = read_process, .seen = seen, .context = &k};
+        robust_walk(&r, h->robust);
     }
-    return k.held;
 }

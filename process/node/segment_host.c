@@ -20,7 +20,7 @@
 
 #include "segment.h"
 
-enum { TMPFS = 0x01021994 };
+enum { TMPFS = 0x01021994, SEAL_EXEC = 0x20 /* Linux 6.3 */ };
 
 int segment_host_identify(int fd, struct stat *st)
 {
@@ -114,6 +114,8 @@ int segment_host_write(struct segments *s, struct segment *g, uint64_t offset, c
         uint32_t n = LINE_SIZE - (uint32_t)(at & (LINE_SIZE - 1));
         if (n > length - done)
             n = length - done;
+        if (at >> LINE_SHIFT >= SEGMENT_LINES_MOST)
+            return -EFBIG;
         int rc = segment_put_back(s, g, at >> LINE_SHIFT);
         if (rc == 0 && pwrite(g->fd, (const uint8_t *)from + done, n, (off_t)at) < 0)
             rc = -errno;
@@ -144,6 +146,8 @@ static int allocate(struct segments *s, struct segment *g, int fd, uint32_t mode
     uint64_t end = offset + length, last = (end - 1) >> LINE_SHIFT, from = last << LINE_SHIFT;
     if (mode & FALLOC_FL_PUNCH_HOLE)
         return g->seals & F_SEAL_FUTURE_WRITE ? -EPERM : segment_punch(s, g, offset, length);
+    if (last >= SEGMENT_LINES_MOST)
+        return -EFBIG;
     int rc = segment_bring_back(s, g, last);
     if (rc == 0 && offset > from)
         from = offset;
@@ -190,12 +194,24 @@ static int add_seals(struct segment *g, int fd, uint32_t seals)
 {
     uint32_t kept =
         (seals | g->seals) & F_SEAL_FUTURE_WRITE ? F_SEAL_FUTURE_WRITE | F_SEAL_SEAL : 0;
+    struct stat st;
     if (g->seals & F_SEAL_SEAL)
         return -EPERM;
+    /* Of a file that may be executed this one seals writing too, which cannot be while it is
+       mapped: some hosts do it all the same. */
+    if (seals & SEAL_EXEC && (fstat(fd, &st) < 0 || st.st_mode & 0111))
+        return -EBUSY;
     if (fcntl(fd, F_ADD_SEALS, seals & ~kept) < 0)
         return -errno;
     g->seals |= seals & kept;
     return 0;
+}
+
+/* What was brought back stays where the call failed, too. */
+static int shrink_after(struct segments *s, int rc)
+{
+    int shrunk = segments_shrink(s, s->limit);
+    return rc < 0 ? rc : shrunk;
 }
 
 int64_t segment_host_call(struct segments *s, struct segment *g, int fd,
@@ -204,11 +220,11 @@ int64_t segment_host_call(struct segments *s, struct segment *g, int fd,
     int64_t rc = -EINVAL;
     switch (m->call) {
     case SEGMENT_TRUNCATE:
-        return cut(s, g, fd, m->offset);
+        return shrink_after(s, cut(s, g, fd, m->offset));
     case SEGMENT_ALLOCATE:
         if (m->length && m->offset <= INT64_MAX && m->length <= INT64_MAX - m->offset)
-            rc = allocate(s, g, fd, m->mode, m->offset, m->length);
-        return rc == 0 ? segments_shrink(s, s->limit) : rc;
+            rc = shrink_after(s, allocate(s, g, fd, m->mode, m->offset, m->length));
+        return rc;
     case SEGMENT_SEEK:
         return seek(g, m->offset, m->mode);
     case SEGMENT_ADD_SEALS:

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -18,7 +19,8 @@
 
 enum {
     FILE_RUN_LINES = 16, /* of a file, that come together at least */
-    HELD_PART = 2,       /* one line of so many stays at most because robust lists go through it */
+    PROTECT_TRIES = 1000,
+    HELD_PART = 2, /* one line of so many stays at most because robust lists go through it */
 };
 
 static const uint8_t zeros[LINE_SIZE];
@@ -41,6 +43,8 @@ static struct segment_line *line_if_any(struct segment *g, uint64_t line)
 static struct segment_line *line_of(struct segment *g, uint64_t line)
 {
     uint64_t chunk = line / CHUNK_LINES;
+    if (line >= SEGMENT_LINES_MOST)
+        return NULL;
     if (chunk >= g->chunk_count) {
         struct chunk *more = realloc(g->chunks, (chunk + 1) * sizeof *more);
         if (!more)
@@ -52,6 +56,12 @@ static struct segment_line *line_of(struct segment *g, uint64_t line)
     if (!g->chunks[chunk].lines)
         g->chunks[chunk].lines = calloc(CHUNK_LINES, sizeof(struct segment_line));
     return g->chunks[chunk].lines ? &g->chunks[chunk].lines[line % CHUNK_LINES] : NULL;
+}
+
+struct resident *segment_resident(struct segment *g, uint64_t line)
+{
+    const struct segment_line *l = line_if_any(g, line);
+    return l ? l->resident : NULL;
 }
 
 static void add_resident(struct segments *s, struct resident *r)
@@ -136,9 +146,13 @@ static void protect(struct segment *g, uint64_t line, uint64_t count, bool on)
         struct uffdio_writeprotect w = {
             .range = {(a->first.n + (from - a->line)) << LINE_SHIFT, (to - from) << LINE_SHIFT},
             .mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
-        while (ioctl(a->sharer->uffd, UFFDIO_WRITEPROTECT, &w) < 0 &&
-               (errno == EAGAIN || errno == EINTR))
-            ;
+        /* Who has it answer so for ever harms itself alone. */
+        for (int tries = 0; tries < PROTECT_TRIES; tries++) {
+            if (ioctl(a->sharer->uffd, UFFDIO_WRITEPROTECT, &w) == 0 ||
+                (errno != EAGAIN && errno != EINTR))
+                break;
+            sched_yield();
+        }
     }
 }
 
@@ -224,40 +238,44 @@ static int send_to_file(struct segments *s, struct segment *g, uint64_t line, ui
     return 0;
 }
 
-/* Lines [line, line + count) stay, and are the last to leave now. */
-static void keep(struct segments *s, struct segment *g, uint64_t line, uint32_t count)
+/*
+ * The oldest lines that are held go to the end, which are the last to leave then; up to `most` in
+ * all. Only those that are marked: finding others takes a look.
+ */
+static void keep_held(struct segments *s, uint64_t most)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct resident *r = line_if_any(g, line + i)->resident;
+    while (s->kept < most && s->head->held == s->shrinks) {
+        struct resident *r = s->head;
         unlink_resident(s, r);
         add_resident(s, r);
+        r->held = 0; /* so that the list is not gone round */
+        s->kept++;
     }
 }
 
 /*
- * The oldest line leaves, with those after it that are resident as well, `most` at most. Of these
- * the ones before a line that is held leave, or where that is the first, it is kept, and counted in
- * *kept.
+ * The oldest line leaves, with those after it that are resident as well, `most` at most; fewer, or
+ * none of them, where one is held.
  */
-static int leave(struct segments *s, uint32_t most, uint64_t *kept)
+static int leave(struct segments *s, uint32_t most)
 {
+    uint64_t may_keep = s->limit / HELD_PART;
+    keep_held(s, may_keep);
     struct segment *g = s->head->segment;
     uint64_t line = s->head->line;
     uint32_t count = 1;
     while (count < most && (line + count) % CHUNK_LINES && line_if_any(g, line + count)->resident)
         count++;
     protect(g, line, count, true);
-    uint64_t held = *kept < s->limit / HELD_PART ? segment_held(s, g, line, count) : 0;
-    if (held) {
-        bool first = held & 1;
-        uint32_t n = (uint32_t)__builtin_ctzll(first ? ~held : held);
-        protect(g, first ? line : line + n, first ? count : count - n, false);
-        if (first) {
-            keep(s, g, line, n);
-            *kept += n;
+    if (s->kept < may_keep) {
+        uint32_t before = 0;
+        segment_mark_held(s, g);
+        while (before < count && line_if_any(g, line + before)->resident->held != s->shrinks)
+            before++;
+        protect(g, line + before, count - before, false);
+        count = before;
+        if (!count)
             return 0;
-        }
-        count = n;
     }
     int rc = read_lines(g, line, count, s->buffer);
     if (rc == 0)
@@ -280,10 +298,11 @@ static int leave(struct segments *s, uint32_t most, uint64_t *kept)
 
 int segments_shrink(struct segments *s, uint64_t most)
 {
-    uint64_t kept = 0;
+    s->shrinks++;
+    s->kept = 0;
     while (s->count > most) {
         uint64_t run = s->limit / 8;
-        int rc = leave(s, (uint32_t)least(run ? run : 1, RUN_MAX_LINES), &kept);
+        int rc = leave(s, (uint32_t)least(run ? run : 1, RUN_MAX_LINES));
         if (rc < 0)
             return rc;
     }
