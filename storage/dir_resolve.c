@@ -26,7 +26,8 @@
 #include <unistd.h>
 
 enum {
-    RETRIES = 128, /* of EAGAIN: a ".." that the kernel could not vouch for amid a rename */
+    RETRIES = 128,     /* of EAGAIN: a ".." that the kernel could not vouch for amid a rename */
+    CLIMB_MOST = 8192, /* directories above a place that are asked for their names */
 };
 
 static int open_beneath(int directory, const char *path, uint64_t flags, uint64_t resolve)
@@ -385,7 +386,7 @@ static void look_up(struct dir_volume *v, struct caller *who, const struct start
                         st.st_ino != place->stat.stx_ino || st.st_mode != place->stat.stx_mode))
             rc = -ENOENT;
     }
-    while (at >= 0 && rc == -ENAMETOOLONG) {
+    for (int climbed = 0; at >= 0 && rc == -ENAMETOOLONG && climbed < CLIMB_MOST; climbed++) {
         int above = open_beneath(at, "..", O_DIRECTORY, 0);
         close(at);
         at = above;

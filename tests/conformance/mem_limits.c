@@ -236,6 +236,13 @@ static void show_stack(long before)
          here > (long)range[0] && here < (long)range[1]);
 }
 
+CASE(limits, no_data_at_all)
+{
+    struct rlimit l = {0, RLIM_INFINITY};
+    TRY(setrlimit(RLIMIT_DATA, &l));
+    OK(sbrk(PAGE));
+    OK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+}
 CASE(stack, grows_as_it_is_used)
 {
     unsigned long range[2];

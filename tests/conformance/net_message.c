@@ -595,6 +595,64 @@ CASE(recvmmsg, descriptors)
 }
 
 /* More than any buffer of the kernel's for one call. */
+/* How many descriptors there are below 64. */
+static int open_ones(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 64; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+static void send_descriptor(int to, const char *text, size_t size)
+{
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec v = {(void *)text, size};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    int fd = 0;
+    *c = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    if (sendmsg(to, &m, 0) < 0)
+        perror("sendmsg");
+}
+CASE(recvmsg, no_descriptors_with_a_bad_buffer)
+{
+    int s[2];
+    char control[64], text[8];
+    struct iovec v = {BAD_POINTER, 8};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    socketpair(AF_UNIX, SOCK_DGRAM, 0, s);
+    send_descriptor(s[0], "first", 5);
+    send_descriptor(s[0], "second", 6);
+    int before = open_ones();
+    TRY(recvmsg(s[1], &m, 0));
+    SHOW("%d more", open_ones() - before);
+    v.iov_base = text;
+    m.msg_controllen = sizeof control;
+    TRY(recvmsg(s[1], &m, 0));
+    SHOW("%d more", open_ones() - before);
+}
+CASE(recvmmsg, control_that_is_half_there)
+{
+    int s[2];
+    char text[3][8], control[64];
+    struct iovec v[3];
+    struct mmsghdr m[3] = {0};
+    socketpair(AF_UNIX, SOCK_DGRAM, 0, s);
+    for (int i = 0; i < 3; i++) {
+        send_descriptor(s[0], "text", 4);
+        v[i] = (struct iovec){text[i], 8};
+        m[i].msg_hdr = (struct msghdr){.msg_iov = &v[i], .msg_iovlen = 1};
+    }
+    m[1].msg_hdr.msg_control = before_a_hole(8);
+    m[1].msg_hdr.msg_controllen = sizeof control;
+    int before = open_ones();
+    TRY(recvmmsg(s[1], m, 3, MSG_DONTWAIT, NULL));
+    SHOW("%d more", open_ones() - before);
+    SHOW("%u %u %u", m[0].msg_len, m[1].msg_len, m[2].msg_len);
+}
 CASE(recvmmsg, many_large_ones)
 {
     enum { COUNT = 48, SIZE = 40000 };

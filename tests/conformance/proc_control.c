@@ -332,6 +332,36 @@ CASE(limits, of_a_child)
     SHOW("%d", code_of(pid));
 }
 
+/* Of one that has only just begun, by each way. */
+CASE(prlimit64, of_a_new_process)
+{
+    static const struct rlimit few = {20, 80};
+    struct rlimit was;
+    long wrong = 0;
+    for (int i = 0; i < 60; i++) {
+        int ends[2];
+        char text[16] = "";
+        if (pipe(ends) < 0)
+            return;
+        pid_t pid = i % 2 ? vfork() : fork();
+        if (pid == 0) {
+            dup2(ends[1], 1);
+            execl("/bin/sh", "sh", "-c", "kill -STOP $$; ulimit -n", NULL);
+            _exit(1);
+        }
+        wrong += prlimit(pid, RLIMIT_NOFILE, NULL, &was) < 0 || was.rlim_cur < 100;
+        wrong += prlimit(pid, RLIMIT_NOFILE, &few, NULL) < 0;
+        waitpid(pid, NULL, WUNTRACED);
+        kill(pid, SIGCONT);
+        waitpid(pid, NULL, 0);
+        ssize_t n = read(ends[0], text, sizeof text - 1);
+        wrong += n != 3 || strcmp(text, "20\n");
+        close(ends[0]);
+        close(ends[1]);
+    }
+    SHOW("%ld wrong", wrong);
+}
+
 /* Limits that bind only where the process itself looks at them. */
 CASE(prlimit64, of_another_process)
 {

@@ -331,6 +331,24 @@ CASE(truncate, not_at_opening)
     SHOW("%ld", bad(p, 0, SIZE / 8));
     unlink(name);
 }
+CASE(truncate, not_where_the_open_is_refused)
+{
+    char name[64];
+    snprintf(name, sizeof name, "/dev/shm/case.%d", getpid());
+    int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    TRY(ftruncate(fd, SIZE));
+    long *p = fill(map_shared(SIZE, RW, fd, 0));
+    TRY(fchmod(fd, 0200));
+    TRY(open(name, O_RDWR | O_TRUNC));
+    SHOW("%ld bad", bad(p, 0, SIZE / 8));
+    TRY(fchmod(fd, 0400));
+    TRY(open(name, O_RDONLY | O_TRUNC));
+    SHOW("%ld bad", bad(p, 0, SIZE / 8));
+    TRY(fchmod(fd, 0600));
+    OK(open(name, O_RDONLY | O_TRUNC));
+    show_size(fd);
+    unlink(name);
+}
 CASE(truncate, of_a_descriptor_by_path)
 {
     long *p;
@@ -380,6 +398,38 @@ CASE(lseek, data_of_memory)
 }
 
 /* ---- F_SEAL_FUTURE_WRITE ---- */
+
+CASE(seals, execution_of_what_may_be_executed)
+{
+    long *p;
+    int fd = mapped_memory(&p);
+    TRY(fchmod(fd, 0600));
+    if (fcntl(fd, F_ADD_SEALS, 0x20 /* F_SEAL_EXEC */) < 0 && errno == EINVAL)
+        return; /* an older Linux */
+    fill(p);
+    SHOW("%ld bad", bad(p, 0, SIZE / 8));
+    TRY(munmap(p, SIZE));
+    show_words("all", fd, 0, 0, SIZE / 8);
+}
+
+CASE(ftruncate, sealed_against_it)
+{
+    long *p;
+    int fd = mapped_memory(&p);
+    TRY(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK));
+    for (long i = 1; i < PAGES; i += 50)
+        TRY(ftruncate(fd, i * PAGE + 1));
+    SHOW("%ld bad", bad(p, 0, SIZE / 8));
+}
+
+CASE(fallocate, far_away)
+{
+    long *p;
+    int fd = mapped_memory(&p);
+    TRY(munmap(p + SIZE / 16, SIZE / 2));
+    SHOW("%d", fallocate(fd, KEEP, 1l << 57, PAGE) == 0 || errno == EFBIG);
+    SHOW("%ld bad", bad(p, 0, SIZE / 16));
+}
 
 CASE(future_write, keeps_what_is_there)
 {

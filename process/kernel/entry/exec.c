@@ -303,8 +303,12 @@ static long execute(struct thread *t, struct texts *x)
     else
         stand_still(p);
     hand_on(p, fd, true);
+    /* As they are by now: others may set them, and wait for the next image from here on. */
+    __atomic_store_n(&p->executing, true, __ATOMIC_SEQ_CST);
+    host_call(__NR_pwrite64, fd, p->limits, sizeof p->limits, offsetof(struct boot, limits));
     long rc = host_call(__NR_execveat, p->exec_fd, "",
                         x->argv[0] ? x->argv : (const char **)nameless, environment, AT_EMPTY_PATH);
+    __atomic_store_n(&p->executing, false, __ATOMIC_RELAXED);
     hand_on(p, fd, false);
     if (p->vforked)
         p->exec_texts = NULL;

@@ -19,8 +19,9 @@ struct signal_actions;
 struct texts;
 
 struct process {
-    int pid;      /* never changes */
-    bool vforked; /* shares its parent's mm: must not keep what it changes there */
+    int pid;        /* never changes */
+    bool executing; /* its limits have gone to the next image; read by others */
+    bool vforked;   /* shares its parent's mm: must not keep what it changes there */
     struct mutex threads_lock;
     struct thread *threads;   /* protected by threads_lock */
     uint32_t thread_count;    /* protected by threads_lock */

@@ -18,7 +18,8 @@
 #include "process.h"
 #include "thread.h"
 
-static SPARSE struct robust_table table; /* changed under threads_lock; read without it */
+static SPARSE struct robust_table table; /* changed under table_lock; read without it */
+static struct mutex table_lock; /* of this memory, which a vfork child shares; under threads_lock */
 
 enum { PI = 1 }; /* in the lowest bit of a link */
 
@@ -108,10 +109,12 @@ long robust_set(struct thread *t, uint64_t list)
 {
     struct process *p = t->process;
     mutex_lock(&p->threads_lock);
+    mutex_lock(&table_lock);
     remove(t);
     t->robust_list = list;
     if (list && !(list & 1))
         enter(t, list);
+    mutex_unlock(&table_lock);
     mutex_unlock(&p->threads_lock);
     return host_call(__NR_set_robust_list, list, ROBUST_HEAD_SIZE);
 }
@@ -121,6 +124,7 @@ void robust_fork_child(struct thread *t)
     t->robust_list = 0;
     t->robust_place = 0;
     table.end = table.free = 0;
+    table_lock = (struct mutex){0};
 }
 
 uint64_t robust_table_address(void)

@@ -269,7 +269,6 @@ static void start_program(struct thread *t)
     p->actions = signals_new(b->ignored, b->limits_known);
     if (!p->files || !p->actions)
         host_die("out of memory");
-    limits_apply(p);
     signals_init(p);
     files_set_cwd(p->files, given.cwd, &b->cwd);
     const char *locks = (const char *)b + b->size_bytes - b->examined_bytes - b->locks_bytes;

@@ -372,6 +372,7 @@ static void reclaim(void)
     uint32_t batch = ex.oldest, n = 0;
     struct batch *b = &ex.batches[batch];
 
+    find_robust();
     for (uint32_t i = 0; i < b->count; i++) {
         uint32_t *word;
         if (!claim_staged(b->slots[i], batch, &word))

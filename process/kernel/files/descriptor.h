@@ -61,7 +61,6 @@ enum { ENTRIES_PER_CHUNK = 256 };
 struct files {
     struct mutex lock;
     int floor;             /* never changes */
-    uint32_t limit;        /* of new descriptors, at most floor; relaxed atomic */
     uint32_t umask;        /* relaxed atomic */
     uint32_t table;        /* see files_table(); relaxed atomic, only grows */
     char cwd[PATH_LIMIT];  /* protected by lock, as all that follows; as it was when entered */
@@ -132,8 +131,8 @@ void descriptor_close_end(struct files *f, int fd, uint32_t changes);
 bool descriptor_note_lock(struct files *f, const struct file_id *id);
 bool descriptor_take_lock_note(struct files *f, const struct file_id *id);
 bool descriptor_may_have_locks(const struct files *f);
-/* A POSIX lock that the sComponent has given, changed or taken back; and what there is of a file: false
-   where nothing is noted. */
+/* A POSIX lock that the sComponent has given, changed or taken back; and what there is of a file:
+   false where nothing is noted. */
 void descriptor_lock_changed(struct files *f, const struct file_id *id, uint64_t first,
                              uint64_t last, uint8_t kind);
 bool descriptor_kept_locks(struct files *f, const struct file_id *id, struct kept_locks *out);

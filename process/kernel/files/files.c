@@ -10,6 +10,8 @@
 
 #include <linux/fcntl.h>
 
+#include "../entry/process.h"
+#include "../entry/thread.h"
 #include "../host/host.h"
 #include "../rpc/rpc.h"
 #include "descriptor.h"
@@ -40,7 +42,6 @@ struct files *files_new(const char *cwd, uint32_t umask, int floor)
     }
     f->size = size;
     f->floor = floor;
-    f->limit = (uint32_t)floor;
     f->table = TABLE_LEAST;
     f->umask = umask & 0777;
     text_copy(f->cwd, sizeof f->cwd, cwd);
@@ -55,7 +56,6 @@ struct files *files_copy(struct files *from)
         file->shared = true;
     mutex_unlock(&from->lock);
     if (f) {
-        f->limit = from->limit;
         f->cwd_id = from->cwd_id; /* whose hold is the parent's, until files_adopt() */
         f->cwd_description = from->cwd_description;
         f->any = from->any;
@@ -353,13 +353,8 @@ void files_table_grow(struct files *f, int fd)
 
 bool files_beyond(const struct files *f, int fd)
 {
-    return (uint32_t)fd >= __atomic_load_n(&f->limit, __ATOMIC_RELAXED);
-}
-
-void files_set_limit(struct files *f, uint64_t limit)
-{
-    uint32_t most = (uint32_t)f->floor;
-    __atomic_store_n(&f->limit, limit < most ? (uint32_t)limit : most, __ATOMIC_RELAXED);
+    const struct limit *l = &current()->process->limits[KEPT_NOFILE];
+    return fd >= f->floor || (uint32_t)fd >= __atomic_load_n(&l->soft, __ATOMIC_RELAXED);
 }
 
 long files_new_host(struct files *f, long fd)

@@ -87,8 +87,8 @@ int files_floor(const struct files *f);
  */
 uint32_t files_table(const struct files *f);
 void files_table_grow(struct files *f, int fd);
-/* The program's own RLIMIT_NOFILE: new descriptors lie below it; and whether one would not. */
-void files_set_limit(struct files *f, uint64_t limit);
+/* Whether a new descriptor would lie beyond RLIMIT_NOFILE, as the program has it, of this process.
+ */
 bool files_beyond(const struct files *f, int fd);
 
 /*

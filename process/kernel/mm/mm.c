@@ -474,7 +474,7 @@ static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_en
 
     if (flags & MREMAP_DONTUNMAP && vma_shared(&like))
         return -EINVAL;
-    if (!vmas_allowed(more, vma_data(&like) ? more : 0))
+    if (!(flags & MREMAP_FIXED) && !vmas_allowed(more, vma_data(&like) ? more : 0))
         return -ENOMEM;
     if (like.flags & VMA_LOCKED && new_end.n > old_end.n && !lock_allowed(new_end.n - old_end.n))
         return -EAGAIN;
@@ -483,7 +483,10 @@ static long remap_locked(struct vpn first, struct vpn old_end, struct vpn new_en
         if (!mm_range(to, count << LINE_SHIFT, &target, &target_end) ||
             (target.n < old_end.n && first.n < target_end.n))
             return -EINVAL;
+        bool data = vma_data(&like);
         mm_unmap_locked(target, target_end, true);
+        if (!vmas_allowed(more, data ? more : 0))
+            return -ENOMEM;
         if (new_end.n < old_end.n) {
             mm_unmap_locked(new_end, old_end, true);
             old_end = new_end;
@@ -588,6 +591,13 @@ bool mm_grow(uint64_t address)
     return grown;
 }
 
+/* Linux's own rule of RLIMIT_DATA for this call, of the heap alone; a limit of 0 is one. */
+static bool brk_allowed(uint64_t end)
+{
+    return end - mm.brk_start <=
+           __atomic_load_n(&current()->process->limits[KEPT_DATA].soft, __ATOMIC_RELAXED);
+}
+
 long mm_brk(uint64_t to)
 {
     rwlock_write(&mm.lock);
@@ -597,8 +607,8 @@ long mm_brk(uint64_t to)
         long rc = 0;
         if (new_end > old_end) {
             uint64_t lines = (new_end - old_end) >> LINE_SHIFT;
-            rc = new_end - mm.brk_start <= mm.memory_bytes && vmas_allowed(lines, lines) &&
-                         (!mm.lock_future || lock_allowed(lines)) &&
+            rc = new_end - mm.brk_start <= mm.memory_bytes && brk_allowed(new_end) &&
+                         vmas_allowed(lines, lines) && (!mm.lock_future || lock_allowed(lines)) &&
                          vmas_free(vpn_of(old_end), (struct vpn){vpn_of(new_end).n + 1})
                      ? map_locked(vpn_of(old_end), vpn_of(new_end), mm_prot(PROT_READ | PROT_WRITE),
                                   NULL, 0, VMA_HEAP, mm.lock_future ? VMA_LOCKED : 0)
@@ -683,8 +693,6 @@ void mm_fork_child(struct asid child)
 {
     bool can_move, can_share;
     mm.asid = child;
-    mm.lines_most = mm.lines;
-    mm.present_most = mm.present;
     host_call(__NR_close, mm.uffd);
     mm.uffd = fd_hide(uffd_open(&can_move, &can_share));
     for (uint32_t i = 0, to; i < mm.vma_count; i = to) {
@@ -701,5 +709,7 @@ void mm_fork_child(struct asid child)
     excache_fork_child();
     changes_release();
     apply_fork_advice();
+    mm.lines_most = mm.lines;
+    mm.present_most = mm.present;
     rwlock_write_end(&mm.lock);
 }

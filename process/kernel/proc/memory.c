@@ -10,7 +10,12 @@
 #include "../mm/mm.h"
 #include "make.h"
 
-enum { NAME_COLUMN = 73, KB_COLUMN = 24, LINE_KB = LINE_SIZE / 1024 };
+enum {
+    NAME_COLUMN = 73,
+    KB_COLUMN = 24,
+    LINE_KB = LINE_SIZE / 1024,
+    TEXT_MOST = 1 << 26, /* bytes of maps and smaps: another process may have any names */
+};
 
 static const char *name_of(const struct vma *v)
 {
@@ -152,7 +157,7 @@ void proc_make_maps(struct text *x, const struct view *view, const struct text *
 {
     const struct vma *vmas;
     uint32_t n = view_vmas(view, &vmas);
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n && x->size < TEXT_MOST; i++)
         put_vma(x, &vmas[i]);
     put_host_lines(x, host, false);
 }
@@ -161,7 +166,7 @@ void proc_make_smaps(struct text *x, struct view *view, const struct text *host)
 {
     const struct vma *vmas;
     uint32_t n = view_vmas(view, &vmas);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && x->size < TEXT_MOST; i++) {
         const struct vma *v = &vmas[i];
         struct counts c;
         count(view, v, &c);

@@ -75,7 +75,8 @@ static void make_of_process(struct text *x, struct process *own, const struct pr
             text_free(x);
         break;
     case PROC_LIMITS:
-        proc_make_limits(x, view, host);
+        if (view_knows_limits(view))
+            proc_make_limits(x, view, host);
         break;
     default:
         break;

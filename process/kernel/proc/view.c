@@ -10,8 +10,6 @@
 
 #include "../entry/process.h"
 #include "../excache/lines.h"
-#include "../files/descriptor.h"
-#include "../files/files.h"
 #include "../host/host.h"
 #include "../mm/uaccess.h"
 #include "../mm/vmas.h"
@@ -85,8 +83,7 @@ static bool take(const struct view *v, const void *from, void *to, size_t size)
     return read_memory(v, (uint64_t)from, to, size) == (long)size;
 }
 
-/* Whether another host process executes the file that this one does. */
-static bool same_image(int pid)
+bool view_is_ours(int pid)
 {
     char path[32];
     struct stat own, other;
@@ -176,6 +173,15 @@ static bool still_there(const struct view *v, uint32_t count, const struct vma *
     return false;
 }
 
+static bool all_there(const struct view *v, uint32_t count)
+{
+    uint32_t from = 0;
+    for (uint32_t i = 0; i < v->vma_count; i++)
+        if (v->vmas[i].file && !still_there(v, count, &v->vmas[i], &from))
+            return false;
+    return true;
+}
+
 /*
  * The files' records, in the place of their addresses. One may be freed, and its memory be used
  * anew, while it is read: so the vmas are read once more, and what is not mapped any longer is left
@@ -194,9 +200,14 @@ static bool read_files(struct view *v)
         bool again = i && file == v->vmas[i - 1].file;
         at[i] = !file ? NO_RECORD : again ? at[i - 1] : read_file(v, file);
     }
-    bool good = !v->read->files.failed && read_vmas(v, &now);
-    if (good)
-        now = keep_sound(v->read->vmas, now);
+    /* Who moves the array while it is read hides some of it for a moment. */
+    bool good = !v->read->files.failed;
+    for (int i = 0; good && i < RECORD_READINGS; i++) {
+        good = read_vmas(v, &now);
+        now = good ? keep_sound(v->read->vmas, now) : 0;
+        if (all_there(v, now))
+            break;
+    }
     for (uint32_t i = 0; good && i < v->vma_count; i++) {
         struct vma vma = v->vmas[i];
         if (vma.file && (at[i] == NO_RECORD || !still_there(v, now, &vma, &from)))
@@ -223,7 +234,7 @@ static bool look(struct view *v, const struct proc_name *name, bool files)
     r->vmas = host_pages(VMAS_BYTES);
     r->tables_first = r->words_of = ~0ull;
     r->tables_left = TABLES_MOST;
-    return v->vmas && r->vmas && same_image(name->pid) && settled_vmas(v) &&
+    return v->vmas && r->vmas && view_is_ours(name->pid) && settled_vmas(v) &&
            take(v, &first_process, &r->process, sizeof r->process) && (!files || read_files(v));
 }
 
@@ -350,6 +361,11 @@ struct signal_sets view_signals(struct view *v)
     return s;
 }
 
+bool view_knows_limits(const struct view *v)
+{
+    return v->process->pid != 0 && !v->process->executing; /* the number is set after them */
+}
+
 void view_limits(const struct view *v, struct limit out[KEPT_LIMITS])
 {
     for (int i = 0; i < KEPT_LIMITS; i++) {
@@ -364,15 +380,13 @@ static bool put(const struct view *v, void *to, void *from, size_t size)
     return host_call(__NR_process_vm_writev, v->pid, &local, 1, &remote, 1, 0) == (long)size;
 }
 
-bool view_set_limit(const struct view *v, int which, struct limit to)
+int view_set_limit(const struct view *v, int which, struct limit to)
 {
-    struct files *files = v->process->files, copy;
-    bool good = v->read && put(v, &first_process.limits[which], &to, sizeof to);
-    if (!good || which != KEPT_NOFILE)
-        return good;
-    good = take(v, &files->floor, &copy.floor, sizeof copy.floor);
-    files_set_limit(&copy, to.soft);
-    return good && put(v, &files->limit, &copy.limit, sizeof copy.limit);
+    bool executing;
+    if (!v->read || !put(v, &first_process.limits[which], &to, sizeof to) ||
+        !take(v, &first_process.executing, &executing, sizeof executing))
+        return -ESRCH;
+    return executing ? -EAGAIN : 0;
 }
 
 size_t view_read(const struct view *v, void *to, uint64_t from, size_t size)

@@ -25,6 +25,8 @@ struct view;
  */
 struct view *view_open(struct process *own, const struct proc_name *name, bool files);
 void view_close(struct view *v);
+/* Whether another host process executes the ashlar-exec that this one does. */
+bool view_is_ours(int pid);
 
 /* Sorted and disjoint, within the window. */
 uint32_t view_vmas(const struct view *v, const struct vma **vmas);
@@ -34,10 +36,13 @@ void view_count(struct view *v, struct vpn first, struct vpn end, struct line_co
 const struct mm *view_mm(const struct view *v);
 /* Its signals, `blocked` those of the thread that the path names, or of the first one. */
 struct signal_sets view_signals(struct view *v);
-/* limits[KEPT_*] */
+/* limits[KEPT_*]; where they are known, which in a process that begins to execute a program they
+ * are not. */
+bool view_knows_limits(const struct view *v);
 void view_limits(const struct view *v, struct limit out[KEPT_LIMITS]);
-/* Sets one of another process, limits[which]. False: it has ended, or may not be written to. */
-bool view_set_limit(const struct view *v, int which, struct limit to);
+/* Sets one of another process, limits[which]. -ESRCH: it has ended, or may not be written to;
+   -EAGAIN: it executes a program just now, and what was set may be lost. */
+int view_set_limit(const struct view *v, int which, struct limit to);
 /* Bytes of the program's memory, as many as can be had: of another process those that are resident.
  */
 size_t view_read(const struct view *v, void *to, uint64_t from, size_t size);

@@ -5,7 +5,6 @@
 #include <asm/statfs.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
-#include <linux/openat2.h>
 #include <linux/stat.h>
 
 #include "../files/remote.h"
@@ -74,33 +73,52 @@ long file_seals(int fd, uint32_t command, uint32_t seals, bool *mapped)
     return *mapped ? rc : host_call(__NR_fcntl, fd, command, seals);
 }
 
-long file_cut_by_name(int dirfd, const char *path, const struct open_how *how, uint64_t size,
-                      bool *mapped)
+/* Whether a descriptor is of a file in memory. */
+static bool is_tmpfs_file(int fd)
 {
-    struct open_how place = {.flags =
-                                 O_PATH | O_CLOEXEC | (how->flags & (O_NOFOLLOW | O_DIRECTORY)),
-                             .resolve = how->resolve};
     struct statfs64 fs;
     struct stat st;
-    char link[32];
+    return host_call(__NR_fstat, fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           host_call(__NR_fstatfs, fd, &fs) == 0 && fs.f_type == TMPFS;
+}
 
+static long open_to_write(int fd)
+{
+    char link[32];
+    text_format(link, sizeof link, "/proc/self/fd/%d", fd);
+    return host_call(__NR_open, link, O_WRONLY | O_CLOEXEC);
+}
+
+long file_cut_by_name(const char *path, uint64_t size, bool *mapped)
+{
     *mapped = false;
     if (!shared_host_files())
         return 0;
-    long fd = host_call(__NR_openat2, dirfd, path, &place, sizeof place);
-    if (fd < 0)
+    long place = host_call(__NR_open, path, O_PATH | O_CLOEXEC);
+    if (place < 0)
         return 0;
-    text_format(link, sizeof link, "/proc/self/fd/%d", (int)fd);
-    long rc = -ENODEV;
-    if (host_call(__NR_fstat, fd, &st) == 0 && S_ISREG(st.st_mode) &&
-        host_call(__NR_fstatfs, fd, &fs) == 0 && fs.f_type == TMPFS)
-        rc = host_call(__NR_open, link, O_WRONLY | O_CLOEXEC);
-    host_call(__NR_close, fd);
-    if (rc < 0)
+    long fd = is_tmpfs_file((int)place) ? open_to_write((int)place) : -ENODEV, rc = 0;
+    host_call(__NR_close, place);
+    if (fd >= 0) {
+        rc = shared_host_call((int)fd, SEGMENT_TRUNCATE, 0, size, 0, mapped);
+        host_call(__NR_close, fd);
+    }
+    return rc;
+}
+
+long file_cut_opened(int fd, uint64_t flags)
+{
+    bool mapped, reads = (flags & O_ACCMODE) == O_RDONLY;
+    if (!is_tmpfs_file(fd))
         return 0;
-    fd = rc;
-    rc = shared_host_call((int)fd, SEGMENT_TRUNCATE, 0, size, 0, mapped);
-    host_call(__NR_close, fd);
+    long to = reads ? open_to_write(fd) : fd;
+    if (to < 0)
+        return to;
+    long rc = shared_host_call((int)to, SEGMENT_TRUNCATE, 0, 0, 0, &mapped);
+    if (!mapped)
+        rc = host_call(__NR_ftruncate, to, 0);
+    if (reads)
+        host_call(__NR_close, to);
     return rc;
 }
 

@@ -33,9 +33,9 @@ long file_write_kernel(struct descriptor *d, const void *from, uint32_t size, in
 bool file_is_mapped(const struct descriptor *d);
 /* F_GET_SEALS, F_ADD_SEALS of a host descriptor; *mapped: it is one of those. */
 long file_seals(int fd, uint32_t command, uint32_t seals, bool *mapped);
-/* Truncates one, found by its name as openat2 would; *mapped: it was one, else nothing is done. */
-struct open_how;
-long file_cut_by_name(int dirfd, const char *path, const struct open_how *how, uint64_t size,
-                      bool *mapped);
+/* Truncates one, found by its name; *mapped: it was one, else nothing is done. */
+long file_cut_by_name(const char *path, uint64_t size, bool *mapped);
+/* What O_TRUNC does to a file of the host that was opened, with these flags but for that. */
+long file_cut_opened(int fd, uint64_t flags);
 
 #endif

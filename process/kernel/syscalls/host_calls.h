@@ -10,7 +10,6 @@ syscall_fn sys_nanosleep, sys_clock_nanosleep, sys_adjtimex, sys_clock_adjtime;
 syscall_fn sys_getrlimit, sys_setrlimit, sys_prlimit64, sys_getrusage;
 /* Of a program's start: before files are, and when they are. */
 void limits_begin(struct process *p, const struct boot *b);
-void limits_apply(struct process *p);
 /*
  * Where a program was started with more descriptors than the monitor can leave to it, it is told how
  * many these are: some take the highest number at once.

@@ -2,19 +2,23 @@
  * Resource limits. Those on what the host alone does (CPU time, core files, processes) are the
  * host's. Those that would starve the monitor rather than bind the program are kept here
  * (process->limits): descriptors and file sizes, which are enforced, up to where the monitor's own
- * descriptors begin (files_floor); address space, data and the stack, which mappings and their growth
- * are checked against. What is kept goes on to a fork child and over execve. Beside them: what was
- * used.
+ * descriptors begin (files_floor); address space, data and the stack, which mappings and their
+ * growth are checked against. What is kept goes on to a fork child and over execve. Beside them:
+ * what was used.
  */
 #include <linux/resource.h>
 #include <linux/signal.h>
+#include <linux/time_types.h>
 
 #include "../files/files.h"
 #include "../mm/mm.h"
 #include "../proc/view.h"
 #include "host_calls.h"
 
-enum { LIMITS = 16 };
+enum {
+    LIMITS = 16,
+    BEGIN_TRIES = 100, /* a millisecond apart */
+};
 
 static const int resource_of[KEPT_LIMITS] = {
     [KEPT_NOFILE] = RLIMIT_NOFILE, [KEPT_FSIZE] = RLIMIT_FSIZE, [KEPT_AS] = RLIMIT_AS,
@@ -49,11 +53,6 @@ void limits_fit(struct process *p, int floor)
         l->soft = l->hard = (uint64_t)floor;
 }
 
-void limits_apply(struct process *p)
-{
-    files_set_limit(p->files, p->limits[KEPT_NOFILE].soft);
-}
-
 /* A reader that races a writer may see one old and one new value, as two calls would. */
 static long limit_get(struct thread *t, unsigned resource, struct limit *limit)
 {
@@ -86,8 +85,6 @@ static long limit_set(struct thread *t, unsigned resource, const struct limit *o
         return rc;
     __atomic_store_n(&own->soft, limit->soft, __ATOMIC_RELAXED);
     __atomic_store_n(&own->hard, limit->hard, __ATOMIC_RELAXED);
-    if (resource == RLIMIT_NOFILE)
-        limits_apply(t->process);
     return 0;
 }
 
@@ -133,27 +130,55 @@ long sys_setrlimit(struct thread *t, const uint64_t a[6])
     return limit_own(t, (unsigned)a[0], a[1], 0);
 }
 
-/* Of another process, where its ashlar-exec keeps that limit and can be looked at: 0, an error, or
-   -ENOSYS where it is the host's to answer. */
+/*
+ * A view of another process that this system's programs run in. -ENOSYS: it is none. One that has
+ * just executed a program has read nothing of what it was handed yet, and is waited for: -EAGAIN.
+ */
+static long view_begun(struct process *own, const struct proc_name *name, struct view **out)
+{
+    static const struct __kernel_timespec ms = {0, 1000000};
+    for (int tries = 0; tries < BEGIN_TRIES; tries++) {
+        *out = view_open(own, name, false);
+        if (*out && view_knows_limits(*out))
+            return 0;
+        if (*out)
+            view_close(*out);
+        else if (!view_is_ours(name->pid))
+            return -ENOSYS;
+        host_call(__NR_nanosleep, &ms, NULL);
+    }
+    return -EAGAIN;
+}
+
+/* Of another process, where its ashlar-exec keeps that limit: 0, an error, or -ENOSYS where it is
+   the host's to answer. */
 static long limit_of_other(struct thread *t, int pid, unsigned resource, const struct limit *to,
                            struct limit *old)
 {
     const struct limit *own = kept(t->process, resource);
     const struct proc_name name = {.pid = pid};
     struct limit limits[KEPT_LIMITS];
+    struct view *v = NULL;
+    if (!own)
+        return -ENOSYS;
     /* Who may not do it by Linux's rules learns that from the host, of a limit that nobody keeps.
      */
-    long rc = own ? host_call(__NR_prlimit64, pid, RLIMIT_CORE, NULL, old) : -ENOSYS;
-    struct view *v = rc < 0 ? NULL : view_open(t->process, &name, false);
-    if (!v)
-        return rc < 0 ? rc : -ENOSYS;
+    long rc = host_call(__NR_prlimit64, pid, RLIMIT_CORE, NULL, old);
     int which = (int)(own - t->process->limits);
-    view_limits(v, limits);
-    *old = limits[which];
-    rc = to ? limit_allowed(old, to) : 0;
-    if (rc == 0 && to && !view_set_limit(v, which, *to))
-        rc = -ESRCH;
-    view_close(v);
+    bool first = true;
+    while (rc == 0 && (rc = view_begun(t->process, &name, &v)) == 0) {
+        view_limits(v, limits);
+        if (first)
+            *old = limits[which];
+        first = false;
+        rc = to ? limit_allowed(old, to) : 0;
+        if (rc == 0 && to)
+            rc = view_set_limit(v, which, *to);
+        view_close(v);
+        if (rc != -EAGAIN)
+            break;
+        rc = 0;
+    }
     return rc;
 }
 

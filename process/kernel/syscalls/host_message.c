@@ -363,8 +363,10 @@ static long transfer_receive(struct transfer *x, struct message *m, int flags)
         if (result < 0)
             return x->done ? (long)x->done : socket_waited(x->t, x->fd, result);
         uint64_t got = (uint64_t)result < v.size ? (uint64_t)result : v.size;
-        if (!drops && transfer_copy(x, got, false) < 0)
+        if (!drops && transfer_copy(x, got, false) < 0) {
+            close_received(m); /* Linux installs none then */
             return x->done ? (long)x->done : -EFAULT;
+        }
         if (!again)
             return result; /* with MSG_TRUNC more than there was room for */
         x->done += (uint64_t)result;
@@ -387,7 +389,8 @@ static int message_out(struct thread *t, uint64_t at, struct message *to, struct
     }
     if (m->control_size && user_write(to->control, (const void *)m->control, m->control_size) < 0)
         return -EFAULT;
-    to->name_size = m->name_size;
+    if (to->name)
+        to->name_size = m->name_size;
     to->control_size = m->control_size;
     to->flags = m->flags;
     /* All but the pointers and the vectors, which Linux leaves alone. */
@@ -551,11 +554,13 @@ static uint64_t message_in(struct several *s, uint32_t i)
     uint64_t room = vectors_in(s, m, &s->incoming[i], i >= s->writable);
     if (m->name && m->name_size > 0 && !mm_writable(m->name, 1))
         m->name = NOWHERE;
+    uint64_t control =
+        m->control ? mm_writable(m->control, smaller(m->control_size, CONTROL_MAX)) : 0;
     if (!m->control_size)
         m->control = 0;
-    else if (m->control && !mm_writable(m->control, 1))
+    else if (m->control && !control)
         m->control = NOWHERE;
-    m->control_size = smaller(m->control_size, CONTROL_MAX);
+    m->control_size = control ? control : smaller(m->control_size, CONTROL_MAX);
     return room + (m->name ? ADDRESS_MAX : 0) + room_for(m->control_size);
 }
 
@@ -611,14 +616,17 @@ static int several_out(struct several *s, uint32_t i, bool drops)
     struct counted_message to, *m = &s->messages[i];
     const struct vector *data = &s->incoming[i].vectors[0];
     uint64_t at = s->at + i * sizeof to;
-    if (user_read(&to, at, sizeof to) < 0 || to.message.vector_count > VECTORS_MAX ||
-        user_read(s->scratch, to.message.vectors, to.message.vector_count * sizeof *s->scratch) < 0)
-        return -EFAULT;
+    bool good = user_read(&to, at, sizeof to) == 0 && to.message.vector_count <= VECTORS_MAX &&
+                user_read(s->scratch, to.message.vectors,
+                          to.message.vector_count * sizeof *s->scratch) == 0;
     struct transfer x = {.vectors = s->scratch,
                          .vector_count = (uint32_t)to.message.vector_count,
                          .data = (uint8_t *)data->base};
-    if ((!drops && transfer_copy(&x, smaller(m->size, data->size), false) < 0) ||
-        message_out(s->t, at, &to.message, &m->message) < 0)
+    if (!good || (!drops && transfer_copy(&x, smaller(m->size, data->size), false) < 0)) {
+        close_received(&m->message);
+        return -EFAULT;
+    }
+    if (message_out(s->t, at, &to.message, &m->message) < 0)
         return -EFAULT;
     return user_write(at + offsetof(struct counted_message, size), &m->size, sizeof m->size);
 }

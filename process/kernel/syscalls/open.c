@@ -96,23 +96,22 @@ static long finish(struct opening *o, const struct file_attr *attr, const char *
 
 /* ---- the host's ---- */
 
-/* Memory that somebody has mapped is truncated by the node, and not once more by what is opened. */
-static uint64_t truncate_first(int dirfd, const char *path, const struct open_how *how)
+/*
+ * Of the host, which knows its own files and what it may open of them. Memory that somebody has
+ * mapped is truncated by the node, once it is known that it may be opened.
+ */
+static long open_host(struct opening *o, int dirfd, const char *path, bool restricted)
 {
-    bool cut = false;
-    if (how->flags & O_TRUNC && (how->flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL) &&
-        file_cut_by_name(dirfd, path, how, 0, &cut) < 0)
-        return how->flags;
-    return cut ? how->flags & ~(uint64_t)O_TRUNC : how->flags;
-}
-
-/* Of the host, which knows its own files and what it may open of them. */
-static long open_restricted_local(struct opening *o, int dirfd, const char *path)
-{
-    struct open_how how = {.flags = o->flags, .mode = o->mode, .resolve = o->resolve};
-    how.flags = truncate_first(dirfd, path, &how);
-    long fd = host_call_intr(__NR_openat2, dirfd, path, &how, sizeof how);
-    return restartable(files_new_host(o->files, fd));
+    bool cuts = o->flags & O_TRUNC && shared_host_files();
+    struct open_how how = {.flags = o->flags & (cuts ? ~(uint64_t)O_TRUNC : ~0ull),
+                           .mode = o->mode,
+                           .resolve = o->resolve};
+    long fd = restricted ? host_call_intr(__NR_openat2, dirfd, path, &how, sizeof how)
+                         : host_call_intr(__NR_openat, dirfd, path, how.flags, how.mode);
+    long rc = fd >= 0 && cuts ? file_cut_opened((int)fd, how.flags) : 0;
+    if (rc < 0)
+        host_call(__NR_close, fd);
+    return files_new_host(o->files, rc < 0 ? rc : fd);
 }
 
 /* Where a restricted path left the volume: from the root on, its restrictions are the host's. */
@@ -123,19 +122,16 @@ static long open_crossed(struct opening *o)
         return root;
     root = fd_hide((int)root);
     const char *path = o->where.path + 1;
-    long fd = open_restricted_local(o, (int)root, *path ? path : ".");
+    long fd = open_host(o, (int)root, *path ? path : ".", true);
     host_call(__NR_close, root);
-    return fd;
+    return restartable(fd);
 }
 
 static long open_local(struct opening *o)
 {
-    const char *path = o->where.path;
     if (o->where.as_written)
         return open_crossed(o);
-    const struct open_how how = {.flags = o->flags};
-    long fd = host_call_intr(__NR_open, path, truncate_first(AT_FDCWD, path, &how), o->mode);
-    fd = files_new_host(o->files, fd);
+    long fd = open_host(o, AT_FDCWD, o->where.path, false);
     if (fd >= 0 && !(o->flags & O_PATH))
         descriptor_install_host(o->files, (int)fd, proc_kind((int)fd));
     return restartable(fd);
@@ -384,14 +380,14 @@ static long open_restricted(struct opening *o, uint64_t dirfd, uint64_t path)
         if (rc < 0)
             return rc;
         if (!base.directory.inode)
-            return open_restricted_local(o, (int)dirfd, given);
+            return restartable(open_host(o, (int)dirfd, given, true));
     }
     /* A link of /proc/self is magic, and seen through before anyone could say so. */
     if (o->resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS) && path_is_local(l->path) &&
         location_kind(o->t, l) == LOCAL_LINK)
         return -ELOOP;
     if (path_is_local(l->path) && !base.length)
-        return open_restricted_local(o, AT_FDCWD, l->path);
+        return restartable(open_host(o, AT_FDCWD, l->path, true));
     locate_as_written(l, locate_flags(o->flags), &base);
     return open_there(o);
 }

@@ -228,9 +228,8 @@ long sys_ftruncate(struct thread *t, const uint64_t a[6])
 
 static long truncate_local(const char *path, uint64_t size)
 {
-    const struct open_how how = {0};
     bool found;
-    long rc = file_cut_by_name(AT_FDCWD, path, &how, size, &found);
+    long rc = file_cut_by_name(path, size, &found);
     return found ? rc : host_call(__NR_truncate, path, size);
 }
 

@@ -234,7 +234,10 @@ static bool overlap(struct end *in, struct end *out, uint64_t count)
         return false;
     if (count > (uint64_t)left)
         count = (uint64_t)left;
-    return from + (int64_t)count > to && to + (int64_t)count > from;
+    int64_t to_end;
+    if (__builtin_add_overflow(to, (int64_t)count, &to_end))
+        to_end = INT64_MAX;
+    return from + (int64_t)count > to && to_end > from;
 }
 
 static long copy_by_host(struct end *in, struct end *out, uint64_t count)
