@@ -196,7 +196,8 @@ static int send_release(struct net_conn *conn, const struct file *file, uint64_t
 /* Opens the file where it is not open there, and holds it once for this holder's life. */
 static int send_reopen(struct storage *st, struct file *file, uint64_t deadline_ms)
 {
-    struct msg_file_reopen request = {.file = file->id, .flags = O_RDONLY, .path = file->path};
+    struct msg_file_reopen request = {
+        .file = file->id, .again = 1, .flags = O_RDONLY, .path = file->path};
     struct msg_file_reopen_reply reply;
     int rc = NET_CALL(st->holder, FILE_REOPEN, file_reopen, &request, &reply, left_ms(deadline_ms));
     if (rc == 0 && file->held_by == st->holder_serial)

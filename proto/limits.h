@@ -41,6 +41,7 @@
 #define DIR_REPLY_MAX     (64u * 1024) /* bytes of entries in one DIR_READ reply */
 #define FRAME_MAX         (512u * 1024) /* bytes of a frame after its header: the decoder's bound */
 #define PREAUTH_FRAME_MAX 256u          /* the same before a peer has authenticated */
+#define GROUPS_MAX        64u           /* groups of a process that count at files */
 #define SYMLINK_MAX       40u           /* links followed in one path, as Linux */
 
 /* Connections. */

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "descriptors.h"
+#include "identity.h"
 
 static struct dir_file *dir_file(struct volume_file *file)
 {
@@ -68,6 +69,17 @@ static int need_locked(struct dir_file *file, enum dir_fd which)
     return 0;
 }
 
+/* For who opened it once, when he might: it may have been closed since (relax). */
+static int have_locked(struct dir_file *file, enum dir_fd which)
+{
+    if (file->fds[which] >= 0)
+        return 0;
+    enum identity_rights before = identity_monitor_begin();
+    int rc = need_locked(file, which);
+    identity_monitor_end(before);
+    return rc;
+}
+
 int dir_file_need(struct dir_file *file, enum dir_fd which)
 {
     pthread_mutex_lock(&file->lock);
@@ -85,7 +97,7 @@ void dir_file_give(struct dir_file *file, enum dir_fd which, int fd)
 static int use(struct dir_file *file, enum dir_fd which)
 {
     pthread_mutex_lock(&file->lock);
-    int rc = need_locked(file, which);
+    int rc = have_locked(file, which);
     if (rc == 0) {
         file->users[which]++;
         rc = file->fds[which];
@@ -149,11 +161,20 @@ static void rest(struct volume_file *volume_file)
     pthread_mutex_unlock(&file->lock);
 }
 
+static int access_place(struct dir_file *file, int mode)
+{
+    return faccessat(AT_FDCWD, dir_fd_path(file->fds[DIR_FD_PLACE]).text, mode, AT_EACCESS) < 0
+               ? -errno
+               : 0;
+}
+
 /* Whether the host would open it again: its permissions may have changed since. */
 static bool can_reopen(struct dir_file *file, enum dir_fd which)
 {
-    return faccessat(AT_FDCWD, dir_fd_path(file->fds[DIR_FD_PLACE]).text,
-                     which == DIR_FD_READ ? R_OK : W_OK, AT_EACCESS) == 0;
+    enum identity_rights before = identity_monitor_begin();
+    int rc = access_place(file, which == DIR_FD_READ ? R_OK : W_OK);
+    identity_monitor_end(before);
+    return rc == 0;
 }
 
 static unsigned relax(struct volume_file *volume_file)
@@ -207,6 +228,13 @@ static int file_path(struct volume_file *volume_file, char *out)
 static int file_statfs(struct volume_file *volume_file, struct msg_file_statfs_reply *out)
 {
     return dir_statfs_fd(dir_file(volume_file)->fds[DIR_FD_PLACE], out);
+}
+
+static int permits(struct volume_file *volume_file, uint32_t flags)
+{
+    bool reads = (flags & O_ACCMODE) != O_WRONLY;
+    bool writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+    return access_place(dir_file(volume_file), (reads ? R_OK : 0) | (writes ? W_OK : 0));
 }
 
 static int want(struct volume_file *volume_file, uint32_t flags)
@@ -424,7 +452,7 @@ static int64_t file_list(struct volume_file *volume_file, uint64_t cookie, void 
     int64_t rc;
 
     pthread_mutex_lock(&file->lock);
-    rc = need_locked(file, DIR_FD_READ);
+    rc = have_locked(file, DIR_FD_READ);
     int fd = file->fds[DIR_FD_READ];
     if (rc == 0 && (cookie == 0 || cookie != file->position)) {
         if (lseek(fd, (off_t)cookie, SEEK_SET) < 0)
@@ -457,6 +485,7 @@ const struct file_ops dir_file_ops = {
     .path = file_path,
     .stat = file_stat,
     .statfs = file_statfs,
+    .permits = permits,
     .want = want,
     .read = file_read,
     .write = file_write,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sys/uio.h>
 
+#include "identity.h"
 #include "serve.h"
 
 /* A connection, served by its own thread. */
@@ -16,6 +17,7 @@ struct session {
     struct caller caller;
     uint8_t *buffer;                /* LOG_IO_MAX bytes for what a reply carries */
     struct volume_watcher *watcher; /* what it watches; NULL: nothing ever */
+    struct identity identity;       /* whose rights it has: its thread's, where that was told */
 };
 
 struct request {

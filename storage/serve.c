@@ -238,6 +238,8 @@ static int path_access(struct request *r)
 {
     TAKE(r, path_access);
     int rc = request_place(r, &m.base, m.path, 0);
+    if (rc == 0 && m.real)
+        rc = identity_rights(IDENTITY_REAL);
     return rc < 0 ? rc : ops(r)->access(r->storage->volume, who(r), &r->paths[0], m.mode, m.nofollow);
 }
 
@@ -339,6 +341,12 @@ static int path_real(struct request *r)
     return GIVE(r, path_real, {.path = path, .attr = attr});
 }
 
+static int file_identity(struct request *r)
+{
+    TAKE(r, file_identity);
+    return identity_take(&r->session->identity, &m);
+}
+
 /* ---- dispatch ---- */
 
 enum {
@@ -379,6 +387,7 @@ static const struct {
     [OP_FILE_KEEP & 0xff] = {serve_file_keep, CHANGES},
     [OP_FILE_SEND & 0xff] = {serve_file_send, CHANGES | ONCE},
     [OP_FILE_END & 0xff] = {serve_file_end, CHANGES},
+    [OP_FILE_IDENTITY & 0xff] = {file_identity, CHANGES},
     [OP_WATCH_ADD & 0xff] = {serve_watch_add},
     [OP_WATCH_REMOVE & 0xff] = {serve_watch_remove},
     [OP_WATCH_READ & 0xff] = {serve_watch_read},
@@ -415,7 +424,8 @@ static int dispatch(struct request *r, const struct wire_header *header)
         return -ENOMEM;
     if (table[index].is & (r->session->client->component ? CHANGES : MONITORS))
         return ASH_FORBIDDEN;
-    return handle(r, index, header);
+    int rc = identity_rights(IDENTITY_OF_FILES); /* the request before may have left others */
+    return rc < 0 ? rc : handle(r, index, header);
 }
 
 static int serve_request(void *self, struct net_conn *conn, const struct net_frame *frame)

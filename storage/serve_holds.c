@@ -123,12 +123,15 @@ int serve_file_open(struct request *r)
                  .first_size = first});
 }
 
-/* It is open here for someone: no need of its path, which may be gone. */
-static int hold_known(struct request *r, struct volume_file *file, uint32_t flags,
+/* It is open here for someone: no need of its path, which may be gone. `again`: as it was for this
+   client. */
+static int hold_known(struct request *r, struct volume_file *file, uint32_t flags, bool again,
                       const struct description_id *id, struct file_attr *attr)
 {
     bool writes = !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY;
-    int rc = file->ops->stat(file, attr);
+    int rc = again || flags & O_PATH ? 0 : file->ops->permits(file, flags);
+    if (rc == 0)
+        rc = file->ops->stat(file, attr);
     attr->writable = client_may_write(r->session->client, file, &who(r)->rights);
     if (rc == 0 && writes && !attr->writable)
         rc = -EROFS;
@@ -162,9 +165,12 @@ int serve_file_reopen(struct request *r)
     TAKE(r, file_reopen);
     struct held held = {m.file, m.description};
     struct volume_file *file = handles_get(r->storage->holding.handles, &m.file);
-    if (file) {
-        rc = hold_known(r, file, m.flags, &m.description, &opened.attr);
-    } else {
+    rc = m.again ? identity_rights(IDENTITY_MONITOR) : 0;
+    if (file && rc < 0) {
+        request_done(r, file);
+    } else if (file) {
+        rc = hold_known(r, file, m.flags, m.again, &m.description, &opened.attr);
+    } else if (rc == 0) {
         rc = ops(r)->reopen(r->storage->volume, who(r), m.path, m.flags, &m.file, &opened);
         if (rc == 0)
             rc = hold_opened(r, &opened, m.flags & ~(uint32_t)O_TRUNC, &m.description);

@@ -381,12 +381,85 @@ static void test_report(void **state)
     rig_stop(&rig);
 }
 
+/* ---- root's daemon, for others ---- */
+
+static int ask_identity(struct net_conn *conn, uint32_t uid, uint32_t gid, uint32_t real_uid,
+                        uint32_t group_count)
+{
+    struct group_id groups[GROUPS_MAX + 1];
+    for (uint32_t i = 0; i < group_count; i++)
+        groups[i].id = 20000 + i;
+    struct msg_file_identity request = {.uid = uid,
+                                        .gid = gid,
+                                        .real_uid = real_uid,
+                                        .real_gid = gid,
+                                        .groups = groups,
+                                        .groups_count = group_count};
+    struct msg_file_identity_reply reply;
+    return NET_CALL(conn, FILE_IDENTITY, file_identity, &request, &reply, RIG_TIMEOUT_MS);
+}
+
+static void test_identity(void **state)
+{
+    enum { NOBODY = 65534, LIMIT = 96 };
+    struct rig rig = {.descriptor_limit = LIMIT};
+    struct file_attr attr, again;
+    char byte;
+
+    rig_start(&rig);
+    struct net_conn *conn = rig_connect(&rig), *other = rig_connect(&rig);
+    assert_int_equal(ask_identity(conn, UINT32_MAX, 0, 0, 0), ASH_MALFORMED);
+    assert_int_equal(ask_identity(conn, 0, UINT32_MAX, 0, 0), ASH_MALFORMED);
+    assert_int_equal(ask_identity(conn, 0, 0, UINT32_MAX, 0), ASH_MALFORMED);
+    assert_int_equal(ask_identity(conn, 0, 0, 0, GROUPS_MAX + 1), ASH_MALFORMED);
+    struct net_conn *monitor = rig_connect_as(&rig, SCOPE_COMPONENT, 0, "");
+    assert_int_equal(ask_identity(monitor, 0, 0, 0, 0), ASH_FORBIDDEN);
+    net_close(monitor);
+    assert_int_equal(chmod(rig.base, 0755), 0);
+    assert_int_equal(chmod(rig.rw, 01777), 0);
+    rig_write_file(rig_path(&rig, "rw/roots"), "root's");
+    assert_int_equal(chmod(rig_path(&rig, "rw/roots"), 0600), 0);
+    assert_int_equal(ask_open(conn, rig_path(&rig, "rw/roots"), O_RDWR, 0, &attr), 0);
+
+    assert_int_equal(ask_identity(conn, NOBODY, NOBODY, 0, GROUPS_MAX), 0);
+    bool root = getuid() == 0; /* else nothing changes */
+    int refused = root ? -EACCES : 0;
+    assert_int_equal(ask_open(conn, rig_path(&rig, "rw/roots"), O_RDONLY, 0, NULL), refused);
+    assert_int_equal(ask_access(conn, rig_path(&rig, "rw/roots"), R_OK), refused);
+    assert_int_equal(ask_open(other, rig_path(&rig, "rw/roots"), O_RDONLY, 0, NULL), 0);
+    assert_int_equal(ask_open(conn, rig_path(&rig, "rw/his"), O_RDWR | O_CREAT, 0600, &again), 0);
+    assert_int_equal(again.uid, root ? NOBODY : getuid());
+    /* What was open stays so, though others needed its descriptors, and over the daemon's end. */
+    unsigned many = 0;
+    while (ask_open(conn, rig_path(&rig, "rw/many%u", many), O_RDWR | O_CREAT, 0644, NULL) == 0)
+        many++;
+    assert_true(many > LIMIT / 4 && many < LIMIT);
+    assert_int_equal(ask_read(conn, &attr.id, 0, &byte, 1), 1);
+    assert_int_equal(ask_write(conn, &attr.id, 0, "R", 1), 1);
+    net_close(conn);
+    net_close(other);
+    rig_kill_storage(&rig);
+    rig_start_storage(&rig);
+    conn = rig_connect(&rig);
+    assert_int_equal(ask_identity(conn, NOBODY, NOBODY, NOBODY, 0), 0);
+    assert_int_equal(ask_reopen(conn, &attr.id, rig_path(&rig, "rw/roots"), O_RDWR), 0);
+    assert_int_equal(ask_read(conn, &attr.id, 0, &byte, 1), 1);
+    assert_int_equal(byte, 'R');
+    assert_int_equal(ask_unlink(conn, rig_path(&rig, "rw/roots"), false), root ? -EPERM : 0);
+    assert_int_equal(ask_identity(conn, 0, 0, 0, 0), 0);
+    if (root)
+        assert_int_equal(ask_unlink(conn, rig_path(&rig, "rw/roots"), false), 0);
+    net_close(conn);
+    rig_stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_root),          cmocka_unit_test(test_descriptor_pressure),
         cmocka_unit_test(test_ordinary_user), cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_report),        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,7 +218,8 @@ int ask_open(struct net_conn *conn, const char *path, uint32_t flags, uint32_t m
 
 int ask_reopen(struct net_conn *conn, const struct file_id *id, const char *path, uint32_t flags)
 {
-    return ASK_NOTHING(conn, FILE_REOPEN, file_reopen, {.file = *id, .path = path, .flags = flags});
+    return ASK_NOTHING(conn, FILE_REOPEN, file_reopen,
+                       {.file = *id, .again = 1, .path = path, .flags = flags});
 }
 
 int ask_hold(struct net_conn *conn, const struct file_id *id)

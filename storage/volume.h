@@ -168,6 +168,8 @@ struct file_ops {
     /* attr->writable is left to the caller. */
     int (*stat)(struct volume_file *, struct file_attr *) CHECKED;
     int (*statfs)(struct volume_file *, struct msg_file_statfs_reply *) CHECKED;
+    /* Whether the calling thread may open it so (O_*): 0, or the host's own error. */
+    int (*permits)(struct volume_file *, uint32_t flags) CHECKED;
     /* Opens what flags (O_*) want to do with it, where that is not open yet. */
     int (*want)(struct volume_file *, uint32_t flags) CHECKED;
     /* Returns bytes, fewer than size only at the end of the file. */

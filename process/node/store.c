@@ -396,7 +396,8 @@ static int hold(struct store *store, const struct file_id *file, const char *pat
     int rc = STORED_CALL(store, FILE_HOLD, file_hold, &request, &reply);
     if (rc != ASH_STALE_FILE)
         return rc;
-    struct msg_file_reopen again = {.file = *file, .flags = 0 /* O_RDONLY */, .path = path};
+    struct msg_file_reopen again = {
+        .file = *file, .again = 1, .flags = 0 /* O_RDONLY */, .path = path};
     struct msg_file_reopen_reply again_reply;
     rc = STORED_CALL(store, FILE_REOPEN, file_reopen, &again, &again_reply);
     if (rc < 0)

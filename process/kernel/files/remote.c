@@ -13,6 +13,7 @@
 static int reopen(const struct held *held, uint32_t flags, uint8_t flock, const char *path)
 {
     struct msg_file_reopen request = {.file = held->file,
+                                      .again = 1,
                                       .description = held->description,
                                       .flags = flags,
                                       .flock = flock,

@@ -139,22 +139,6 @@ static long open_local(struct opening *o)
 
 /* ---- an sComponent's ---- */
 
-/* Whether the file's mode lets it be opened that way; one that has no name any more may be. */
-static long permitted(struct opening *o)
-{
-    uint32_t access = o->flags & O_ACCMODE;
-    struct msg_path_access request = {
-        .mode = (access != O_WRONLY ? 4u : 0) | (access != O_RDONLY ? 2u : 0),
-        .base = o->where.base,
-        .path = o->where.path,
-    };
-    struct msg_path_access_reply reply;
-    struct rpc rpc;
-    int rc = RPC_CALL(&rpc, STORAGE, PATH_ACCESS, path_access, &request, &reply);
-    rpc_end(&rpc);
-    return rc == -EACCES ? rc : 0;
-}
-
 static long open_fifo(struct opening *o, const struct file_attr *attr, const char *path)
 {
     struct stat st;
@@ -167,7 +151,7 @@ static long open_fifo(struct opening *o, const struct file_attr *attr, const cha
     return restartable(files_new_host(o->files, rc));
 }
 
-/* Whether what is open there may be opened once more. */
+/* Whether what is open there is of a kind that can be opened so. */
 static long check_again(struct opening *o, const struct descriptor *d)
 {
     uint32_t type = d->file->type & S_IFMT;
@@ -175,9 +159,9 @@ static long check_again(struct opening *o, const struct descriptor *d)
         return -ENOTDIR;
     if (o->flags & O_PATH)
         return 0;
-    if (type == S_IFREG || type == S_IFDIR)
-        return permitted(o);
-    return type == S_IFLNK ? -ELOOP : type == S_IFIFO ? 0 : -ENXIO;
+    if (type == S_IFDIR)
+        return o->flags & (O_ACCMODE | O_CREAT | O_TRUNC) ? -EISDIR : 0;
+    return type == S_IFLNK ? -ELOOP : type == S_IFREG || type == S_IFIFO ? 0 : -ENXIO;
 }
 
 /* A file that is open already, by /proc/self/fd/N, whatever its path names today. */
@@ -205,13 +189,12 @@ static long open_again(struct opening *o)
         return rc < 0 ? rc : open_fifo(o, &reply.attr, o->where.path);
     }
     request.file = d.file->id;
-    bool directory = S_ISDIR(d.file->type);
     rc = REMOTE_CALL(&d, &rpc, FILE_REOPEN, file_reopen, &request, &reply);
     rpc_end(&rpc);
     bool opened = rc == 0;
     if (rc == 0 && (o->flags & O_ACCMODE) != O_RDONLY && !reply.attr.writable)
         rc = -EROFS;
-    if (rc == 0 && o->flags & O_TRUNC && !directory) {
+    if (rc == 0 && o->flags & O_TRUNC) {
         struct msg_file_truncate cut = {.file = d.file->id};
         struct msg_file_truncate_reply cut_reply;
         rc = REMOTE_CALL(&d, &rpc, FILE_TRUNCATE, file_truncate, &cut, &cut_reply);
