@@ -44,7 +44,7 @@ LIMITS = {
 REFUSED = re.compile(r'^(?:/\* (.+) \*/|REFUSED\((\w+), (\w+), "(.+)"\))$', re.M)
 LAST = 450  # of Linux 6.1
 FAMILY = re.compile(r"^    /\* (.+) \*/$")
-ROW = re.compile(r"\b(CALL|VIA|AS|HOST|HOST_FD)\((\w+)((?:[^()]|\([^()]*\))*)\)")
+ROW = re.compile(r"\b(CALL|VIA|AS|HOST|HOST_FD|HOST_IDS)\((\w+)((?:[^()]|\([^()]*\))*)\)")
 
 
 def definitions(kernel):
@@ -89,7 +89,7 @@ def linux():
 
 
 def served_by(macro, handler, where):
-    if macro in ("HOST", "HOST_FD"):
+    if macro in ("HOST", "HOST_FD", "HOST_IDS"):
         return "host"
     if handler == "not_permitted":
         return "EPERM"

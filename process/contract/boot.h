@@ -16,7 +16,7 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x39746f6f42687341ull /* "AshBoot9" */
+#define BOOT_MAGIC 0x41746f6f42687341ull /* "AshBootA" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
@@ -77,6 +77,7 @@ struct boot {
     struct held cwd;     /* the hold of the working directory; all zero: not known */
     uint8_t files;       /* 1: there may be descriptors of an sComponent's files */
     uint8_t posix_locks; /* 1: and POSIX locks on them */
+    uint8_t told; /* 1: over storage_fd it was told whose rights are meant, by the last image */
     uint32_t limits_known; /* 1, at an execve: limits[] is filled; 0: they are the host's */
     struct limit limits[KEPT_LIMITS];
     struct component_info memory, storage;

@@ -1,8 +1,10 @@
 /*
  * Uses open files before and after their sComponent's monitor was started again; see
  * test_restart.py, which waits for the line "ready" and answers it. With "exec", the second half is
- * that of another program, which this one executes.
+ * that of another program, which this one executes. With "another", of one that was root's when it
+ * opened them.
  */
+#include <grp.h>
 #include <sys/file.h>
 
 #include "show.h"
@@ -73,8 +75,51 @@ static int second_half(int file, int unlinked, int directory, int other)
     return 0;
 }
 
+/* As somebody who may less than who opened the file. */
+static void use_as_another(int file)
+{
+    char b[16] = {0};
+    struct stat st = {0};
+    R(pread(file, b, 5, 0));
+    SHOW("%s", b);
+    R(open("file", O_RDONLY));
+    R(access("file", R_OK));
+    R(close(open("all/made", O_CREAT | O_WRONLY, 0644)));
+    R(stat("all/made", &st));
+    SHOW("user %d group %d", st.st_uid, st.st_gid);
+    R(unlink("all/made"));
+    fflush(stdout);
+}
+
+static int another(void)
+{
+    char c;
+    int file = MUST(open("file", O_CREAT | O_RDWR, 0600));
+    MUST(write(file, "hello", 5));
+    MUST(mkdir("all", 0777));
+    MUST(chmod("all", 0777));
+    MUST(setgroups(0, NULL));
+    MUST(setgid(65534));
+    MUST(setuid(65534));
+    SHOW("%s", strerrorname_np(EIO));
+    use_as_another(file);
+    printf("ready\n");
+    fflush(stdout);
+    MUST(read(0, &c, 1));
+    use_as_another(file);
+    pid_t pid = MUST(fork());
+    if (pid == 0) {
+        use_as_another(file);
+        _exit(0);
+    }
+    MUST(waitpid(pid, NULL, 0));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 2 && !strcmp(argv[1], "another"))
+        return another();
     if (argc == 5)
         return second_half(atoi(argv[1]), atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
     int file = R(open("file", O_CREAT | O_RDWR, 0600));

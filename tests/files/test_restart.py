@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from racks import check, main  # noqa: E402
+from racks import NOBODY, check, main  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv.pop(2))
 
@@ -65,6 +65,29 @@ def test_files_are_opened_again(t, *arguments):
     check("byte 20: OFD lock from 20 to 29" in after and "byte 35 is free" in after, after)
     check(any(l.endswith("LOCK_SH | LOCK_NB): EAGAIN") for l in after), after)
     check(after[-1] == "byte 0 is free", after)
+    t.call("down")
+
+
+def test_another_user_stays_who_he_is(t):
+    """What he may not open he may not open afterwards, and reads on by what was open before."""
+    if os.geteuid() != 0:
+        return
+    os.chmod(t.runtime, 0o755)
+    p, before = start(t, "another")
+    expected = ["pread(file, b, 5, 0) = 5", "hello", "open(\"file\", O_RDONLY): EACCES",
+                "access(\"file\", R_OK): EACCES",
+                "close(open(\"all/made\", O_CREAT | O_WRONLY, 0644)) = 0",
+                "stat(\"all/made\", &st) = 0", f"user {NOBODY} group {NOBODY}",
+                "unlink(\"all/made\") = 0"]
+    check([line.partition(": ")[2] for line in before[1:-1]] == expected, before)
+    pid, command = storage_of(t)
+    t.kill(pid)
+    with subprocess.Popen(command, env=t.env, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as storage:
+        after = finish(p)
+        storage.terminate()
+        check(storage.wait(timeout=5) == 0, "ashlar-storage ended with", storage.returncode)
+    check(after == 2 * expected, after) # his own and a child's
     t.call("down")
 
 

@@ -96,6 +96,7 @@ static struct thread *make_thread(struct thread *t, struct process *p,
         n->regs.rsp = r->stack;
     n->sigmask = t->sigmask;
     n->owns_gs = t->owns_gs;
+    n->identity = t->identity;
     n->start_flags = r->flags;
     n->start_parent_tid = r->parent_tid;
     n->start_child_tid = r->child_tid;

@@ -252,6 +252,13 @@ static void stand_still(struct process *p)
     mutex_lock(&p->node_lock); /* the seat is handed on as well */
 }
 
+/* What the next image is to know of the connection to the sComponent, which is at rest now. */
+static bool put_told(int boot_fd)
+{
+    const uint8_t told = 1;
+    return !rpc_told() || write_all(boot_fd, &told, sizeof told, offsetof(struct boot, told));
+}
+
 static void go_on(struct process *p)
 {
     mutex_unlock(&p->node_lock);
@@ -302,14 +309,17 @@ static long execute(struct thread *t, struct texts *x)
         p->exec_texts = x;
     else
         stand_still(p);
-    hand_on(p, fd, true);
-    /* As they are by now: others may set them, and wait for the next image from here on. */
-    __atomic_store_n(&p->executing, true, __ATOMIC_SEQ_CST);
-    host_call(__NR_pwrite64, fd, p->limits, sizeof p->limits, offsetof(struct boot, limits));
-    long rc = host_call(__NR_execveat, p->exec_fd, "",
-                        x->argv[0] ? x->argv : (const char **)nameless, environment, AT_EMPTY_PATH);
-    __atomic_store_n(&p->executing, false, __ATOMIC_RELAXED);
-    hand_on(p, fd, false);
+    long rc = -ENOMEM;
+    if (p->vforked || put_told(fd)) {
+        hand_on(p, fd, true);
+        /* As they are by now: others may set them, and wait for the next image from here on. */
+        __atomic_store_n(&p->executing, true, __ATOMIC_SEQ_CST);
+        host_call(__NR_pwrite64, fd, p->limits, sizeof p->limits, offsetof(struct boot, limits));
+        rc = host_call(__NR_execveat, p->exec_fd, "",
+                       x->argv[0] ? x->argv : (const char **)nameless, environment, AT_EMPTY_PATH);
+        __atomic_store_n(&p->executing, false, __ATOMIC_RELAXED);
+        hand_on(p, fd, false);
+    }
     if (p->vforked)
         p->exec_texts = NULL;
     else

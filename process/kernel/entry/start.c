@@ -17,6 +17,7 @@
 #include "../loader/loader.h"
 #include "../mm/mm.h"
 #include "../mm/shared.h"
+#include "../rpc/identity.h"
 #include "../rpc/node.h"
 #include "../rpc/rpc.h"
 #include "../rpc/rpc_pool.h"
@@ -231,6 +232,8 @@ static void attach(struct process *p, const struct boot *b)
     if (segments_fd >= 0)
         STAT_ADD(processes, 1);
     rpc_init(p, memory_fd, storage_fd);
+    if (b->told)
+        rpc_was_told();
     struct rpc reset;
     bool used = segments_fd < 0;
     if (used)
@@ -334,6 +337,7 @@ void start(uint64_t *stack)
     host_populate(t, THREAD_BLOCK);
     t->tid = p->pid;
     t->main = true;
+    t->identity = identity_at_start(p);
     thread_link(t);
     stack_switch(t, start_program);
 }

@@ -57,6 +57,7 @@ struct thread {
     int tid;                 /* never changes; read by others */
     bool main;               /* the process's first thread */
     bool owns_gs;            /* %gs is what the application set; owner thread only */
+    uint64_t identity;       /* whose rights it has at files (rpc/identity.h); owner thread only */
 
     /* Owner thread only: */
     uint64_t sigmask;       /* as the application set it; bit n-1 is signal n */

@@ -7,6 +7,7 @@
 #include "../entry/process.h"
 #include "../entry/thread.h"
 #include "../host/host.h"
+#include "identity.h"
 #include "node.h"
 #include "rpc_connection.h"
 #include "rpc_pool.h"
@@ -51,11 +52,22 @@ static void pool_init(struct rpc_pool *pool, int kind, uint32_t part, int fd)
         c->pool = pool;
         c->fd = i == 0 ? fd : -1;
         c->owes = false;
+        c->told = 0;
         c->lent_to = 0;
         c->moves = pool->moves;
     }
     if (fd >= 0)
         set_timeouts(&pool->connections[0]);
+}
+
+void rpc_was_told(void)
+{
+    storage.connections[0].told = IDENTITY_UNKNOWN;
+}
+
+bool rpc_told(void)
+{
+    return storage.connections[0].told != 0;
 }
 
 void rpc_init(struct process *p, int memory_fd, int storage_fd)
@@ -273,25 +285,44 @@ static void set_descriptor(struct rpc_connection *c, int fd)
     c->moves = __atomic_load_n(&c->pool->moves, __ATOMIC_ACQUIRE);
     set_timeouts(c);
     c->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+    c->told = 0;
+}
+
+/* Sees to it that an sComponent's connection was told who asks. */
+static int introduce(struct rpc_connection *c)
+{
+    uint64_t who = current()->identity;
+    if (c->told == who)
+        return 0;
+    c->told = IDENTITY_UNKNOWN;
+    STAT_ADD(messages[wire_op_index(OP_FILE_IDENTITY)], 1);
+    current()->to_storage++;
+    int rc = connection_introduce(c);
+    if (rc == 0)
+        c->told = who;
+    else
+        forget_descriptor(c); /* nothing may be asked for by somebody else's rights */
+    return rc;
 }
 
 /*
  * Sees to it that the connection has a descriptor, to where its component is now; to the sComponent
- * not in a vfork child, whose hold of what it has open is that connection's. 0 or a negative error.
+ * not in a vfork child, whose hold of what it has open is that connection's; and that who asks
+ * there is known. 0 or a negative error.
  */
 static int connect_to(struct rpc_connection *c)
 {
     struct rpc_pool *pool = c->pool;
     if (current()->process->vforked && !of_memory(c))
-        return c->fd < 0 ? ASH_LOST : 0;
+        return c->fd < 0 ? ASH_LOST : introduce(c);
     if (c->fd >= 0 && is_ours(c) && c->moves == __atomic_load_n(&pool->moves, __ATOMIC_ACQUIRE))
-        return 0;
+        return of_memory(c) ? 0 : introduce(c);
     forget_descriptor(c);
     int fd = node_connect(owner, pool->where.id, pool->part);
     if (fd < 0)
         return fd;
     set_descriptor(c, fd);
-    return 0;
+    return of_memory(c) ? 0 : introduce(c);
 }
 
 uint64_t rpc_two_of_each(void)

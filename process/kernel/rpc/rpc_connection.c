@@ -9,6 +9,7 @@
 #include "../entry/process.h"
 #include "../entry/thread.h"
 #include "../host/host.h"
+#include "identity.h"
 #include "wire.h"
 
 #define MSG_NOSIGNAL 0x4000
@@ -108,6 +109,26 @@ int connection_send(struct rpc_connection *c, const struct rpc_piece *bulk, int 
     h.crc = crc;
     wire_header_encode(&h, c->buffer);
     return send_pieces(c, v, bulk_count + 1);
+}
+
+int connection_introduce(struct rpc_connection *c)
+{
+    uint8_t frame[WIRE_HEADER_SIZE + IDENTITY_BYTES];
+    struct rpc rpc;
+    int size = identity_encode(frame + WIRE_HEADER_SIZE);
+    if (size < 0)
+        return size;
+    /* The id of the request before: the next one may be sent again, and has to keep its own. */
+    struct wire_header h = {.version = PROTOCOL_VERSION,
+                            .op = OP_FILE_IDENTITY,
+                            .length = (uint32_t)size,
+                            .request_id = c->request_id};
+    h.crc = wire_crc(wire_header_crc(&h), frame + WIRE_HEADER_SIZE, (size_t)size);
+    wire_header_encode(&h, frame);
+    struct io_vector v = {frame, WIRE_HEADER_SIZE + (size_t)size};
+    c->received = 0;
+    int rc = send_pieces(c, &v, 1);
+    return rc < 0 ? rc : connection_receive(c, &rpc);
 }
 
 /*

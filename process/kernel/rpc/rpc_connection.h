@@ -20,6 +20,7 @@ struct rpc_connection {
     int fd;                /* -1: none yet, or lost */
     uint32_t moves;        /* pool->moves when that descriptor was made */
     uint64_t serial;       /* of that descriptor, see process->rpc_limit */
+    uint64_t told;         /* an sComponent's: the identity.h number of who it was told asks; 0 */
     int lent_to; /* a vfork child, by its pid, that has it: the above is of its table; 0 */
     int own_fd;  /* while it is lent: the three above, of this process */
     uint32_t own_moves;
@@ -62,6 +63,12 @@ void connection_touch(struct rpc_connection *c, size_t size);
  */
 int connection_send(struct rpc_connection *c, const struct rpc_piece *bulk, int bulk_count,
                     bool again) __attribute__((warn_unused_result));
+
+/*
+ * Sends FILE_IDENTITY and waits for its answer, whatever request is in the buffer, but for none
+ * that is under way. Its status, or an ASH_ code of the connection.
+ */
+int connection_introduce(struct rpc_connection *c) __attribute__((warn_unused_result));
 
 /*
  * The whole reply into the buffer; its status, or an ASH_ code of the connection. After ASH_TIMEOUT

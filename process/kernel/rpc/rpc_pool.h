@@ -16,6 +16,10 @@ void rpc_init(struct process *p, int memory_fd, int storage_fd);
 void rpc_part_at(uint32_t part, struct component where);
 /* Whether a part is known to be somewhere. */
 bool rpc_part_known(uint32_t part);
+/* The first connection to the sComponent may have been told of any identity, by the last image. */
+void rpc_was_told(void);
+/* Whether it has; when no request is under way. */
+bool rpc_told(void);
 /* In a fork child: closes the parent's connections and starts with its own. */
 void rpc_fork_child(struct process *p, int memory_fd, int storage_fd);
 /*

@@ -2,6 +2,7 @@
 #include "describe.h"
 
 #include "../files/files.h"
+#include "../rpc/identity.h"
 
 /* Bytes that argument i points to, or -E2BIG beyond what the bounce memory could hold. Counts have 32
    bits, in all rows that have one. */
@@ -110,6 +111,14 @@ long host_row(struct thread *t, const uint64_t a[6])
         return result;
     result = host_call(t->regs.orig_rax, host[0], host[1], host[2], host[3], host[4], host[5]);
     return result < 0 ? result : copy_out(row, a, host, result);
+}
+
+long host_row_ids(struct thread *t, const uint64_t a[6])
+{
+    long result = host_row(t, a);
+    if (result >= 0)
+        t->identity = identity_now(t->process);
+    return result;
 }
 
 long host_row_fd(struct thread *t, const uint64_t a[6])

@@ -29,5 +29,7 @@ enum arg_kind {
 syscall_fn host_row;
 /* The same; the result is a new descriptor. */
 syscall_fn host_row_fd;
+/* The same; the thread may have other rights after it. */
+syscall_fn host_row_ids;
 
 #endif

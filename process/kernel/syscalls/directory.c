@@ -144,7 +144,7 @@ static long enter_local(struct location *l)
     if (rc == 0 && !S_ISDIR(st.st_mode))
         rc = -ENOTDIR;
     if (rc == 0)
-        rc = host_call(__NR_faccessat, AT_FDCWD, l->path, 1 /* X_OK */);
+        rc = host_call(__NR_faccessat2, AT_FDCWD, l->path, 1 /* X_OK */, AT_EACCESS);
     return rc;
 }
 

@@ -102,7 +102,9 @@ static long add_local(struct thread *t, int fd, const char *path, uint32_t mask)
     long local_fd = host_call(__NR_open, path, open_flags(mask) | O_CLOEXEC);
     if (local_fd < 0)
         return local_fd;
-    long rc = ask(t, fd, (int)local_fd, &request);
+    long rc = host_call(__NR_faccessat2, local_fd, "", 4 /* R_OK */, AT_EACCESS | AT_EMPTY_PATH);
+    if (rc == 0)
+        rc = ask(t, fd, (int)local_fd, &request);
     host_call(__NR_close, local_fd);
     return rc;
 }
@@ -151,10 +153,23 @@ static long add_path(struct thread *t, int fd, struct location *l, uint32_t mask
     return rc;
 }
 
+/* The node watches, with the rights of its own user: one who has less must be able to read it. */
+static long readable(struct thread *t, struct location *l)
+{
+    struct msg_path_access request = {
+        .mode = 4 /* R_OK */, .nofollow = l->nofollow, .path = l->path};
+    struct msg_path_access_reply reply;
+    return t->identity && !l->local
+               ? LOCATION_CALL(t, l, 0, PATH_ACCESS, path_access, &request, &reply, )
+               : 0;
+}
+
 static long add(struct thread *t, struct descriptor *d, uint64_t path, uint32_t mask)
 {
     struct location l;
     long rc = locate(t, (uint64_t)AT_FDCWD, path, mask & IN_DONT_FOLLOW ? LOCATE_NOFOLLOW : 0, &l);
+    if (rc == 0)
+        rc = readable(t, &l);
     if (rc < 0)
         return rc;
     if (l.local)

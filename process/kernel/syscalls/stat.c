@@ -201,11 +201,17 @@ long sys_statx(struct thread *t, const uint64_t a[6])
 
 /* ---- access ---- */
 
+static long access_local(const char *path, uint32_t mode, bool real)
+{
+    return real ? host_call(__NR_faccessat, AT_FDCWD, path, mode)
+                : host_call(__NR_faccessat2, AT_FDCWD, path, mode, AT_EACCESS);
+}
+
 static long access_path(struct thread *t, uint64_t dirfd, uint64_t path, uint32_t mode,
-                        unsigned flags)
+                        unsigned flags, bool real)
 {
     struct location l;
-    struct msg_path_access request = {.mode = mode, .path = l.path};
+    struct msg_path_access request = {.mode = mode, .real = real, .path = l.path};
     struct msg_path_access_reply reply;
 
     if (mode & ~7u)
@@ -213,18 +219,18 @@ static long access_path(struct thread *t, uint64_t dirfd, uint64_t path, uint32_
     long rc = locate(t, dirfd, path, flags, &l);
     request.nofollow = l.nofollow;
     return rc < 0 ? rc
-                  : LOCATION_CALL(t, &l, host_call(__NR_faccessat, AT_FDCWD, l.path, mode),
-                                  PATH_ACCESS, path_access, &request, &reply, );
+                  : LOCATION_CALL(t, &l, access_local(l.path, mode, real), PATH_ACCESS, path_access,
+                                  &request, &reply, );
 }
 
 long sys_access(struct thread *t, const uint64_t a[6])
 {
-    return access_path(t, (uint64_t)AT_FDCWD, a[0], (uint32_t)a[1], 0);
+    return access_path(t, (uint64_t)AT_FDCWD, a[0], (uint32_t)a[1], 0, true);
 }
 
 long sys_faccessat(struct thread *t, const uint64_t a[6])
 {
-    return access_path(t, a[0], a[1], (uint32_t)a[2], 0);
+    return access_path(t, a[0], a[1], (uint32_t)a[2], 0, true);
 }
 
 long sys_faccessat2(struct thread *t, const uint64_t a[6])
@@ -232,7 +238,7 @@ long sys_faccessat2(struct thread *t, const uint64_t a[6])
     uint32_t flags = (uint32_t)a[3];
     if (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    return access_path(t, a[0], a[1], (uint32_t)a[2], locate_flags(flags));
+    return access_path(t, a[0], a[1], (uint32_t)a[2], locate_flags(flags), !(flags & AT_EACCESS));
 }
 
 /* ---- statfs ---- */

@@ -3,8 +3,8 @@
  * (refused.def); a number that is none is ENOSYS.
  *
  * CALL: a handler of ours; VIA: one around the host's call. HOST: the host's, arguments copied as
- * described (describe.h); HOST_FD: the same, and the result is a new descriptor. None of the last
- * two sleeps.
+ * described (describe.h); HOST_FD: the same, and the result is a new descriptor; HOST_IDS: the same,
+ * and the thread may be somebody else after it. None of the last three sleeps.
  */
 #include "../entry/thread_calls.h"
 #include "../signals/signals.h"
@@ -15,11 +15,12 @@
 #include "syscall_names.h"
 #include "syscalls.h"
 
-#define CALL(name)         [__NR_##name] = {.fn = sys_##name}
-#define VIA(name)          [__NR_##name] = {.fn = sys_##name, .host = true}
-#define AS(name, handler)  [__NR_##name] = {.fn = sys_##handler}
-#define HOST(name, ...)    [__NR_##name] = {.fn = host_row, ##__VA_ARGS__}
-#define HOST_FD(name, ...) [__NR_##name] = {.fn = host_row_fd, ##__VA_ARGS__}
+#define CALL(name)          [__NR_##name] = {.fn = sys_##name}
+#define VIA(name)           [__NR_##name] = {.fn = sys_##name, .host = true}
+#define AS(name, handler)   [__NR_##name] = {.fn = sys_##handler}
+#define HOST(name, ...)     [__NR_##name] = {.fn = host_row, ##__VA_ARGS__}
+#define HOST_FD(name, ...)  [__NR_##name] = {.fn = host_row_fd, ##__VA_ARGS__}
+#define HOST_IDS(name, ...) [__NR_##name] = {.fn = host_row_ids, .host = true, ##__VA_ARGS__}
 
 #define REFUSED(name, errno, why) [__NR_##name] = {.refused = (errno)},
 
@@ -95,18 +96,18 @@ const struct syscall_row syscall_table[SYSCALL_COUNT] = {
     HOST(geteuid),
     HOST(getgid),
     HOST(getegid),
-    HOST(setuid),
-    HOST(setgid),
-    HOST(setreuid),
-    HOST(setregid),
-    HOST(setresuid),
-    HOST(setresgid),
-    HOST(setfsuid),
-    HOST(setfsgid),
+    HOST_IDS(setuid),
+    HOST_IDS(setgid),
+    HOST_IDS(setreuid),
+    HOST_IDS(setregid),
+    HOST_IDS(setresuid),
+    HOST_IDS(setresgid),
+    HOST_IDS(setfsuid),
+    HOST_IDS(setfsgid),
     HOST(getresuid, OUT(0, 4), OUT(1, 4), OUT(2, 4)),
     HOST(getresgid, OUT(0, 4), OUT(1, 4), OUT(2, 4)),
     HOST(getgroups, OUT_RESULT(1, 0, 4)),
-    HOST(setgroups, IN_COUNT(1, 0, 4)),
+    HOST_IDS(setgroups, IN_COUNT(1, 0, 4)),
     HOST(setpgid),
     HOST(getpgid),
     HOST(getpgrp),
