@@ -177,8 +177,8 @@ def test_an_scomponent_that_does_not(t):
     up(t, AMPLE, storage=2)
     p = patterns(t, SMALL)
     await_two_copies(t)
+    await_true(lambda: logs(t), "logs")
     users = {os.path.basename(os.path.dirname(log))[len(".ashlar-logs-"):] for log in logs(t)}
-    check(users, "no logs")
     name = sorted(users)[0]
     before = logged(t)
     storage = lose(t, "storage", name, signal.SIGKILL)

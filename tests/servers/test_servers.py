@@ -18,7 +18,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from racks import PYTHON, Failure, await_true, check, main, memory_is_free  # noqa: E402
+from racks import (PYTHON, Failure, await_end, await_true, check, children, main,  # noqa: E402
+                   memory_is_free)
 sys.path.insert(0, HERE)
 from client import Redis, made  # noqa: E402
 
@@ -228,11 +229,13 @@ def test_nginx(t):
     for path, inside, keep in (("f1", False, ["-k"]), ("passed/f2", False, []), ("f3", True, ["-k"])):
         load = background(t, inside, "ab", "-q", "-c", 16, "-n", requests, *keep, "-H",
                           "Accept-Encoding: gzip", f"http://127.0.0.1:{port}/{path}")
+        workers = [] if keep else children(master)
         if not keep:
             os.kill(master, signal.SIGHUP)  # new workers, while the old ones end what they have begun
         said, _ = load.communicate(timeout=scaled(120, 1200))
         check(load.returncode == 0 and re.search(rf"Complete requests: +{requests}\n", said) and
               re.search(r"Failed requests: +0\n", said) and "Non-2xx" not in said, said)
+        await_end(workers, 20)  # who keeps connections open would be reset by them
         print(f"  {path}:", re.search(r"Requests per second: +(\S+)", said)[1], "a second", flush=True)
     for inside in (False, True):
         client(t, inside, PYTHON, CLIENT, "http", port, "check", files)

@@ -383,9 +383,11 @@ static bool put(const struct view *v, void *to, void *from, size_t size)
 int view_set_limit(const struct view *v, int which, struct limit to)
 {
     bool executing;
-    if (!v->read || !put(v, &first_process.limits[which], &to, sizeof to) ||
-        !take(v, &first_process.executing, &executing, sizeof executing))
+    if (!v->read)
         return -ESRCH;
+    if (!put(v, &first_process.limits[which], &to, sizeof to) ||
+        !take(v, &first_process.executing, &executing, sizeof executing))
+        return view_is_ours(v->pid) ? -EAGAIN : -ESRCH;
     return executing ? -EAGAIN : 0;
 }
 

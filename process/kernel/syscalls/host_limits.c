@@ -165,21 +165,22 @@ static long limit_of_other(struct thread *t, int pid, unsigned resource, const s
      */
     long rc = host_call(__NR_prlimit64, pid, RLIMIT_CORE, NULL, old);
     int which = (int)(own - t->process->limits);
-    bool first = true;
-    while (rc == 0 && (rc = view_begun(t->process, &name, &v)) == 0) {
+    for (int tries = 0; rc == 0 && tries < BEGIN_TRIES; tries++) {
+        rc = view_begun(t->process, &name, &v);
+        if (rc < 0)
+            break;
         view_limits(v, limits);
-        if (first)
+        if (!tries)
             *old = limits[which];
-        first = false;
         rc = to ? limit_allowed(old, to) : 0;
         if (rc == 0 && to)
             rc = view_set_limit(v, which, *to);
         view_close(v);
         if (rc != -EAGAIN)
-            break;
+            return rc;
         rc = 0;
     }
-    return rc;
+    return rc < 0 ? rc : -EAGAIN;
 }
 
 /* The most memory that was resident is the program's own, as VmHWM of /proc says it. */
