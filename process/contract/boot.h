@@ -16,13 +16,13 @@
 
 #include "messages.h"
 
-#define BOOT_MAGIC 0x41746f6f42687341ull /* "AshBootA" */
+#define BOOT_MAGIC 0x42746f6f42687341ull /* "AshBootB" */
 #define BOOT_ENV   "ASHLAR_BOOT"
 
 enum boot_flags {
-    BOOT_TRACE = 1,      /* --trace: calls and unserved calls on trace_fd */
-    BOOT_NO_MOVE = 2,    /* never use UFFDIO_MOVE, as on kernels before 6.8 */
-    BOOT_NO_REWRITE = 4, /* leave call sites as they are: every call is dispatched */
+    BOOT_TRACE = 1,       /* --trace: calls and unserved calls on trace_fd */
+    BOOT_NO_MOVE = 2,     /* never use UFFDIO_MOVE, as on kernels before 6.8 */
+    BOOT_NO_REWRITE = 4,  /* leave call sites as they are: every call is dispatched */
     BOOT_TRACE_ALLOC = 8, /* --trace=alloc: not calls, but how memory is allocated, on trace_fd */
 };
 
@@ -51,7 +51,8 @@ struct boot {
     /* After the strings, at an execve: what ashlar-exec found when it looked at the program, for
        its next image (struct program of its loader); 0: that has to look. */
     uint64_t examined_bytes;
-    /* Before that: the POSIX locks of this process (struct file_locks of its files), at an execve. */
+    /* Before that: the POSIX locks of this process (struct file_locks of its files), at an execve.
+     */
     uint64_t locks_bytes;
     uint64_t excache_bytes;
     uint64_t run_id;
@@ -73,10 +74,11 @@ struct boot {
     /* Filled when memory_fd is: */
     struct asid asid;
     uint64_t memory_bytes;
-    int32_t fd_floor;    /* the first descriptor number hidden from the program; 0: to be chosen */
-    struct held cwd;     /* the hold of the working directory; all zero: not known */
-    uint8_t files;       /* 1: there may be descriptors of an sComponent's files */
-    uint8_t posix_locks; /* 1: and POSIX locks on them */
+    int32_t fd_floor;     /* the first descriptor number hidden from the program; 0: to be chosen */
+    struct held cwd;      /* the hold of the working directory; all zero: not known */
+    uint32_t files_below; /* an sComponent's files have numbers below; 0: not known */
+    uint8_t files;        /* 1: there may be descriptors of an sComponent's files */
+    uint8_t posix_locks;  /* 1: and POSIX locks on them */
     uint8_t told; /* 1: over storage_fd it was told whose rights are meant, by the last image */
     uint32_t limits_known; /* 1, at an execve: limits[] is filled; 0: they are the host's */
     struct limit limits[KEPT_LIMITS];

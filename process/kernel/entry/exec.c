@@ -172,6 +172,7 @@ static int write_boot(struct process *p, struct thread *t, const struct texts *x
                         .asid = mm.asid,
                         .memory_bytes = mm.memory_bytes,
                         .cwd = files_cwd_held(p->files),
+                        .files_below = files_below(p->files),
                         .files = files_any(p->files),
                         .posix_locks = files_posix_locks(p->files),
                         .limits_known = 1,

@@ -185,8 +185,8 @@ static struct process *make_process(const struct boot *b)
     return p;
 }
 
-/* An exec: the home and the node are told that the old program is gone. Both work on that while this
-   process sets itself up. */
+/* An exec: the home and the node are told that the old program is gone. Both work on that while
+   this process sets itself up. */
 static void renew_begin(struct process *p, struct asid asid, struct rpc *reset)
 {
     struct msg_space_reset request = {.asid = asid};
@@ -275,7 +275,7 @@ static void start_program(struct thread *t)
     signals_init(p);
     files_set_cwd(p->files, given.cwd, &b->cwd);
     const char *locks = (const char *)b + b->size_bytes - b->examined_bytes - b->locks_bytes;
-    files_after_exec(p->files, b->memory_fd < 0 || b->files, b->posix_locks,
+    files_after_exec(p->files, b->memory_fd < 0 || b->files, b->files_below, b->posix_locks,
                      (const struct file_locks *)locks, b->locks_bytes / sizeof(struct file_locks));
     if (!b->cwd.file.inode)
         files_find_cwd(p->files);

@@ -72,6 +72,7 @@ struct files {
     struct pool open_pool, locked_pool;
     struct locked_file *locked;
     bool locked_before;     /* never changes: the program before an exec had POSIX locks */
+    bool known;             /* all that it has of an sComponent is below `table`; set at a start */
     bool adopting;          /* never changes but in files_adopt(): what is found is held already */
     bool any;               /* ever had an open file of an sComponent; relaxed, only ever set */
     struct holds *holds;    /* the pointer never changes but in files_adopt() */

@@ -20,6 +20,7 @@
 
 enum {
     KEEP_BATCH = 200, /* holds in one FILE_KEEP: within RPC_REQUEST_MAX */
+    TRIED_MOST = 256,
     TABLE_LEAST = 64,
 };
 
@@ -59,6 +60,8 @@ struct files *files_copy(struct files *from)
         f->cwd_id = from->cwd_id; /* whose hold is the parent's, until files_adopt() */
         f->cwd_description = from->cwd_description;
         f->any = from->any;
+        f->known = from->known;
+        f->table = files_table(from);
         holds_free(f->holds);
         f->holds = from->holds;
         holds_share(f->holds);
@@ -171,8 +174,14 @@ void files_adopt(struct files *f, const struct held *program, const struct held 
     const struct held cwd = held_cwd(f);
 
     f->adopting = true;
-    if (f->any)
+    /* Each of them was looked at before, but by a run's first program; few numbers are tried faster
+       than the host lists what there is. */
+    if (f->any && f->known && files_table(f) <= TRIED_MOST)
+        for (int fd = 0; fd < (int)files_table(f); fd++)
+            look_at(f, fd, NULL);
+    else if (f->any)
         each_descriptor(f, look_at, NULL);
+    f->known = true;
     f->adopting = false;
     if (!f->cwd_held && !id_is_zero(&f->cwd_id)) {
         f->cwd_held = true;
@@ -242,10 +251,13 @@ uint32_t files_locks(struct files *f, struct file_locks *out, uint32_t room)
     return descriptor_lock_notes(f, out, room);
 }
 
-void files_after_exec(struct files *f, bool any, bool posix_locks, const struct file_locks *locks,
-                      uint64_t count)
+void files_after_exec(struct files *f, bool any, uint32_t below, bool posix_locks,
+                      const struct file_locks *locks, uint64_t count)
 {
     f->any = any;
+    f->known = below != 0;
+    if (below)
+        files_table_grow(f, (int)below - 1);
     f->locked_before = posix_locks;
     for (uint64_t i = 0; i < count; i++)
         descriptor_put_lock_note(f, &locks[i]);
@@ -349,6 +361,11 @@ void files_table_grow(struct files *f, int fd)
         size *= 2;
     /* Of two threads one may win with the smaller size: a hint that the next use corrects. */
     __atomic_store_n(&f->table, size, __ATOMIC_RELAXED);
+}
+
+uint32_t files_below(const struct files *f)
+{
+    return f->known ? files_table(f) : 0;
 }
 
 bool files_beyond(const struct files *f, int fd)

@@ -55,8 +55,8 @@ struct file_locks {
 bool files_any(const struct files *f);
 bool files_posix_locks(const struct files *f);
 uint32_t files_locks(struct files *f, struct file_locks *out, uint32_t room);
-void files_after_exec(struct files *f, bool any, bool posix_locks, const struct file_locks *locks,
-                      uint64_t count);
+void files_after_exec(struct files *f, bool any, uint32_t below, bool posix_locks,
+                      const struct file_locks *locks, uint64_t count);
 
 /*
  * When a process ends of its own accord: lets go of everything before anyone can see that it ended.
@@ -87,6 +87,8 @@ int files_floor(const struct files *f);
  */
 uint32_t files_table(const struct files *f);
 void files_table_grow(struct files *f, int fd);
+/* The number below which all descriptors of an sComponent's files lie; 0: not known. */
+uint32_t files_below(const struct files *f);
 /* Whether a new descriptor would lie beyond RLIMIT_NOFILE, as the program has it, of this process.
  */
 bool files_beyond(const struct files *f, int fd);
