@@ -69,15 +69,21 @@ def test_a_start(t):
     t.call("down")
 
 
+def line_fetches(t, program):
+    """Of its first start, and of the best of three more: their addresses are random."""
+    first, *others = (messages(t, program)["line_fetch"] for _ in range(4))
+    return first, min(others)
+
+
 def test_a_trail(t):
     up(t, "--memory", "1")
     program = os.path.join(t.work, "program")
     shutil.copy("/bin/true", program)
-    first, second = (messages(t, program)["line_fetch"] for _ in range(2))
+    first, second = line_fetches(t, program)
     check(first > 10 * second, first, second)
     with open(program, "ab") as f: # another version is another program
         f.write(b"!")
-    first, second = (messages(t, program)["line_fetch"] for _ in range(2))
+    first, second = line_fetches(t, program)
     check(first > 10 * second, first, second)
     # No room to fetch ahead: no trail.
     first, second = (messages(t, "--excache", "1M", program)["line_fetch"] for _ in range(2))

@@ -89,7 +89,7 @@ static void libraries(const char *path)
         void *library = dlopen(path, RTLD_NOW);
         CHECK(library);
         long (*call)(void) = (long (*)(void))dlsym(library, "loaded_call");
-        for (int k = 0; k < 6; k++)
+        for (int k = 0; k < WARM; k++)
             CHECK(call() == getppid());
         CHECK(dlclose(library) == 0);
     }

@@ -87,9 +87,9 @@ static int program(void)
     CHECK(pipe(fds) == 0);
     handle(SIGUSR1, on_signal, 0);
     unsigned long words[8] = {0};
-    for (int i = 0; i < 8; i++) /* in this order: they have the first two stubs */
+    for (int i = 0; i < 20; i++) /* in this order: they have the first two stubs */
         site_mov(words);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 20; i++)
         site_short(words);
     SHOW("%d %d", getpid(), fds[0]);
     while (read(0, &c, 1) == 1) {

@@ -30,6 +30,7 @@ enum {
     SLOT = 64,  /* bytes of a site's function */
     SLOTS = PAGES * LINE / SLOT,
     SIGNAL = 40,
+    OFTEN = 12, /* calls after which a site is rewritten */
 };
 
 typedef long site_fn(long nr);
@@ -112,13 +113,13 @@ static void change_text(struct worker *w)
 {
     uint32_t slot = (uint32_t)(next(&w->random) % (SLOTS / 4) * 4); /* a mov with getpid */
     uint8_t *at = w->text + slot * SLOT, *line = w->text + slot * SLOT / LINE * LINE;
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < OFTEN; i++)
         CHECK(((site_fn *)(uintptr_t)at)(0) == getpid());
     CHECK(mprotect(line, LINE, PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
     CHECK(at[0] == 0xb8 && at[1] == SYS_getpid && at[5] == 0x0f);
     at[1] = SYS_gettid;
     CHECK(mprotect(line, LINE, PROT_READ | PROT_EXEC) == 0);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < OFTEN; i++)
         CHECK(((site_fn *)(uintptr_t)at)(0) == syscall(SYS_gettid));
     CHECK(munmap(w->text, PAGES * LINE) == 0);
     w->text = map_text();
