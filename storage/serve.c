@@ -60,7 +60,7 @@ int request_place(struct request *r, const struct path_base *base, const char *t
         rc = -ENAMETOOLONG;
     if (rc == -ENOENT || rc == -ENAMETOOLONG) {
         path->nameless = rc;
-        path->text = text + length;
+        path->text = text + length + strspn(text + length, "/"); /* no path of the root's */
         path->base_length = 0;
         return 0;
     }

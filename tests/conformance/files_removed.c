@@ -2,6 +2,7 @@
 #include "files.h"
 
 #include <dirent.h>
+#include <linux/openat2.h>
 #include <sys/statfs.h>
 
 static int gone; /* open */
@@ -94,6 +95,26 @@ CASE(removed, nothing_is_made)
     OK(open("../h", O_CREAT | O_RDWR, 0644));
     TRY(mkdir("../gone", 0755));
     TRY(open("new", O_CREAT | O_RDWR, 0644));
+}
+
+/* What is relative to it is nowhere else, however its way is restricted. */
+CASE(removed, restricted)
+{
+    static const uint64_t resolve[] = {0, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS,
+                                       RESOLVE_BENEATH, RESOLVE_IN_ROOT};
+    mkdir("d", 0755);
+    int fd = open("d", O_PATH | O_DIRECTORY);
+    rmdir("d");
+    for (int i = 0; i < 5; i++) {
+        struct open_how how = {.flags = O_CREAT | O_RDWR, .mode = 0600, .resolve = resolve[i]};
+        TRY(syscall(SYS_openat2, fd, "new", &how, sizeof how));
+        TRY(syscall(SYS_openat2, fd, "tmp/new", &how, sizeof how));
+        how = (struct open_how){.flags = O_RDONLY, .resolve = resolve[i]};
+        TRY(syscall(SYS_openat2, fd, "etc/passwd", &how, sizeof how));
+        TRY(syscall(SYS_openat2, fd, "etc", &how, sizeof how));
+        OK(syscall(SYS_openat2, fd, ".", &how, sizeof how));
+    }
+    OK(access("/tmp/new", F_OK));
 }
 
 CASE(removed, cwd)
