@@ -98,7 +98,9 @@ long sys_futex(struct thread *t, const uint64_t a[6])
         return wait_for(a, op, timed ? &ts : NULL);
     uint64_t fourth = timed ? (uint64_t)&ts : has_timeout(op) ? 0 : a[3];
     for (int i = 0; i < TRIES; i++) {
-        long n = host_call_intr(__NR_futex, a[0], a[1], a[2], fourth, a[4], a[5]);
+        /* Who wakes does not wait, and no signal may keep it from what it has to do. */
+        long n = has_timeout(op) ? host_call_intr(__NR_futex, a[0], a[1], a[2], fourth, a[4], a[5])
+                                 : host_call(__NR_futex, a[0], a[1], a[2], fourth, a[4], a[5]);
         if (n != -EFAULT)
             return restartable(n);
         int rc = touch(a[0], a[1]);
