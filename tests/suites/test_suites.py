@@ -101,7 +101,7 @@ MODULES = ["os", "posix", "subprocess", "signal", "threading", "thread", "thread
            "ctypes", "sqlite3", "pwd", "grp", "concurrent_futures", "queue", "largefile", "gc",
            "faulthandler", "eintr", "posixpath", "file", "ioctl", "tracemalloc", "interpreters",
            "openpty", "ssl", "httpservers", "ftplib", "zlib", "lzma", "hashlib", "pickle"]
-QUICK_MODULES = ["os", "posix", "thread", "mmap", "select", "epoll", "wait4"]
+QUICK_MODULES = ["os", "posix", "thread", "threadsignals", "mmap", "select", "epoll", "wait4"]
 
 
 def verdicts_of(t, module, inside, timeout):
