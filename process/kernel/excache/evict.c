@@ -146,7 +146,7 @@ static void send_lines(uint32_t count)
 
 /* ---- out: victims ---- */
 
-/* Lines that robust lists go through. Protected by evict_lock. */
+/* Lines that robust lists go through, looked for once a round. Protected by evict_lock. */
 static struct {
     struct vpn pages[ROBUST_MAX];
     uint32_t count;
@@ -198,7 +198,6 @@ static uint32_t claim_victims(uint32_t most)
 {
     uint32_t n = 0;
     bool chance = ex.policy->second_chance();
-    find_robust();
     dropped.count = 0;
     mutex_lock(&ex.lock);
     for (uint32_t tries = 2 * ex.drop_lines; tries && n < most; tries--) {
@@ -372,7 +371,6 @@ static void reclaim(void)
     uint32_t batch = ex.oldest, n = 0;
     struct batch *b = &ex.batches[batch];
 
-    find_robust();
     for (uint32_t i = 0; i < b->count; i++) {
         uint32_t *word;
         if (!claim_staged(b->slots[i], batch, &word))
@@ -422,6 +420,7 @@ void evict_make_room(uint32_t wanted)
     mutex_lock(&ex.evict_lock);
     while (count_free() < wanted + ex.batch_lines / 2) {
         evict_reap();
+        find_robust();
         if (ex.staged && (staged_full(ex.batch_lines) || count_free() < wanted))
             reclaim();
         uint32_t before = ex.staged;
@@ -444,6 +443,7 @@ void evict_ahead(uint32_t wanted)
         return;
     if (!ex.in_flight || write_answered()) {
         evict_reap();
+        find_robust();
         bool full = staged_full(lines);
         if (full)
             reclaim();

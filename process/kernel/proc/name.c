@@ -74,23 +74,29 @@ void proc_parse(const char *path, struct proc_name *out)
             out->file = of_process[i].file;
 }
 
+long proc_name_of(int fd, char path[PROC_PATH], struct proc_name *out)
+{
+    char link[32];
+    text_format(link, sizeof link, "/proc/self/fd/%d", fd);
+    long size = host_call(__NR_readlink, link, path, PROC_PATH - 1);
+    path[size < 0 ? 0 : size] = 0;
+    proc_parse(path, out);
+    return size;
+}
+
 enum entry_kind proc_kind(int fd)
 {
     struct statfs fs;
     struct proc_name name;
-    char link[32], path[256];
+    char path[PROC_PATH];
     bool known = host_call(__NR_fstatfs, fd, &fs) == 0;
     if (known && fs.f_type == MAGIC_PIPES && watch_is(fd))
         return ENTRY_HOST_WATCH;
     if (!known ||
         (fs.f_type != MAGIC_PROC && fs.f_type != MAGIC_CGROUP2 && fs.f_type != MAGIC_CGROUP))
         return ENTRY_HOST;
-    text_format(link, sizeof link, "/proc/self/fd/%d", fd);
-    long size = host_call(__NR_readlink, link, path, sizeof path - 1);
-    if (size < 0)
+    if (proc_name_of(fd, path, &name) < 0)
         return ENTRY_HOST;
-    path[size] = 0;
-    proc_parse(path, &name);
     return name.file == PROC_NONE      ? ENTRY_HOST
            : name.file == PROC_FD_LIST ? ENTRY_HOST_LIST
                                        : ENTRY_HOST_PROC;

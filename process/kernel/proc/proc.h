@@ -47,6 +47,9 @@ struct proc_name {
     int fd;       /* PROC_FDINFO */
 };
 void proc_parse(const char *path, struct proc_name *out);
+enum { PROC_PATH = 256 };
+/* The same of a descriptor's host path, whose length it returns, or a negative errno. */
+long proc_name_of(int fd, char path[PROC_PATH], struct proc_name *out);
 
 /* What kind of entry a host descriptor is. */
 enum entry_kind proc_kind(int fd);

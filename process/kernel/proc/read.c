@@ -88,13 +88,10 @@ static bool make(struct text *x, struct thread *t, int fd)
 {
     struct proc_name name;
     struct text host = {0};
-    char link[32], path[256];
-    text_format(link, sizeof link, "/proc/self/fd/%d", fd);
-    long size = host_call(__NR_readlink, link, path, sizeof path - 1);
+    char path[PROC_PATH];
+    long size = proc_name_of(fd, path, &name);
     if (size < 0)
         return false;
-    path[size] = 0;
-    proc_parse(path, &name);
     bool own = name.pid == t->process->pid;
     bool read = text_host_file(&host, fd);
     switch (name.file) {
@@ -194,11 +191,8 @@ static long piece(struct thread *t, struct descriptor *d, void *to, size_t size,
 static enum proc_file file_of_own(const struct thread *t, int fd)
 {
     struct proc_name name;
-    char link[32], path[64];
-    text_format(link, sizeof link, "/proc/self/fd/%d", fd);
-    long size = host_call(__NR_readlink, link, path, sizeof path - 1);
-    path[size < 0 ? 0 : size] = 0;
-    proc_parse(path, &name);
+    char path[PROC_PATH];
+    (void)proc_name_of(fd, path, &name);
     return name.pid == t->process->pid ? name.file : PROC_NONE;
 }
 

@@ -74,9 +74,11 @@ static uint64_t number_of(const struct identity *i)
 uint64_t identity_now(const struct process *p)
 {
     struct identity i;
+    if (!root_runs_the_rack(p))
+        return 0;
     read_identity(&i);
     bool root = !i.uid && !i.gid && !i.real_uid && !i.real_gid;
-    return root || !root_runs_the_rack(p) ? 0 : number_of(&i);
+    return root ? 0 : number_of(&i);
 }
 
 uint64_t identity_at_start(const struct process *p)
