@@ -45,8 +45,8 @@ def storage_of(t):
     return component["pid"], command
 
 
-def test_files_are_opened_again(t, *arguments):
-    p, before = start(t, *arguments)
+def after_its_return(t, p):
+    """What the program says once the monitor was killed and is back."""
     pid, command = storage_of(t)
     t.kill(pid)
     with subprocess.Popen(command, env=t.env, stdout=subprocess.DEVNULL,
@@ -54,6 +54,12 @@ def test_files_are_opened_again(t, *arguments):
         after = finish(p)
         storage.terminate()
         check(storage.wait(timeout=5) == 0, "ashlar-storage ended with", storage.returncode)
+    return after
+
+
+def test_files_are_opened_again(t, *arguments):
+    p, before = start(t, *arguments)
+    after = after_its_return(t, p)
     check("pread(file, b, 5, 0) = 5" in after and "hello" in after, after)
     check("pread(unlinked, b, 5, 0): ESTALE" in after, after)
     check("write(file, \"more\", 4) = 4" in after and "size 13" in after, after)
@@ -80,13 +86,7 @@ def test_another_user_stays_who_he_is(t):
                 "stat(\"all/made\", &st) = 0", f"user {NOBODY} group {NOBODY}",
                 "unlink(\"all/made\") = 0"]
     check([line.partition(": ")[2] for line in before[1:-1]] == expected, before)
-    pid, command = storage_of(t)
-    t.kill(pid)
-    with subprocess.Popen(command, env=t.env, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as storage:
-        after = finish(p)
-        storage.terminate()
-        check(storage.wait(timeout=5) == 0, "ashlar-storage ended with", storage.returncode)
+    after = after_its_return(t, p)
     check(after == 2 * expected, after) # his own and a child's
     t.call("down")
 
