@@ -6,8 +6,9 @@
  *   2  part 0 where this component has not promised that room to others already, else another part
  *      whose component has it, else PLACE_VREGION to the global managers
  *   3  they name a component that is to have a further part
- *   4  SPACE_PART there, where that part is new; VREGION_GRANT
- *   5  its answer says what room it has left
+ *   4  where that part is new, its place is noted, here and at the replica: nobody who takes this
+ *      one's place gives its number to another; SPACE_PART there
+ *   5  VREGION_GRANT there; its answer says what room it has left
  *   6  the vRegion array says from now on where the vRegion lies, and so does the answer
  *
  * Where nobody has room the vRegion goes to who has the most memory free, more being promised than
@@ -387,13 +388,34 @@ static int send_grant(struct memory *memory, struct component to, struct asid as
     return rc;
 }
 
+/* Step 4, here and at the replica. */
+static int note_part(struct memory *memory, struct space *space, uint16_t part,
+                     struct component owner)
+{
+    struct part_owner told = {.part = part, .owner = owner};
+    struct change change = {.memory = memory,
+                            .space = space,
+                            .op = OP_REPLICA_VREGIONS,
+                            .parts = &told,
+                            .parts_count = 1};
+    int rc = change_begin(&change);
+    if (rc < 0)
+        return rc;
+    space_set_part(space, part, owner);
+    return change_end(&change, 0);
+}
+
 /* Step 6, here and at the replica: vRegions in a row, of one part, which is at `owner`. */
 static int note_run(struct memory *memory, struct space *space, struct vregion_info *run,
                     uint32_t count, struct component owner, uint32_t share)
 {
+    bool further = run->part != space_part(space);
+    struct part_owner told = {.part = run->part, .owner = owner};
     struct change change = {.memory = memory,
                             .space = space,
                             .op = OP_REPLICA_VREGIONS,
+                            .parts = &told,
+                            .parts_count = further,
                             .vregions = run,
                             .vregions_count = count};
     for (uint32_t i = 0; i < count; i++)
@@ -402,7 +424,7 @@ static int note_run(struct memory *memory, struct space *space, struct vregion_i
     if (rc < 0)
         return rc;
     fault_point("grant.sent");
-    if (run->part != space_part(space))
+    if (further)
         space_set_part(space, run->part, owner);
     rc = space_grant(space, run->index, count, run->part, share);
     return change_end(&change, rc);
@@ -420,11 +442,12 @@ static int grant_run(struct memory *memory, struct space *space, struct rooms *r
                                   .lines = (uint64_t)share * count,
                                   .fresh = rooms->fresh[part]};
         rooms->steps.told = true;
-        int rc = ask_part(memory, space, part, &rooms->parts[part], forward.fresh ? 0 : FORWARD_MS,
-                          send_grant, &forward);
-        /* Though it did not answer, it may know the part: no other component gets that number. */
-        if (forward.fresh)
-            space_set_part(space, part, rooms->parts[part]);
+        int rc = forward.fresh ? note_part(memory, space, part, rooms->parts[part]) : 0;
+        if (rc < 0)
+            return rc;
+        fault_point("grant.noted");
+        rc = ask_part(memory, space, part, &rooms->parts[part], forward.fresh ? 0 : FORWARD_MS,
+                      send_grant, &forward);
         if (rc < 0)
             return rc;
         fault_point("grant.told");

@@ -66,23 +66,31 @@ static int ask(struct copy *c, uint16_t op, const uint8_t *body, int size,
 
 /* ---- vRegions ---- */
 
-static int send_vregions(struct copy *c, const struct vregion_info *infos, uint32_t count)
+static int send_vregions(struct copy *c, const struct vregion_info *infos, uint32_t count,
+                         const struct part_owner *parts, uint32_t parts_count)
 {
-    struct msg_replica_vregions m = {
-        .asid = c->space->asid, .epoch = c->epoch, .vregions = infos, .vregions_count = count};
-    uint8_t body[GRANT_MAX * sizeof *infos + 64];
+    struct msg_replica_vregions m = {.asid = c->space->asid,
+                                     .epoch = c->epoch,
+                                     .parts = parts,
+                                     .parts_count = parts_count,
+                                     .vregions = infos,
+                                     .vregions_count = count};
+    uint8_t body[GRANT_MAX * sizeof *infos + PARTS_MAX * sizeof *parts + 64];
     return ask(c, OP_REPLICA_VREGIONS, body, msg_replica_vregions_encode(&m, body, sizeof body),
                NULL, 0);
 }
 
 static int tell_vregions(struct copy *c)
 {
+    struct part_owner parts[PARTS_MAX];
     struct vregion_info *infos;
     uint32_t count;
+    uint32_t parts_count = told_parts(&c->told, parts);
     int rc = told_vregions(&c->told, &infos, &count);
-    for (uint32_t at = 0, n; rc == 0 && at < count; at += n) {
+    for (uint32_t at = 0, n; rc == 0 && (at < count || parts_count); at += n) {
         n = count - at < GRANT_MAX ? count - at : GRANT_MAX;
-        rc = send_vregions(c, infos + at, n);
+        rc = send_vregions(c, infos + at, n, parts, parts_count);
+        parts_count = 0;
     }
     free(infos);
     return rc;

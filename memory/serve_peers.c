@@ -175,12 +175,16 @@ int call_replica_open(struct call *call)
 /* Those of one part that stand in a row. */
 static int learn_run(struct space *space, const struct vregion_info *run, uint32_t count)
 {
-    if (run->part == PART_NONE)
-        return space_revoke(space, run->index, count);
-    int rc = space_grant(space, run->index, count, run->part, 0);
-    if (rc == 0 && run->part != space_part(space))
-        space_set_part(space, run->part, run->owner);
-    return rc;
+    return run->part == PART_NONE ? space_revoke(space, run->index, count)
+                                  : space_grant(space, run->index, count, run->part, 0);
+}
+
+static int learn_part(struct space *space, const struct part_owner *told)
+{
+    if (told->part >= PARTS_MAX || told->part == space_part(space))
+        return -EINVAL;
+    space_set_part(space, told->part, told->owner);
+    return 0;
 }
 
 int call_replica_vregions(struct call *call)
@@ -194,10 +198,11 @@ int call_replica_vregions(struct call *call)
     if (rc < 0)
         return rc;
     const struct vregion_info *infos = request.vregions;
+    for (uint32_t i = 0; i < request.parts_count && rc == 0; i++)
+        rc = learn_part(space, &request.parts[i]);
     for (uint32_t i = 0, end; i < request.vregions_count && rc == 0; i = end) {
         end = i + 1;
         while (end < request.vregions_count && infos[end].part == infos[i].part &&
-               infos[end].owner.n == infos[i].owner.n &&
                infos[end].index == infos[i].index + (end - i))
             end++;
         rc = learn_run(space, &infos[i], end - i);

@@ -37,9 +37,11 @@ static int send_vregions(struct change *c)
 {
     struct msg_replica_vregions head = {.asid = c->space->asid,
                                         .epoch = c->epoch,
+                                        .parts = c->parts,
+                                        .parts_count = c->parts_count,
                                         .vregions = c->vregions,
                                         .vregions_count = c->vregions_count};
-    uint8_t body[GRANT_MAX * sizeof *c->vregions + 64];
+    uint8_t body[GRANT_MAX * sizeof *c->vregions + PARTS_MAX * sizeof *c->parts + 64];
     int size = msg_replica_vregions_encode(&head, body, sizeof body);
     return size < 0 ? size
                     : peer_begin(&c->memory->peers, c->replica, OP_REPLICA_VREGIONS, body,

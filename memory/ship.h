@@ -17,14 +17,16 @@
 #include "memory.h"
 
 struct change {
-    /* The caller's: a request and its payload; or, op being OP_REPLICA_VREGIONS, vRegions. */
+    /* The caller's: a request and its payload; or, op being OP_REPLICA_VREGIONS, vRegions
+       and parts. */
     struct memory *memory;
     struct space *space;
     uint16_t op;
     const void *request;
     uint32_t request_size;
     const struct vregion_info *vregions;
-    uint32_t vregions_count;
+    const struct part_owner *parts;
+    uint32_t vregions_count, parts_count;
     bool alone; /* no other change of this space is to be under way */
 
     /* Filled by change_begin(): */

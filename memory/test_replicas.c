@@ -284,6 +284,44 @@ static void a_lost_home_with_further_parts(void **state)
     start_missing();
 }
 
+static int count_primaries(struct asid asid)
+{
+    int count = 0;
+    for (int i = 0; i < MEMORIES; i++)
+        count += rack.memories[i].pid && locate(i, asid, nobody).role == ROLE_PRIMARY;
+    return count;
+}
+
+/* Where a further part is, is known to the replica before that part is. */
+static void a_home_lost_while_a_part_begins(void **state)
+{
+    enum { FURTHER = 50, ALL = 64 << 8 };
+    static struct process p;
+    struct vregion_info info;
+    rack_kill_memory(&rack, 0);
+    setenv("ASHLAR_FAULT", "m1:grant.told:1", 1);
+    start_missing();
+    unsetenv("ASHLAR_FAULT");
+    begin(&p, 0, 2);
+    change(&p, VM_OP_MAP, 0, LINES, 0);
+    for (uint32_t line = 0; line + WRITE_MAX_LINES <= LINES; line += WRITE_MAX_LINES)
+        store(&p, line, WRITE_MAX_LINES, 1 + line);
+    assert_int_equal(ask_grant_lines(p.conn, p.asid, FURTHER - 1, 1, ALL - 5000, &info), 0);
+    assert_int_equal(info.part, 0);
+    assert_int_equal(ask_grant_lines(p.conn, p.asid, FURTHER, 1, 5000, &info), ASH_LOST);
+    struct asid further = asid_part(p.asid, 1);
+    rack_kill_memory(&rack, 0); /* it has */
+    int heir = await_role(p.asid, ROLE_REPLICA);
+    assert_int_equal(locate(heir, p.asid, rack.memories[0].id).role, ROLE_PRIMARY);
+    connect_to(&p, heir);
+    start_missing(); /* with more room than anybody */
+    assert_int_equal(ask_grant_lines(p.conn, p.asid, FURTHER, 1, ALL - 1000, &info), 0);
+    assert_true(info.part > 0);
+    assert_int_equal(count_primaries(further), 1);
+    end(&p);
+    expect_nothing_held();
+}
+
 /* A file's pages, of which line `first` of the part that is played in has the first; `zero` and
    `own` are lines that the process has written. */
 static void expect_pages(const struct process *p, uint32_t first, uint32_t pages, uint32_t zero,
@@ -483,6 +521,7 @@ int main(void)
         cmocka_unit_test(relatives_share_their_new_copies),
         cmocka_unit_test(a_new_program_has_two_copies),
         cmocka_unit_test(a_lost_home_with_further_parts),
+        cmocka_unit_test(a_home_lost_while_a_part_begins),
         cmocka_unit_test(mapped_files),
         cmocka_unit_test(very_many_vmas),
         cmocka_unit_test(another_process_under_the_name),

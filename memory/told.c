@@ -27,14 +27,12 @@ static void touch_zeros(struct vregion *vregion, const struct frames *frames)
             line_table_touch(&vregion->lines, line);
 }
 
-/* What `like` has of one vRegion. */
-static int know(struct told *told, const struct space *like, const struct vregion_entry *entry)
+/* What the replica has already of one vRegion. */
+static int know(struct told *told, const struct vregion_entry *entry)
 {
     struct told_vregion *known = &told->vregions[told->count++];
-    *known = (struct told_vregion){.index = entry->index,
-                                   .part = entry->part,
-                                   .owner = like->parts[entry->part],
-                                   .vmas.total = &told->vmas};
+    *known = (struct told_vregion){
+        .index = entry->index, .part = entry->part, .vmas.total = &told->vmas};
     if (!entry->vregion)
         return 0;
     int rc = vma_tree_clone(&entry->vregion->vmas, &known->vmas, &told->vmas);
@@ -51,6 +49,7 @@ int told_begin(struct told *told, struct space *space, const struct space *like)
     *told = (struct told){.space = space};
     if (!like)
         return 0;
+    memcpy(told->parts, like->parts, sizeof told->parts);
     const struct vregion_array *known = &like->vregions;
     told->vregions = calloc(known->count + 1, sizeof *told->vregions);
     if (!told->vregions)
@@ -59,7 +58,7 @@ int told_begin(struct told *told, struct space *space, const struct space *like)
     if (rc < 0)
         return rc;
     for (uint32_t i = 0; i < known->count && rc == 0; i++)
-        rc = know(told, like, &known->entries[i]);
+        rc = know(told, &known->entries[i]);
     pthread_mutex_unlock(&space->lock);
     return rc;
 }
@@ -115,16 +114,14 @@ static int take_over(struct told *told, struct told_vregion *now, struct vregion
     int rc = 0;
     for (uint32_t i = 0; i < space->vregions.count; i++) {
         const struct vregion_entry *entry = &space->vregions.entries[i];
-        struct component owner = space->parts[entry->part];
         bool known = next < told->count && told->vregions[next].index == entry->index;
         if (known)
             now[i] = told->vregions[next++];
         else
             now[i] = (struct told_vregion){
                 .index = entry->index, .part = entry->part, .vmas.total = &told->vmas};
-        if (!known || now[i].owner.n != owner.n)
-            out[(*count)++] = (struct vregion_info){entry->index, entry->part, owner};
-        now[i].owner = owner;
+        if (!known)
+            out[(*count)++] = (struct vregion_info){.index = entry->index, .part = entry->part};
         if (!known && entry->vregion && rc == 0)
             rc = line_table_watch(&entry->vregion->lines, NULL, space->frames);
     }
@@ -148,6 +145,18 @@ static int compare_vregions(struct told *told, struct vregion_info **out, uint32
     told->vregions = now;
     told->count = there;
     return rc;
+}
+
+uint32_t told_parts(struct told *told, struct part_owner *out)
+{
+    struct component now[PARTS_MAX];
+    uint32_t count = 0;
+    space_parts(told->space, now);
+    for (uint16_t part = 0; part < PARTS_MAX; part++)
+        if (now[part].n != told->parts[part].n)
+            out[count++] = (struct part_owner){.part = part, .owner = now[part]};
+    memcpy(told->parts, now, sizeof now);
+    return count;
 }
 
 int told_vregions(struct told *told, struct vregion_info **out, uint32_t *count)

@@ -14,8 +14,7 @@
 struct told_vregion {
     uint32_t index;
     uint16_t part;
-    struct component owner; /* of another part */
-    struct vma_tree vmas;   /* of this part */
+    struct vma_tree vmas; /* of this part */
 };
 
 /* Of one thread. */
@@ -24,6 +23,7 @@ struct told {
     struct told_vregion *vregions; /* in order of index */
     uint32_t count;
     uint32_t vmas; /* in all of them */
+    struct component parts[PARTS_MAX];
 };
 
 /* Lines on their way: the first frames_count of `frames` are pinned, in the order of the lines that
@@ -41,6 +41,8 @@ int told_begin(struct told *told, struct space *space, const struct space *like)
     __attribute__((warn_unused_result));
 void told_end(struct told *told);
 
+/* What is to be said of further parts, at most PARTS_MAX of them. Returns how many. */
+uint32_t told_parts(struct told *told, struct part_owner *out);
 /*
  * What is to be said of vRegions, those that are active no more first (PART_NONE): *count of them
  * in *out, which the caller frees. Then told->vregions are those that the space has.
