@@ -9,6 +9,7 @@
 #include "files.h"
 
 #include <linux/fcntl.h>
+#include <linux/poll.h>
 
 #include "../entry/process.h"
 #include "../entry/thread.h"
@@ -20,7 +21,8 @@
 
 enum {
     KEEP_BATCH = 200, /* holds in one FILE_KEEP: within RPC_REQUEST_MAX */
-    TRIED_MOST = 256,
+    TRIED_AT_ONCE = 256,
+    TRIED_MOST = 4 * TRIED_AT_ONCE,
     TABLE_LEAST = 64,
 };
 
@@ -100,9 +102,23 @@ void files_free(struct files *f)
     host_free(f, f->size);
 }
 
-/* Calls `each` for every descriptor of the program, lowest first or not. */
-static void each_descriptor(struct files *f, void (*each)(struct files *, int fd, void *),
-                            void *arg)
+typedef void each_fd(struct files *, int fd, void *arg);
+
+/* Calls `each` for those of count <= TRIED_AT_ONCE numbers from `first` on that are open, but for
+   some that are the host's (O_PATH). */
+static void try_numbers(struct files *f, int first, int count, each_fd *each, void *arg)
+{
+    struct pollfd fds[TRIED_AT_ONCE];
+    for (int i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = first + i};
+    bool told = host_call(__NR_poll, fds, count, 0) >= 0;
+    for (int i = 0; i < count; i++)
+        if (!told || !(fds[i].revents & POLLNVAL))
+            each(f, first + i, arg);
+}
+
+/* Calls `each` for every descriptor of the program. */
+static void list_numbers(struct files *f, each_fd *each, void *arg)
 {
     struct {
         uint64_t ino, off;
@@ -127,6 +143,21 @@ static void each_descriptor(struct files *f, void (*each)(struct files *, int fd
         }
     }
     host_call(__NR_close, list);
+}
+
+/* Calls `each` for every descriptor of the program that may be of an sComponent's file. Each of them
+   was looked at before, but by a run's first program; few numbers are tried faster than the host
+   lists what there is. */
+static void each_descriptor(struct files *f, each_fd *each, void *arg)
+{
+    int table = (int)files_table(f);
+    if (!f->known || table > TRIED_MOST) {
+        list_numbers(f, each, arg);
+        return;
+    }
+    for (int first = 0; first < table; first += TRIED_AT_ONCE)
+        try_numbers(f, first, table - first < TRIED_AT_ONCE ? table - first : TRIED_AT_ONCE, each,
+                    arg);
 }
 
 /* What FILE_KEEP is to say, a message at a time. */
@@ -174,12 +205,7 @@ void files_adopt(struct files *f, const struct held *program, const struct held 
     const struct held cwd = held_cwd(f);
 
     f->adopting = true;
-    /* Each of them was looked at before, but by a run's first program; few numbers are tried faster
-       than the host lists what there is. */
-    if (f->any && f->known && files_table(f) <= TRIED_MOST)
-        for (int fd = 0; fd < (int)files_table(f); fd++)
-            look_at(f, fd, NULL);
-    else if (f->any)
+    if (f->any)
         each_descriptor(f, look_at, NULL);
     f->known = true;
     f->adopting = false;
