@@ -19,8 +19,9 @@
  *
  * Spinning: a woken CPU costs tens of microseconds, so a wait whose answer is near begins with up
  * to SPIN_US of trying. Where that did not pay the next 0, 1, 3, 7, ... 63 waits of the connection
- * sleep at once; none where the other end waits for this CPU; and at most half of the CPUs spin at
- * a time in one process, none where there is only one.
+ * sleep at once, as do the first SPIN_AFTER of one that was accepted; none spins where the other end
+ * waits for this CPU; and at most half of the CPUs spin at a time in one process, none where there
+ * is only one.
  */
 #include "conn.h"
 

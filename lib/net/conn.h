@@ -12,7 +12,6 @@
 enum {
     CONN_FDS_MAX = 4,      /* descriptors in one message */
     CONN_BULK_MAX = 256,   /* pieces of one bulk */
-    CONN_RARELY = 16,      /* waits that begin asleep where little is asked, as of a seat */
     CONN_STALL_MS = 5000,  /* a peer that stops within a message, or does not read, is dropped */
     CONN_LATER_MAX = 2048, /* bytes of answers that wait for others */
 };

@@ -298,6 +298,7 @@ static int start_conn(struct net_server *server, struct net_conn *conn)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     conn->server = server;
+    conn->spin_skip = SPIN_AFTER;
 
     pthread_mutex_lock(&server->lock);
     int rc = server->stopping ? -ESHUTDOWN : server->count >= CONNECTIONS_MAX ? ASH_LIMIT : 0;
@@ -326,7 +327,6 @@ int net_server_adopt(struct net_server *server, int fd, const struct msg_bind *b
     if (rc < 0)
         return rc;
     conn->authenticated = true;
-    conn->spin_skip = CONN_RARELY;
     rc = conn_set_scope(conn, bind);
     if (rc == 0)
         rc = start_conn(server, conn);

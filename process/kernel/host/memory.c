@@ -100,14 +100,18 @@ uint64_t host_ticks_ns(void)
 
 /*
  * Small blocks that were given back are kept for the next: a path's buffer or a file's record lives
- * for one call, and to the host each is a mapping, a page fault and a flush of the TLB. `taken` is
- * only ever tried: a signal's handler, and a child that was forked meanwhile, do without.
+ * for one call, and to the host each is a mapping, a page fault and a flush of the TLB. New ones are
+ * mapped several at a time. `taken` is only ever tried: a signal's handler, and a child that was
+ * forked meanwhile, do without.
  */
-enum { KEPT_BYTES = 8192, KEPT_MOST = 8 };
+enum { KEPT_BYTES = 8192, KEPT_MOST = 8, NEW_BLOCKS = 16 };
 static struct {
     uint32_t taken;
-    uint32_t count; /* this and the blocks: who has taken it */
+    /* Who has taken it: */
+    uint32_t count;
     void *blocks[KEPT_MOST];
+    uint32_t new_count; /* blocks from `new` on, never used */
+    uint8_t *new;
 } kept;
 
 static void *kept_get(void)
@@ -117,6 +121,30 @@ static void *kept_get(void)
         return NULL;
     if (kept.count)
         block = kept.blocks[--kept.count];
+    __atomic_store_n(&kept.taken, 0, __ATOMIC_RELEASE);
+    return block;
+}
+
+static void *map(size_t size)
+{
+    long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at < 0 && at > -4096)
+        return NULL;
+    host_assert((uint64_t)at >= WINDOW_END);
+    return (void *)at;
+}
+
+/* All zeros. */
+static void *new_block(void)
+{
+    if (__atomic_exchange_n(&kept.taken, 1, __ATOMIC_ACQUIRE))
+        return map(KEPT_BYTES);
+    if (!kept.new_count) {
+        kept.new = map(NEW_BLOCKS * KEPT_BYTES);
+        kept.new_count = kept.new ? NEW_BLOCKS : 0;
+    }
+    void *block = kept.new_count ? kept.new + KEPT_BYTES * --kept.new_count : NULL;
     __atomic_store_n(&kept.taken, 0, __ATOMIC_RELEASE);
     return block;
 }
@@ -132,19 +160,9 @@ static bool kept_put(void *block)
     return room;
 }
 
-static void *map(size_t size, int flags)
-{
-    long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-    if (at < 0 && at > -4096)
-        return NULL;
-    host_assert((uint64_t)at >= WINDOW_END);
-    return (void *)at;
-}
-
 void *host_pages(size_t size)
 {
-    return map(size, MAP_NORESERVE);
+    return map(size);
 }
 
 static void populate(const void *at, size_t size, int how)
@@ -175,7 +193,7 @@ void *host_alloc(size_t size)
     if (size > KEPT_BYTES)
         return host_pages(size);
     void *block = kept_get();
-    return block ? memset(block, 0, size) : map(KEPT_BYTES, MAP_POPULATE);
+    return block ? memset(block, 0, size) : new_block();
 }
 
 void host_free(void *memory, size_t size)

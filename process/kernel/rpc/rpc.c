@@ -54,6 +54,7 @@ static void pool_init(struct rpc_pool *pool, int kind, uint32_t part, int fd)
         c->owes = false;
         c->told = 0;
         c->lent_to = 0;
+        c->spin_skip = SPIN_AFTER;
         c->moves = pool->moves;
     }
     if (fd >= 0)

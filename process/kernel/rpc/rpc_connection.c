@@ -134,9 +134,9 @@ int connection_introduce(struct rpc_connection *c)
 /*
  * Spinning, as lib/net does it: a sleep and its wake-up cost tens of microseconds, so a wait begins
  * with up to SPIN_US of trying, which is longer than the other end takes to wake up; where that did
- * not pay the next 0, 1, 3, 7, ... SPIN_BACKOFF_MAX / 2 waits of the connection sleep at once. At
- * most half of the CPUs that this process may use spin at a time; one where it may use only one,
- * for the other end may be on another.
+ * not pay the next 0, 1, 3, 7, ... SPIN_BACKOFF_MAX / 2 waits of the connection sleep at once, as do
+ * the first SPIN_AFTER of a new program. At most half of the CPUs that this process may use spin at
+ * a time; one where it may use only one, for the other end may be on another.
  */
 static uint32_t spinners;
 
