@@ -183,8 +183,7 @@ void host_populate_read(const void *at, size_t size)
 
 void host_populate_image(void)
 {
-    extern uint8_t __executable_start[], __bss_start[], sparse_start[];
-    host_populate_read(__executable_start, (size_t)(__bss_start - __executable_start));
+    extern uint8_t __bss_start[], sparse_start[];
     host_populate(__bss_start, (size_t)(sparse_start - __bss_start));
 }
 
