@@ -109,10 +109,10 @@ static void grant(struct bench_space *space)
     uint64_t vregions = (space->lines + VREGION_LINES - 1) / VREGION_LINES;
     for (uint64_t done = 0; done < vregions; done += GRANT_AT_ONCE) {
         uint64_t count = vregions - done < GRANT_AT_ONCE ? vregions - done : GRANT_AT_ONCE;
-        struct msg_vregion_grant request = {.asid = space->asid,
-                                            .first = SPACE_FIRST / VREGION_LINES + (uint32_t)done,
-                                            .count = (uint32_t)count,
-                                            .lines = count * VREGION_LINES};
+        struct vregion_run run = {.first = SPACE_FIRST / VREGION_LINES + (uint32_t)done,
+                                  .count = (uint32_t)count,
+                                  .lines = count * VREGION_LINES};
+        struct msg_vregion_grant request = {.asid = space->asid, .runs = &run, .runs_count = 1};
         struct msg_vregion_grant_reply reply;
         check("VREGION_GRANT",
               NET_CALL(space->conn, VREGION_GRANT, vregion_grant, &request, &reply, TIMEOUT_MS));

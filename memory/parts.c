@@ -371,8 +371,8 @@ static int send_grant(struct memory *memory, struct component to, struct asid as
     struct msg_space_part part = {
         .asid = asid, .run_id = f->space->run_id, .replicas = f->space->replicas};
     struct msg_space_part_reply made;
-    struct msg_vregion_grant request = {
-        .asid = asid, .first = f->first, .count = f->count, .lines = f->lines};
+    struct vregion_run run = {.first = f->first, .count = f->count, .lines = f->lines};
+    struct msg_vregion_grant request = {.asid = asid, .runs = &run, .runs_count = 1};
     uint8_t body[64];
     uint64_t free_bytes;
     int rc = f->fresh ? PEER_CALL(&memory->peers, to, SPACE_PART, space_part, &part, &made) : 0;
@@ -495,15 +495,16 @@ static int grant_chosen(struct memory *memory, struct space *space, struct rooms
     return 0;
 }
 
-int parts_grant(struct memory *memory, struct space *space, uint32_t first, uint32_t count,
-                uint64_t lines, struct vregion_info *out, struct grant_steps *steps)
+int parts_grant(struct memory *memory, struct space *space, const struct vregion_run *run,
+                struct vregion_info *out, struct grant_steps *steps)
 {
+    const uint32_t first = run->first, count = run->count;
     struct rooms rooms;
     bool chosen[GRANT_MAX];
     int rc, missing;
     look_for_rooms(memory, space, &rooms);
     for (int tries = 0; (missing = space_describe(space, first, count, out)) > 0; tries++) {
-        uint64_t share = (lines + (uint32_t)missing - 1) / (uint32_t)missing;
+        uint64_t share = (run->lines + (uint32_t)missing - 1) / (uint32_t)missing;
         uint16_t failed = 0;
         if (share > VREGION_LINES)
             share = VREGION_LINES;
@@ -517,19 +518,21 @@ int parts_grant(struct memory *memory, struct space *space, uint32_t first, uint
             rooms.barred[failed] = true;
         }
     }
-    *steps = rooms.steps;
+    steps->asked |= rooms.steps.asked;
+    steps->told |= rooms.steps.told;
     for (uint32_t i = 0; i < count && missing == 0; i++)
         if (out[i].part == 0)
             out[i].owner = memory->monitor.id;
     return missing;
 }
 
-int parts_grant_further(struct memory *memory, struct space *space, uint32_t first, uint32_t count,
-                        uint64_t lines, struct vregion_info *out)
+int parts_grant_further(struct memory *memory, struct space *space, const struct vregion_run *run,
+                        struct vregion_info *out)
 {
+    const uint32_t first = run->first, count = run->count;
     int missing = space_describe(space, first, count, out);
     if (missing > 0) {
-        uint64_t share = (lines + (uint32_t)missing - 1) / (uint32_t)missing;
+        uint64_t share = (run->lines + (uint32_t)missing - 1) / (uint32_t)missing;
         replicate_at_first(memory, space);
         for (uint32_t i = 0; i < count; i++)
             out[i].part = space_part(space);

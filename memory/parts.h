@@ -16,17 +16,16 @@ struct grant_steps {
 };
 
 /*
- * Makes vRegions of the first part `space` active, those that are not, in parts with room for
- * `lines` of them together, and describes all of them. ASH_NO_FRAMES: nobody has any room.
+ * Makes vRegions of the first part `space` active, those that are not, in parts with room for their
+ * lines together, and describes all of them; adds to *steps. ASH_NO_FRAMES: nobody has any room.
  */
-int parts_grant(struct memory *memory, struct space *space, uint32_t first, uint32_t count,
-                uint64_t lines, struct vregion_info *out, struct grant_steps *steps)
+int parts_grant(struct memory *memory, struct space *space, const struct vregion_run *run,
+                struct vregion_info *out, struct grant_steps *steps)
     __attribute__((warn_unused_result));
 
 /* The same at a further part, which takes whatever its home sends it. */
-int parts_grant_further(struct memory *memory, struct space *space, uint32_t first, uint32_t count,
-                        uint64_t lines, struct vregion_info *out)
-    __attribute__((warn_unused_result));
+int parts_grant_further(struct memory *memory, struct space *space, const struct vregion_run *run,
+                        struct vregion_info *out) __attribute__((warn_unused_result));
 
 /* Ends every other part, wherever it is; those that cannot be reached end by themselves. */
 void parts_destroy(struct memory *memory, struct space *space);

@@ -263,6 +263,23 @@ static uint32_t name_parts(struct memory *memory, const struct vregion_info *inf
     return named;
 }
 
+static int grant_runs(struct call *call, struct space *space,
+                      const struct msg_vregion_grant *request, struct vregion_info *out,
+                      struct grant_steps *steps)
+{
+    struct memory *memory = call->memory;
+    int rc = 0;
+    if (space_part(space) && call_is_process(call))
+        return ASH_FORBIDDEN; /* its home asks */
+    for (uint32_t i = 0; i < request->runs_count && rc == 0; i++) {
+        const struct vregion_run *run = &request->runs[i];
+        rc = space_part(space) ? parts_grant_further(memory, space, run, out)
+                               : parts_grant(memory, space, run, out, steps);
+        out += run->count;
+    }
+    return rc;
+}
+
 static int grant_vregions(struct call *call)
 {
     struct memory *memory = call->memory;
@@ -272,21 +289,20 @@ static int grant_vregions(struct call *call)
     uint8_t body[sizeof infos + sizeof parts + 64];
     struct grant_steps steps = {};
     struct space *space;
+    uint32_t count = 0;
     int rc = DECODE(call, vregion_grant, &request);
     if (rc < 0)
         return rc;
-    if (request.count > GRANT_MAX)
-        return ASH_TOO_BIG;
+    for (uint32_t i = 0; i < request.runs_count; i++) {
+        if (request.runs[i].count > GRANT_MAX - count)
+            return ASH_TOO_BIG;
+        count += request.runs[i].count;
+    }
     rc = call_primary(call, request.asid, &space);
     if (rc < 0)
         return rc;
     fault_point("grant.begin");
-    if (space_part(space) == 0)
-        rc = parts_grant(memory, space, request.first, request.count, request.lines, infos, &steps);
-    else if (call_is_process(call))
-        rc = ASH_FORBIDDEN; /* its home asks */
-    else
-        rc = parts_grant_further(memory, space, request.first, request.count, request.lines, infos);
+    rc = grant_runs(call, space, &request, infos, &steps);
     fault_point(space_part(space) == 0 ? "grant.done" : "part.granted");
     space_put(space);
     if (rc < 0)
@@ -296,9 +312,9 @@ static int grant_vregions(struct call *call)
         .asked = steps.asked,
         .told = steps.told,
         .parts = parts,
-        .parts_count = name_parts(memory, infos, request.count, parts),
+        .parts_count = name_parts(memory, infos, count, parts),
         .vregions = infos,
-        .vregions_count = request.count,
+        .vregions_count = count,
     };
     rc = msg_vregion_grant_reply_encode(&reply, body, sizeof body);
     if (rc >= 0)

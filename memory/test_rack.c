@@ -289,8 +289,8 @@ int ask_stat(struct net_conn *conn, struct asid asid, struct msg_space_stat_repl
 int ask_grant_lines(struct net_conn *conn, struct asid asid, uint32_t first, uint32_t count,
                     uint64_t lines, struct vregion_info *out)
 {
-    struct msg_vregion_grant request = {
-        .asid = asid, .first = first, .count = count, .lines = lines};
+    struct vregion_run run = {.first = first, .count = count, .lines = lines};
+    struct msg_vregion_grant request = {.asid = asid, .runs = &run, .runs_count = 1};
     struct msg_vregion_grant_reply reply;
     int rc = NET_CALL(conn, VREGION_GRANT, vregion_grant, &request, &reply, RACK_TIMEOUT_MS);
     if (rc < 0)

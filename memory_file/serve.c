@@ -207,15 +207,15 @@ static int locate_space(struct call *call)
 /* ---- vRegions ---- */
 
 /* A home that was filled up refuses; a further part takes what its home says. */
-static int grant(struct cold *cold, struct space *space, const struct msg_vregion_grant *request)
+static int grant(struct cold *cold, struct space *space, const struct vregion_run *run)
 {
     const struct blocks *blocks = &cold->blocks;
-    int missing = space_missing(space, request->first, request->count);
+    int missing = space_missing(space, run->first, run->count);
     if (missing <= 0)
         return missing;
     if (!space_part(space) && blocks->count - blocks_used(blocks) <= blocks->count / FLOOR_SHARE)
         return ASH_NO_FRAMES;
-    return space_grant(space, &cold->blocks, request->first, request->count, request->lines);
+    return space_grant(space, &cold->blocks, run->first, run->count, run->lines);
 }
 
 static int grant_vregions(struct call *call)
@@ -225,9 +225,12 @@ static int grant_vregions(struct call *call)
     struct vregion_info infos[GRANT_MAX];
     uint8_t body[sizeof infos + sizeof(struct part_info) + 64];
     struct space *space;
+    uint32_t count = 0;
     int rc = DECODE(call, vregion_grant, &request);
-    if (rc == 0 && request.count > GRANT_MAX)
-        rc = ASH_TOO_BIG;
+    for (uint32_t i = 0; rc == 0 && i < request.runs_count; i++) {
+        rc = request.runs[i].count > GRANT_MAX - count ? ASH_TOO_BIG : 0;
+        count += request.runs[i].count;
+    }
     if (rc == 0)
         rc = lock_space(call, request.asid, &space);
     if (rc < 0)
@@ -235,17 +238,21 @@ static int grant_vregions(struct call *call)
     struct part_info part = {.part = (uint16_t)space_part(space), .owner = cold->monitor.id};
     memcpy(part.name, cold->monitor.name, sizeof part.name);
     /* Further vRegions of a further part are its home's to ask for. */
-    rc = part.part && is_process(call) ? ASH_FORBIDDEN : grant(cold, space, &request);
+    rc = part.part && is_process(call) ? ASH_FORBIDDEN : 0;
+    for (uint32_t i = 0; rc == 0 && i < request.runs_count; i++)
+        rc = grant(cold, space, &request.runs[i]);
     struct msg_vregion_grant_reply reply = {.free_bytes = free_bytes(cold),
                                             .parts = &part,
                                             .parts_count = 1,
                                             .vregions = infos,
-                                            .vregions_count = request.count};
+                                            .vregions_count = count};
     unlock(call);
     if (rc < 0)
         return rc;
-    for (uint32_t i = 0; i < request.count; i++)
-        infos[i] = (struct vregion_info){request.first + i, part.part, part.owner};
+    for (uint32_t i = 0, at = 0; i < request.runs_count; i++)
+        for (uint32_t j = 0; j < request.runs[i].count; j++)
+            infos[at++] =
+                (struct vregion_info){request.runs[i].first + j, part.part, part.owner};
     rc = msg_vregion_grant_reply_encode(&reply, body, sizeof body);
     if (rc >= 0)
         call->sent = net_reply(call->conn, call->frame, 0, body, (size_t)rc, NULL, 0);

@@ -262,8 +262,8 @@ static int make_room(struct store *store, uint32_t index)
 /* A new vRegion, in the part that the home chooses. */
 static int ask_grant(struct store *store, uint32_t index, uint64_t lines)
 {
-    struct msg_vregion_grant wanted = {
-        .asid = store->asid, .first = index, .count = 1, .lines = lines};
+    struct vregion_run run = {.first = index, .count = 1, .lines = lines};
+    struct msg_vregion_grant wanted = {.asid = store->asid, .runs = &run, .runs_count = 1};
     struct msg_vregion_grant_reply reply;
     int rc = PART_CALL(store, 0, VREGION_GRANT, vregion_grant, &wanted, &reply);
     if (rc < 0)

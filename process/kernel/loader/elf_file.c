@@ -141,6 +141,18 @@ static int map_segment(const struct vnode_file *file, const Elf64_Phdr *p, uint6
     return rc < 0 ? (int)rc : 0;
 }
 
+bool elf_range(const struct vnode_file *file, const struct file_head *head, uint64_t base,
+               struct mm_range *out)
+{
+    struct elf_headers h;
+    uint64_t low, high;
+    if (read_headers(file, head, &h) < 0 || !span(&h, &low, &high))
+        return false;
+    base = h.ehdr.e_type == ET_EXEC ? 0 : base;
+    *out = (struct mm_range){base + low, base + high};
+    return out->from < out->end && out->end <= WINDOW_END;
+}
+
 int elf_map(const struct vnode_file *file, const struct file_head *head, uint64_t base,
             struct elf_image *image)
 {

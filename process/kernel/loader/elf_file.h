@@ -4,6 +4,7 @@
 
 #include <linux/elf.h>
 
+#include "../mm/mm.h"
 #include "loader.h"
 
 enum { PHDRS_MAX = 64 };
@@ -23,6 +24,9 @@ struct elf_image {
     uint64_t base;                     /* added to the file's own addresses */
     uint16_t phdr_count;
 };
+/* Where elf_map() puts a checked file; at `base` 0: how large it is. False: it is none any more. */
+bool elf_range(const struct vnode_file *file, const struct file_head *head, uint64_t base,
+               struct mm_range *out);
 /* Maps a checked file: a PIE or an interpreter at `base` or where there is room (base 0). */
 int elf_map(const struct vnode_file *file, const struct file_head *head, uint64_t base,
             struct elf_image *image)

@@ -167,6 +167,23 @@ static uint64_t mappings_top(uint64_t stack_top, uint64_t limit)
                               : stack_top - STACK_ROOM - STACK_GUARD;
 }
 
+/* Where the three pieces of a program will lie is asked for together. `base` is where the program
+   goes, if it may go anywhere. Only a matter of speed: else each asks for itself. */
+static void expect_memory(const struct program *program, uint64_t base, uint64_t stack_top,
+                          uint64_t stack_size)
+{
+    struct mm_range ranges[3] = {{stack_top - stack_size, stack_top}};
+    uint32_t count = 1;
+    if (elf_range(&program->file, &program->head, base, &ranges[count]))
+        count++;
+    if (program->has_interpreter &&
+        elf_range(&program->interpreter, &program->interpreter_head, 0, &ranges[count])) {
+        uint64_t size = ranges[count].end - ranges[count].from;
+        ranges[count++] = (struct mm_range){mm.mmap_top - size, mm.mmap_top};
+    }
+    (void)!mm_expect(ranges, count);
+}
+
 void program_load(struct thread *t, const struct program *program, const char *named,
                   const char *const *argv, const char *const *envp)
 {
@@ -177,10 +194,12 @@ void program_load(struct thread *t, const struct program *program, const char *n
     uint64_t stack_size = stack_begin(stack_limit, named, argv, envp);
 
     mm.mmap_top = mappings_top(stack_top, stack_limit) - random_lines(fixed, 16);
+    uint64_t base = PIE_BASE + random_lines(fixed, 18);
+    expect_memory(program, base, stack_top, stack_size);
     check(mm_map(stack_top - stack_size, stack_size, PROT_READ | PROT_WRITE,
                  MAP_FIXED | MAP_NORESERVE | MAP_GROWSDOWN, NULL, 0, VMA_STACK),
           "its stack", program);
-    check(elf_map(&program->file, &program->head, PIE_BASE + random_lines(fixed, 18), &image),
+    check(elf_map(&program->file, &program->head, base, &image),
           "its segments", program);
     mm.brk_start = mm.brk =
         ((image.end + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1)) + random_lines(fixed, 10);

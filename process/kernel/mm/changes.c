@@ -40,15 +40,15 @@ static struct vpn end_of(struct vpn first, uint64_t count)
 /* What cannot be refused any more. ops_lock is held. */
 static void grant_or_die(struct vpn first, struct vpn end, bool writable)
 {
-    int rc = vregions_grant(first, end, writable);
+    int rc = vregions_grant(&(struct vregion_need){first, end, writable}, 1);
     if (rc < 0)
         host_die("the home mComponent grants no memory at %lx (error %d)", vpn_address(first), -rc);
 }
 
-int changes_reserve(struct vpn first, struct vpn end)
+int changes_reserve(const struct vregion_need *needs, uint32_t count)
 {
     mutex_lock(&mm.ops_lock);
-    int rc = vregions_grant(first, end, true);
+    int rc = vregions_grant(needs, count);
     mutex_unlock(&mm.ops_lock);
     return rc < 0 ? -ENOMEM : 0;
 }

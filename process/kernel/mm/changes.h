@@ -10,11 +10,13 @@
 #define ASHLAR_KERNEL_MM_CHANGES_H
 
 #include "mm.h"
+#include "vregions.h"
 
 void changes_init(void);
 /* Before memory is promised to the program: its vRegions, so that this is where it is refused.
-   -ENOMEM. mm.lock is held for writing. One message for each run of vRegions that are new. */
-int changes_reserve(struct vpn first, struct vpn end) __attribute__((warn_unused_result));
+   -ENOMEM. mm.lock is held for writing. One message where any of them is new. */
+int changes_reserve(const struct vregion_need *needs, uint32_t count)
+    __attribute__((warn_unused_result));
 /* mm.lock is held for writing for these two. A file's mapping is posted too: the home reports what
    is wrong with a file when its lines are fetched. */
 void changes_post(uint8_t kind, int prot, struct vpn first, struct vpn end, struct vpn to);

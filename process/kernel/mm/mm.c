@@ -196,6 +196,18 @@ static struct vma_file *file_at(struct vpn first, const struct vnode_file *file)
     return f;
 }
 
+int mm_expect(const struct mm_range *ranges, uint32_t count)
+{
+    struct vregion_need needs[EXPECTED_MAX];
+    host_assert(count <= EXPECTED_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        needs[i] = (struct vregion_need){vpn_of(ranges[i].from), vpn_of(ranges[i].end), true};
+    rwlock_write(&mm.lock);
+    int rc = changes_reserve(needs, count);
+    rwlock_write_end(&mm.lock);
+    return rc;
+}
+
 long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vnode_file *file,
             uint64_t offset, enum vma_name name)
 {
@@ -215,7 +227,7 @@ long mm_map(uint64_t hint, uint64_t length, int prot, int flags, const struct vn
     if (rc == 0 && !vmas_allowed_at(first, end, prot & PROT_WRITE && !vma_flags))
         rc = -ENOMEM;
     if (rc == 0 && !file && prot & PROT_WRITE && !(flags & MAP_NORESERVE))
-        rc = changes_reserve(first, end);
+        rc = changes_reserve(&(struct vregion_need){first, end, true}, 1);
     if (rc == 0 && file) {
         f = file_at(first, file);
         rc = f ? 0 : -ENOMEM;
@@ -569,7 +581,7 @@ static bool grow_to(struct vpn page, uint32_t i)
                                              below->end.n + GUARD_LINES > page.n))))
         return false;
     return vmas_allowed(lines, 0) && !(like.flags & VMA_LOCKED && !lock_allowed(lines)) &&
-           changes_reserve(first, end) == 0 &&
+           changes_reserve(&(struct vregion_need){first, end, true}, 1) == 0 &&
            map_locked(first, end, like.prot, NULL, 0, like.name, like.flags) >= 0;
 }
 

@@ -107,6 +107,15 @@ static inline int mm_prot(int prot)
 void mm_init(struct asid asid, uint64_t memory_bytes, uint64_t excache_bytes, int policy,
              bool no_move);
 
+/* Addresses, whole lines, not empty. */
+struct mm_range {
+    uint64_t from, end;
+};
+
+/* What is about to be mapped, writable: its vRegions are granted, in one message. -ENOMEM. */
+enum { EXPECTED_MAX = 4 };
+int mm_expect(const struct mm_range *ranges, uint32_t count) __attribute__((warn_unused_result));
+
 /*
  * mmap in its private forms: length and offset in bytes, flags as Linux's (MAP_FIXED,
  * MAP_FIXED_NOREPLACE, MAP_GROWSDOWN are looked at); file NULL is anonymous, else it is copied.

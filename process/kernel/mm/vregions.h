@@ -10,12 +10,17 @@
 
 void vregions_init(void);
 
+struct vregion_need {
+    struct vpn first, end; /* not empty */
+    bool writable;         /* it is about to be mapped so */
+};
+
 /*
- * Sees to it that the vRegions of [first, end) are granted; of what is not yet, `writable` says
- * whether it is about to be mapped so. One VREGION_GRANT for each run of new ones. ASH_NO_FRAMES
- * where the rack has no memory for them. mm.ops_lock is held.
+ * Sees to it that the vRegions of all these are granted: one VREGION_GRANT for what is new of them,
+ * or more where that is GRANT_MAX vRegions. ASH_NO_FRAMES where the rack has no memory for them.
+ * mm.ops_lock is held.
  */
-int vregions_grant(struct vpn first, struct vpn end, bool writable)
+int vregions_grant(const struct vregion_need *needs, uint32_t count)
     __attribute__((warn_unused_result));
 
 /* The part of a line whose vRegion was granted. Any thread. */
