@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 
-VERSION = 4
+VERSION = 5
 HEADER = struct.Struct("<IBBHIiQII")  # magic version flags op length status request_id epoch crc
 MAGIC = 0x4c485341
 REPLY = 1

@@ -74,7 +74,8 @@ struct boot {
     /* Filled when memory_fd is: */
     struct asid asid;
     uint64_t memory_bytes;
-    int32_t fd_floor;     /* the first descriptor number hidden from the program; 0: to be chosen */
+    int32_t fd_hidden;    /* the first descriptor number hidden from the program; 0: to be chosen */
+    int32_t fd_most;      /* and how many numbers there are */
     struct held cwd;      /* the hold of the working directory; all zero: not known */
     uint32_t files_below; /* an sComponent's files have numbers below; 0: not known */
     uint8_t files;        /* 1: there may be descriptors of an sComponent's files */

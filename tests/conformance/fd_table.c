@@ -2,7 +2,10 @@
 #include "files.h"
 
 #include <linux/close_range.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -277,6 +280,70 @@ CASE(rlimit_nofile, many)
     TRY(last > 4400);
     TRY(dup2(0, 4999));
     TRY(dup2(0, 5000));
+}
+
+/* Whether a number is new among `seen`, and open. */
+static int is_new(unsigned char *seen, int fd)
+{
+    struct stat st;
+    return fd >= 0 && fd < 4096 && !seen[fd] && (seen[fd] = 1) && fstat(fd, &st) == 0;
+}
+
+/* Whatever makes a descriptor, with over a thousand open. */
+CASE(rlimit_nofile, every_kind_of_many)
+{
+    static unsigned char seen[4096];
+    struct rlimit limit;
+    int pair[2], received, sockets[2], right = 0;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max >= 4000)
+        limit.rlim_cur = 4000;
+    TRY(setrlimit(RLIMIT_NOFILE, &limit));
+    for (int i = 0; i < 1150; i++)
+        (void)!dup(0);
+    TRY(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+    for (int i = 0; i < 20; i++) {
+        right += is_new(seen, open("/dev/null", O_RDONLY));
+        right += is_new(seen, open("new", O_RDWR | O_CREAT, 0644));
+        right += is_new(seen, dup(0)) + is_new(seen, fcntl(1, F_DUPFD, 1100));
+        right += is_new(seen, eventfd(0, 0)) + is_new(seen, epoll_create1(EPOLL_CLOEXEC));
+        right += is_new(seen, memfd_create("x", MFD_CLOEXEC)) + is_new(seen, inotify_init());
+        right += pipe(pair) == 0 && is_new(seen, pair[0]) && is_new(seen, pair[1]) &&
+                 write(pair[1], "x", 1) == 1 && read(pair[0], &(char){0}, 1) == 1;
+        right += socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0 && is_new(seen, pair[0]) &&
+                 is_new(seen, pair[1]) && write(pair[1], "x", 1) == 1;
+        union {
+            struct cmsghdr head;
+            char bytes[CMSG_SPACE(sizeof(int))];
+        } control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+        struct msghdr m = {.msg_iov = &(struct iovec){"x", 1},
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof control};
+        memcpy(CMSG_DATA(&control.head), &pair[0], sizeof(int));
+        char byte;
+        right += sendmsg(sockets[0], &m, 0) == 1;
+        m.msg_iov->iov_base = &byte;
+        m.msg_controllen = sizeof control;
+        right += recvmsg(sockets[1], &m, MSG_CMSG_CLOEXEC) == 1;
+        memcpy(&received, CMSG_DATA(&control.head), sizeof(int));
+        right += is_new(seen, received) && (fcntl(received, F_GETFD) & FD_CLOEXEC) &&
+                 recv(received, &byte, 1, 0) == 1;
+    }
+    SHOW("%d", right);
+    TRY(dup2(0, 3999));
+    TRY(dup2(0, 1024));
+    TRY(dup2(0, 2048));
+    fflush(stdout);
+    if (fork() == 0)
+        _exit(fcntl(received, F_GETFD) == FD_CLOEXEC && dup(received) > 1200 ? 7 : 0);
+    int status = 0;
+    wait(&status);
+    SHOW("%d", WEXITSTATUS(status));
+    TRY(close_range(3, ~0u, 0));
+    TRY(fcntl(received, F_GETFD));
+    TRY(fcntl(3999, F_GETFD));
+    SHOW("%d", open("/dev/null", O_RDONLY));
 }
 
 CASE(rlimit_nofile, the_highest)

@@ -93,7 +93,7 @@ static void dup_over(void)
 {
     struct rlimit l;
     getrlimit(RLIMIT_NOFILE, &l);
-    for (int fd = 3; fd < 1200; fd++)
+    for (int fd = 3; fd < 1400; fd++)
         dup2(0, fd);
     for (int fd = (int)l.rlim_max - 100; fd < (int)l.rlim_max + 100; fd++)
         dup3(0, fd, O_CLOEXEC);

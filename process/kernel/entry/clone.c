@@ -389,8 +389,7 @@ long sys_unshare(struct thread *t, const uint64_t a[6])
 
 long sys_setns(struct thread *t, const uint64_t a[6])
 {
-    bool open = !files_hidden(t->process->files, (int)a[0]) &&
-                host_call(__NR_fcntl, (int)a[0], F_GETFD) >= 0;
+    bool open = !files_hidden((int)a[0]) && host_call(__NR_fcntl, (int)a[0], F_GETFD) >= 0;
     return open ? -EPERM : -EBADF;
 }
 

@@ -30,10 +30,11 @@
 #include "thread.h"
 
 /*
- * Numbers that the program may use: as many as its limit can be raised to, but the host copies its
- * table up to the highest one at each fork, and the monitor's lie above.
+ * Numbers of descriptors. The monitor's lie beyond the usual limit of 1024, and where programs with
+ * more seldom name one on purpose; not above all that a program may ever have, for the host copies
+ * its table up to the highest one at each fork.
  */
-enum { HIDDEN_DESCRIPTORS = 64, DESCRIPTORS_USUAL = 16384, DESCRIPTORS_MOST = 65536 };
+enum { HIDDEN_DESCRIPTORS = 64, HIDDEN_FROM = 1216, DESCRIPTORS_MOST = 65536 };
 
 /* Arguments, and the locks on as many files as there are descriptors. */
 #define BOOT_SIZE_MAX (1ull << 27)
@@ -118,33 +119,30 @@ static int find_boot_fd(char **envp)
     return -1;
 }
 
-/* The monitor's descriptors go above what the program may use; room is made for them if need be. */
-static void choose_floor(const struct boot *b)
+/* Where the host's limit ends before the hidden numbers would, they are the last ones. */
+static void choose_numbers(const struct boot *b)
 {
-    struct rlimit64 l;
-    fd_floor = b->fd_floor;
-    if (fd_floor)
-        return;
-    host_call(__NR_prlimit64, 0, RLIMIT_NOFILE, NULL, &l);
-    uint64_t floor = l.rlim_cur > DESCRIPTORS_USUAL ? l.rlim_cur : DESCRIPTORS_USUAL;
-    if (floor > DESCRIPTORS_MOST)
-        floor = DESCRIPTORS_MOST;
-    if (floor > l.rlim_max && l.rlim_max > 2 * HIDDEN_DESCRIPTORS)
-        floor = l.rlim_max - HIDDEN_DESCRIPTORS;
-    if (l.rlim_max >= floor + HIDDEN_DESCRIPTORS) {
-        l.rlim_cur = floor + HIDDEN_DESCRIPTORS;
+    struct fd_numbers n = {.hidden = b->fd_hidden, .most = b->fd_most};
+    if (!n.hidden) {
+        struct rlimit64 l;
+        host_call(__NR_prlimit64, 0, RLIMIT_NOFILE, NULL, &l);
+        if (l.rlim_max < 3 * HIDDEN_DESCRIPTORS)
+            host_die("the limit on open files (%lu) leaves no room for the monitor",
+                     (unsigned long)l.rlim_max);
+        l.rlim_cur = l.rlim_max < DESCRIPTORS_MOST ? l.rlim_max : DESCRIPTORS_MOST;
         host_call(__NR_prlimit64, 0, RLIMIT_NOFILE, &l, NULL);
-    } else if (floor > 2 * HIDDEN_DESCRIPTORS) {
-        floor = l.rlim_max - HIDDEN_DESCRIPTORS;
-    } else {
-        host_die("the limit on open files (%lu) leaves no room for the monitor", floor);
+        n.most = (int)l.rlim_cur;
+        n.hidden = HIDDEN_FROM;
+        if (n.most < HIDDEN_FROM + 2 * HIDDEN_DESCRIPTORS)
+            n.most = n.hidden = n.most - HIDDEN_DESCRIPTORS;
     }
-    fd_floor = (int)floor;
+    n.hidden_end = n.hidden + HIDDEN_DESCRIPTORS;
+    fd_numbers = n;
 }
 
 static int hidden(int fd)
 {
-    return fd < 0 || fd >= fd_floor ? fd : fd_hide(fd);
+    return fd < 0 || fd_is_hidden(fd) ? fd : fd_hide(fd);
 }
 
 static void map_stats(int fd)
@@ -160,9 +158,9 @@ static struct process *make_process(const struct boot *b)
 {
     struct process *p = &first_process;
     limits_begin(p, b);
-    choose_floor(b);
+    choose_numbers(b);
     if (!b->limits_known)
-        limits_fit(p, fd_floor);
+        limits_fit(p, fd_numbers.most);
     p->pid = (int)host_call(__NR_getpid);
     p->node_fd = hidden(b->node_fd);
     p->lifeline_fd = hidden(b->lifeline_fd);
@@ -170,7 +168,7 @@ static struct process *make_process(const struct boot *b)
     p->exec_fd = hidden(b->exec_fd);
     p->trace_fd = hidden(b->trace_fd);
     /* Hidden from exec too, but for ours. */
-    host_call(__NR_close_range, fd_floor, ~0u, CLOSE_RANGE_CLOEXEC);
+    host_call(__NR_close_range, fd_numbers.hidden, fd_numbers.hidden_end - 1, CLOSE_RANGE_CLOEXEC);
     p->run_id = b->run_id;
     p->excache_bytes = b->excache_bytes;
     p->boot_flags = b->flags;
@@ -268,7 +266,7 @@ static void start_program(struct thread *t)
 
     thread_arm(t);
     attach(p, b);
-    p->files = files_new(given.cwd, b->umask, fd_floor);
+    p->files = files_new(given.cwd, b->umask);
     p->actions = signals_new(b->ignored, b->limits_known);
     if (!p->files || !p->actions)
         host_die("out of memory");

@@ -121,7 +121,7 @@ static int look(struct files *f, int fd, uint32_t changes, struct descriptor *d)
 int descriptor_get(struct files *f, int fd, struct descriptor *d)
 {
     *d = (struct descriptor){.files = f, .fd = fd};
-    if (fd < 0 || fd >= f->floor)
+    if (fd < 0 || files_hidden(fd))
         return -EBADF;
     mutex_lock(&f->lock);
     struct entry *e = entry_of(f, fd);

@@ -60,7 +60,7 @@ enum { ENTRIES_PER_CHUNK = 256 };
 
 struct files {
     struct mutex lock;
-    int floor;             /* never changes */
+    uint32_t chunks_count; /* never changes */
     uint32_t umask;        /* relaxed atomic */
     uint32_t table;        /* see files_table(); relaxed atomic, only grows */
     char cwd[PATH_LIMIT];  /* protected by lock, as all that follows; as it was when entered */
@@ -77,7 +77,7 @@ struct files {
     bool any;               /* ever had an open file of an sComponent; relaxed, only ever set */
     struct holds *holds;    /* the pointer never changes but in files_adopt() */
     size_t size;            /* of this structure with its chunk pointers; never changes */
-    struct entry *chunks[]; /* floor / ENTRIES_PER_CHUNK, made on first use */
+    struct entry *chunks[]; /* made on first use */
 };
 
 static inline struct held held_of(const struct open_file *file)

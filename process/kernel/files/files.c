@@ -14,6 +14,7 @@
 #include "../entry/process.h"
 #include "../entry/thread.h"
 #include "../host/host.h"
+#include "../rpc/node.h"
 #include "../rpc/rpc.h"
 #include "descriptor.h"
 #include "path_text.h"
@@ -31,9 +32,9 @@ static bool id_is_zero(const struct file_id *id)
     return !id->device && !id->inode && !id->generation;
 }
 
-struct files *files_new(const char *cwd, uint32_t umask, int floor)
+struct files *files_new(const char *cwd, uint32_t umask)
 {
-    size_t chunks = ((size_t)floor + ENTRIES_PER_CHUNK - 1) / ENTRIES_PER_CHUNK;
+    size_t chunks = ((size_t)fd_numbers.most + ENTRIES_PER_CHUNK - 1) / ENTRIES_PER_CHUNK;
     size_t size = sizeof(struct files) + chunks * sizeof(struct entry *);
     struct files *f = host_alloc(size);
     if (!f)
@@ -44,7 +45,7 @@ struct files *files_new(const char *cwd, uint32_t umask, int floor)
         return NULL;
     }
     f->size = size;
-    f->floor = floor;
+    f->chunks_count = (uint32_t)chunks;
     f->table = TABLE_LEAST;
     f->umask = umask & 0777;
     text_copy(f->cwd, sizeof f->cwd, cwd);
@@ -54,7 +55,7 @@ struct files *files_new(const char *cwd, uint32_t umask, int floor)
 struct files *files_copy(struct files *from)
 {
     mutex_lock(&from->lock);
-    struct files *f = files_new(from->cwd, from->umask, from->floor);
+    struct files *f = files_new(from->cwd, from->umask);
     for (struct open_file *file = from->open; f && file; file = file->next)
         file->shared = true;
     mutex_unlock(&from->lock);
@@ -74,7 +75,7 @@ struct files *files_copy(struct files *from)
 /* Empties the table of descriptors; the holds are not released. */
 static void forget_all(struct files *f)
 {
-    for (int i = 0; i * ENTRIES_PER_CHUNK < f->floor; i++) {
+    for (uint32_t i = 0; i < f->chunks_count; i++) {
         if (f->chunks[i])
             host_free(f->chunks[i], ENTRIES_PER_CHUNK * sizeof *f->chunks[i]);
         f->chunks[i] = NULL;
@@ -113,7 +114,7 @@ static void try_numbers(struct files *f, int first, int count, each_fd *each, vo
         fds[i] = (struct pollfd){.fd = first + i};
     bool told = host_call(__NR_poll, fds, count, 0) >= 0;
     for (int i = 0; i < count; i++)
-        if (!told || !(fds[i].revents & POLLNVAL))
+        if ((!told || !(fds[i].revents & POLLNVAL)) && !files_hidden(first + i))
             each(f, first + i, arg);
 }
 
@@ -138,16 +139,16 @@ static void list_numbers(struct files *f, each_fd *each, void *arg)
             int fd = 0;
             for (const char *c = entry->name; *c >= '0' && *c <= '9'; c++)
                 fd = fd * 10 + (*c - '0');
-            if (entry->name[0] != '.' && fd != list && fd < f->floor)
+            if (entry->name[0] != '.' && fd != list && !files_hidden(fd))
                 each(f, fd, arg);
         }
     }
     host_call(__NR_close, list);
 }
 
-/* Calls `each` for every descriptor of the program that may be of an sComponent's file. Each of them
-   was looked at before, but by a run's first program; few numbers are tried faster than the host
-   lists what there is. */
+/* Calls `each` for every descriptor of the program that may be of an sComponent's file. Each of
+   them was looked at before, but by a run's first program; few numbers are tried faster than the
+   host lists what there is. */
 static void each_descriptor(struct files *f, each_fd *each, void *arg)
 {
     int table = (int)files_table(f);
@@ -353,26 +354,21 @@ uint32_t files_umask(const struct files *f)
     return __atomic_load_n(&f->umask, __ATOMIC_RELAXED);
 }
 
-bool files_hidden(const struct files *f, int fd)
+bool files_hidden(int fd)
 {
-    return fd >= f->floor;
+    return fd_is_hidden(fd) || fd >= fd_numbers.most;
 }
 
 bool files_closed(struct files *f, int fd)
 {
     struct descriptor d;
-    if (files_hidden(f, fd))
+    if (files_hidden(fd))
         return true;
     if (descriptor_get(f, fd, &d) < 0)
         return false;
     bool closed = d.file && d.file->flags & O_PATH;
     descriptor_put(&d);
     return closed;
-}
-
-int files_floor(const struct files *f)
-{
-    return f->floor;
 }
 
 uint32_t files_table(const struct files *f)
@@ -394,21 +390,32 @@ uint32_t files_below(const struct files *f)
     return f->known ? files_table(f) : 0;
 }
 
-bool files_beyond(const struct files *f, int fd)
+bool files_beyond(int fd)
 {
     const struct limit *l = &current()->process->limits[KEPT_NOFILE];
-    return fd >= f->floor || (uint32_t)fd >= __atomic_load_n(&l->soft, __ATOMIC_RELAXED);
+    return files_hidden(fd) || (uint32_t)fd >= __atomic_load_n(&l->soft, __ATOMIC_RELAXED);
+}
+
+long files_number(long fd)
+{
+    if (fd >= 0 && fd_is_hidden((int)fd)) { /* one that the monitor has not taken */
+        bool cloexec = host_call(__NR_fcntl, fd, F_GETFD) & FD_CLOEXEC;
+        long high =
+            host_call(__NR_fcntl, fd, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, fd_numbers.hidden_end);
+        host_call(__NR_close, fd);
+        fd = high == -EINVAL ? -EMFILE : high; /* beyond all that the host allows */
+    }
+    if (fd < 0 || !files_beyond((int)fd))
+        return fd;
+    host_call(__NR_close, fd);
+    return -EMFILE;
 }
 
 long files_new_host(struct files *f, long fd)
 {
-    if (fd < 0)
-        return fd;
-    if (files_beyond(f, (int)fd)) {
-        host_call(__NR_close, fd);
-        return -EMFILE;
-    }
-    descriptor_install_host(f, (int)fd, ENTRY_HOST);
+    fd = files_number(fd);
+    if (fd >= 0)
+        descriptor_install_host(f, (int)fd, ENTRY_HOST);
     return fd;
 }
 

@@ -26,7 +26,7 @@ struct process;
 struct thread;
 
 /* A process's first files state; cwd is absolute. NULL: out of memory. */
-struct files *files_new(const char *cwd, uint32_t umask, int floor);
+struct files *files_new(const char *cwd, uint32_t umask);
 /*
  * A copy for a fork or vfork child (same descriptors, own cwd, umask and caches), made in the
  * parent before the host forks. The parent of a fork frees it again: files_free() in the parent.
@@ -75,12 +75,10 @@ struct held files_cwd_held(struct files *f);
 void files_find_cwd(struct files *f);
 uint32_t files_umask(const struct files *f);
 
-/* Whether fd is one of the monitor's own (hidden) descriptors. */
-bool files_hidden(const struct files *f, int fd);
+/* Whether fd is no number of the program's: hidden, or beyond all that it may have. */
+bool files_hidden(int fd);
 /* The same, and those opened with O_PATH, which most calls do not take. */
 bool files_closed(struct files *f, int fd);
-/* The lowest number of hidden descriptors: RLIMIT_NOFILE as the program sees it at first. */
-int files_floor(const struct files *f);
 /*
  * The size that Linux's own table of descriptors would have, as select() tells: numbers beyond it,
  * which are not open, are not looked at. It is as large as the highest number that was open asks.
@@ -89,9 +87,15 @@ uint32_t files_table(const struct files *f);
 void files_table_grow(struct files *f, int fd);
 /* The number below which all descriptors of an sComponent's files lie; 0: not known. */
 uint32_t files_below(const struct files *f);
-/* Whether a new descriptor would lie beyond RLIMIT_NOFILE, as the program has it, of this process.
+/* Whether fd can be no new descriptor of the program's: a hidden number, or beyond RLIMIT_NOFILE as
+   the program has it, of this process. */
+bool files_beyond(int fd);
+
+/*
+ * A new descriptor, which the host gave the lowest free number: what the program knows it by, which
+ * is another number where that is a hidden one. -EMFILE: it was closed, beyond the limit.
  */
-bool files_beyond(const struct files *f, int fd);
+long files_number(long fd);
 
 /*
  * For calls that make a host descriptor (socket, accept, epoll_create...): passes its result on, or

@@ -110,7 +110,7 @@ int proc_program(int pid, char out[PATH_LIMIT])
         for (long at = 0; rc < 0 && at < got; at += entry->length) {
             entry = (const void *)(buffer + at);
             const char *digits = entry->name;
-            if (path_number(&digits) < fd_floor)
+            if (!fd_is_hidden(path_number(&digits)))
                 continue;
             text_format(path, sizeof path, "/proc/%d/fd/%s", pid, entry->name);
             long size = host_call(__NR_readlink, path, out, PATH_LIMIT - 1);

@@ -18,7 +18,7 @@
 #define SIGKILL          9
 #define O_ASYNC          020000
 
-int fd_floor;
+struct fd_numbers fd_numbers;
 
 struct io_piece {
     void *base;
@@ -43,7 +43,9 @@ struct control {
 
 int fd_hide(int fd)
 {
-    long high = host_call(__NR_fcntl, fd, F_DUPFD_CLOEXEC, fd_floor);
+    long high = host_call(__NR_fcntl, fd, F_DUPFD_CLOEXEC, fd_numbers.hidden);
+    if (high >= 0 && !fd_is_hidden((int)high))
+        high = -EMFILE;
     if (high < 0)
         host_die("no descriptor left for the monitor (error %ld)", -high);
     host_call(__NR_close, fd);
@@ -155,8 +157,8 @@ static void close_all(int *fds, int *count)
         host_call(__NR_close, fds[*count - 1]);
 }
 
-/* The answer to what was posted, where another request came before it was collected. Of one process:
-   vfork children post nothing. */
+/* The answer to what was posted, where another request came before it was collected. Of one
+   process: vfork children post nothing. */
 static bool early_here;
 static SPARSE struct {
     long rc;

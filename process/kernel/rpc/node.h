@@ -25,8 +25,8 @@ long node_call_sending(struct process *p, uint16_t op, uint8_t *payload, size_t 
     __attribute__((warn_unused_result));
 
 /*
- * Its two halves: sends a request, and gets its answer, at most NODE_POSTED_MAX bytes, later. One at
- * a time of a process, by its only thread; other requests may be made in between.
+ * Its two halves: sends a request, and gets its answer, at most NODE_POSTED_MAX bytes, later. One
+ * at a time of a process, by its only thread; other requests may be made in between.
  */
 enum { NODE_POSTED_MAX = 4096 };
 int node_post(struct process *p, uint16_t op, const uint8_t *payload, size_t size)
@@ -64,9 +64,18 @@ int node_locate(struct process *p, uint32_t part, struct component was, uint8_t 
 /* The lifeline: from now on the host kills this process when the node ends. */
 void node_watch(int lifeline_fd);
 
-/* Moves a descriptor to the monitor's own, hidden numbers. Returns the new one. */
+/*
+ * Numbers of descriptors: the monitor's own, which are hidden from the program, are those from
+ * `hidden` on to before hidden_end; the program's are all others below `most`. Set once at start.
+ */
+extern struct fd_numbers {
+    int hidden, hidden_end, most;
+} fd_numbers;
+static inline bool fd_is_hidden(int fd)
+{
+    return fd >= fd_numbers.hidden && fd < fd_numbers.hidden_end;
+}
+/* Moves a descriptor to a hidden number. Returns that. */
 int fd_hide(int fd);
-/* The first hidden number; set once at start. */
-extern int fd_floor;
 
 #endif

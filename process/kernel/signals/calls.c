@@ -326,7 +326,7 @@ static long signalfd(struct thread *t, const uint64_t a[6], int flags)
         return -EINVAL;
     if (user_read(&mask, a[1], sizeof mask) < 0)
         return -EFAULT;
-    if (fd >= 0 && files_hidden(t->process->files, fd))
+    if (fd >= 0 && files_hidden(fd))
         return -EBADF;
     mask &= SIGNALS_ASYNC;
     long result = host_call(__NR_signalfd4, fd, &mask, SIGSET_SIZE, flags);

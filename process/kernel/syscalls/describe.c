@@ -4,8 +4,8 @@
 #include "../files/files.h"
 #include "../rpc/identity.h"
 
-/* Bytes that argument i points to, or -E2BIG beyond what the bounce memory could hold. Counts have 32
-   bits, in all rows that have one. */
+/* Bytes that argument i points to, or -E2BIG beyond what the bounce memory could hold. Counts have
+   32 bits, in all rows that have one. */
 static long arg_bytes(const struct syscall_row *row, const uint64_t a[6], int i)
 {
     uint32_t size = row->size[i];
@@ -57,7 +57,8 @@ static long copy_in(struct thread *t, const struct syscall_row *row, const uint6
         }
         long bytes = arg_bytes(row, a, i);
         if (bytes < 0 || bytes > end - at) {
-            /* What the call fills is cut, for it may return less. Elements are counted by an int. */
+            /* What the call fills is cut, for it may return less. Elements are counted by an int.
+             */
             uint32_t counter = row->size[i] >> 12, element = row->size[i] & 0xfff;
             if (kind != ARG_OUT_RESULT || (element > 1 && (int)a[counter] < 0))
                 return -EINVAL;

@@ -7,9 +7,11 @@
 
 #include "../files/remote.h"
 #include "../files/watch.h"
+#include "../rpc/node.h"
 #include "file_calls.h"
 #include "file_io.h"
 #include "file_lock.h"
+#include "host_calls.h"
 
 /* ---- close ---- */
 
@@ -55,21 +57,14 @@ static long close_span(struct files *f, uint32_t first, uint32_t last)
     return rc;
 }
 
-long sys_close_range(struct thread *t, const uint64_t a[6])
+/* None of them is hidden; there are none where first > last. */
+static long close_numbers(struct files *f, uint32_t first, uint32_t last, uint32_t flags)
 {
-    struct files *f = t->process->files;
-    uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1], flags = (uint32_t)a[2];
-
-    if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) || first > last)
-        return -EINVAL;
-    if (first >= (uint32_t)f->floor)
+    long rc = 0;
+    if (first > last)
         return 0;
-    if (last >= (uint32_t)f->floor)
-        last = (uint32_t)f->floor - 1;
-    /* A table of descriptors of its own (UNSHARE) every process has: threads share theirs here. */
     if (flags & CLOSE_RANGE_CLOEXEC)
         return host_call(__NR_close_range, first, last, CLOSE_RANGE_CLOEXEC);
-    long rc = 0;
     for (uint32_t end; first <= last && rc == 0; first = end + 1) {
         end = first | (ENTRIES_PER_CHUNK - 1);
         rc = close_span(f, first, end < last ? end : last);
@@ -77,14 +72,27 @@ long sys_close_range(struct thread *t, const uint64_t a[6])
     return rc;
 }
 
+long sys_close_range(struct thread *t, const uint64_t a[6])
+{
+    struct files *f = t->process->files;
+    uint32_t first = (uint32_t)a[0], last = (uint32_t)a[1], flags = (uint32_t)a[2];
+
+    if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) || first > last)
+        return -EINVAL;
+    /* A table of descriptors of its own (UNSHARE) every process has: threads share theirs here. */
+    const uint32_t below = (uint32_t)fd_numbers.hidden - 1, above = (uint32_t)fd_numbers.hidden_end,
+                   most = (uint32_t)fd_numbers.most - 1;
+    long rc = close_numbers(f, first, last < below ? last : below, flags);
+    return rc < 0
+               ? rc
+               : close_numbers(f, first > above ? first : above, last < most ? last : most, flags);
+}
+
 /* ---- dup ---- */
 
 static long duplicate(struct files *f, struct descriptor *d, long fd)
 {
-    if (fd >= 0 && files_beyond(f, (int)fd)) {
-        host_call(__NR_close, fd);
-        return -EMFILE;
-    }
+    fd = files_number(fd);
     if (fd >= 0)
         descriptor_install_copy(d, (int)fd);
     return fd;
@@ -109,7 +117,7 @@ static long duplicate_onto(struct thread *t, int from, int to, uint32_t flags)
     long rc = descriptor_get(f, from, &d);
     if (rc < 0)
         return rc;
-    if (to < 0 || files_beyond(f, to)) {
+    if (to < 0 || files_beyond(to)) {
         rc = -EBADF;
     } else {
         uint32_t changes = let_go(f, to);
@@ -125,7 +133,7 @@ long sys_dup2(struct thread *t, const uint64_t a[6])
 {
     if ((int)a[0] != (int)a[1])
         return duplicate_onto(t, (int)a[0], (int)a[1], 0);
-    if (files_hidden(t->process->files, (int)a[0]))
+    if (files_hidden((int)a[0]))
         return -EBADF;
     return host_call(__NR_dup2, (int)a[0], (int)a[1]);
 }
@@ -141,7 +149,7 @@ long sys_dup3(struct thread *t, const uint64_t a[6])
 
 static long duplicate_from(struct files *f, struct descriptor *d, uint32_t command, uint64_t lowest)
 {
-    if (lowest > INT32_MAX || files_beyond(f, (int)lowest))
+    if (lowest >= limit_descriptors(current()))
         return -EINVAL;
     return duplicate(f, d, host_call(__NR_fcntl, d->fd, command, lowest));
 }

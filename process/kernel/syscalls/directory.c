@@ -39,7 +39,7 @@ static long hide(const struct files *f, uint8_t *entries, long size)
         const char *name = e->name;
         int fd = path_number(&name);
         length = e->size;
-        if (fd >= 0 && files_hidden(f, fd))
+        if (fd >= 0 && files_hidden(fd))
             continue;
         memmove(entries + kept, e, (size_t)length);
         kept += length;

@@ -193,7 +193,7 @@ long sys_mq_timedsend(struct thread *t, const uint64_t a[6])
     uint8_t *bounce = thread_bounce(t);
     if (!bounce)
         return -ENOMEM;
-    if (files_hidden(t->process->files, (int)a[0]))
+    if (files_hidden((int)a[0]))
         return -EBADF;
     if (read_deadline(a[4], &deadline) < 0)
         return -EFAULT;
@@ -212,7 +212,7 @@ long sys_mq_timedreceive(struct thread *t, const uint64_t a[6])
     uint32_t priority;
     if (!bounce)
         return -ENOMEM;
-    if (files_hidden(t->process->files, (int)a[0]))
+    if (files_hidden((int)a[0]))
         return -EBADF;
     if (read_deadline(a[4], &deadline) < 0)
         return -EFAULT;
@@ -233,7 +233,7 @@ long sys_mq_notify(struct thread *t, const uint64_t a[6])
         uint8_t rest[48];
     } event; /* struct sigevent */
     uint8_t cookie[NOTIFY_COOKIE];
-    if (files_hidden(t->process->files, (int)a[0]))
+    if (files_hidden((int)a[0]))
         return -EBADF;
     if (!a[1])
         return host_call(__NR_mq_notify, a[0], NULL);

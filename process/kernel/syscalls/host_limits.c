@@ -1,10 +1,9 @@
 /*
  * Resource limits. Those on what the host alone does (CPU time, core files, processes) are the
  * host's. Those that would starve the monitor rather than bind the program are kept here
- * (process->limits): descriptors and file sizes, which are enforced, up to where the monitor's own
- * descriptors begin (files_floor); address space, data and the stack, which mappings and their
- * growth are checked against. What is kept goes on to a fork child and over execve. Beside them:
- * what was used.
+ * (process->limits): descriptors and file sizes, which are enforced; address space, data and the
+ * stack, which mappings and their growth are checked against. What is kept goes on to a fork child
+ * and over execve. Beside them: what was used.
  */
 #include <linux/resource.h>
 #include <linux/signal.h>
@@ -46,11 +45,13 @@ void limits_begin(struct process *p, const struct boot *b)
     host_call(__NR_prlimit64, 0, RLIMIT_FSIZE, &free, NULL);
 }
 
-void limits_fit(struct process *p, int floor)
+void limits_fit(struct process *p, int most)
 {
     struct limit *l = &p->limits[KEPT_NOFILE];
-    if (l->soft > (uint64_t)floor)
-        l->soft = l->hard = (uint64_t)floor;
+    if (l->hard > (uint64_t)most)
+        l->hard = (uint64_t)most;
+    if (l->soft > l->hard)
+        l->soft = l->hard;
 }
 
 /* A reader that races a writer may see one old and one new value, as two calls would. */

@@ -159,7 +159,7 @@ static int check_sent(struct thread *t, uint8_t *control, uint64_t size)
     struct control_walk w = {.control = control, .size = size};
     int fd;
     while (control_next_fd(&w, &fd)) {
-        if (files_hidden(t->process->files, fd))
+        if (files_hidden(fd))
             return -EBADF;
         files_sent(t->process->files, fd);
     }
@@ -173,11 +173,13 @@ static void check_received(struct thread *t, struct message *m)
     struct control_walk w = {.control = (uint8_t *)m->control, .size = m->control_size};
     int fd;
     while (control_next_fd(&w, &fd)) {
-        if (!files_beyond(t->process->files, fd)) {
+        long number = files_number(fd);
+        if (number >= 0) {
+            fd = (int)number;
+            memcpy(w.control + w.fd, &fd, sizeof fd);
             descriptor_received(t->process->files, fd);
             continue;
         }
-        host_call(__NR_close, fd);
         uint64_t size, cut = w.fd - w.head;
         memcpy(&size, w.control + w.head, sizeof size);
         for (uint64_t i = cut + sizeof fd; i + sizeof fd <= size; i += sizeof fd) {

@@ -11,6 +11,7 @@
 #include "../files/files.h"
 #include "../files/watch.h"
 #include "../signals/signals.h"
+#include "../rpc/node.h"
 #include "host_calls.h"
 
 enum { NO_SUCH_FD = 0x7fffffff };
@@ -154,10 +155,19 @@ static void select_narrow(struct files *files, struct select_sets *s)
     s->words = ((size_t)s->count + 63) / 64;
 }
 
+/* Whether a hidden number is among those that the host would look at. */
+static bool select_hidden(const struct select_sets *s)
+{
+    for (int fd = fd_numbers.hidden; fd < s->count && fd < fd_numbers.hidden_end; fd++)
+        for (int i = 0; i < 3; i++)
+            if (s->at[i] && s->host[i][fd / 64] >> fd % 64 & 1)
+                return true;
+    return false;
+}
+
 static long select_read(struct thread *t, struct select_sets *s, const uint64_t a[6])
 {
     struct files *files = t->process->files;
-    int floor = files_floor(files);
     uint8_t *bounce = thread_bounce(t);
     if (!bounce)
         return -ENOMEM;
@@ -165,8 +175,8 @@ static long select_read(struct thread *t, struct select_sets *s, const uint64_t 
     if (s->count < 0)
         return -EINVAL;
     /* The host looks at no more than it has descriptors, so neither is more copied. */
-    if (s->count > floor)
-        s->count = floor;
+    if (s->count > fd_numbers.most)
+        s->count = fd_numbers.most;
     s->words = ((size_t)s->count + 63) / 64;
     if (3 * s->words * sizeof(uint64_t) > BOUNCE_SIZE)
         return -EINVAL;
@@ -177,7 +187,7 @@ static long select_read(struct thread *t, struct select_sets *s, const uint64_t 
             return -EFAULT;
     }
     select_narrow(files, s);
-    return 0;
+    return select_hidden(s) ? -EBADF : 0;
 }
 
 /* See is_there(). */
@@ -252,7 +262,7 @@ static long epoll(struct thread *t, const uint64_t a[6], long how, uint64_t time
     int count = (int)a[2];
     uint64_t mask = 0, host_mask;
     bool masked = false;
-    if (files_hidden(t->process->files, (int)a[0]))
+    if (files_hidden((int)a[0]))
         return -EBADF;
     if (how != __NR_epoll_wait) {
         int rc = signals_read_mask(a[4], a[5], &mask, &masked);

@@ -13,10 +13,11 @@ static long make_pipe(struct thread *t, uint64_t out, uint32_t flags)
     long rc = host_call(__NR_pipe2, pair, flags);
     if (rc < 0)
         return rc;
-    long first = files_new_host(f, pair[0]), second = files_new_host(f, pair[1]);
-    rc = first < 0 ? first : second < 0 ? second : user_write(out, pair, sizeof pair);
+    for (int i = 0; i < 2; i++)
+        pair[i] = (int)files_new_host(f, pair[i]);
+    rc = pair[0] < 0 ? pair[0] : pair[1] < 0 ? pair[1] : user_write(out, pair, sizeof pair);
     for (int i = 0; rc < 0 && i < 2; i++) {
-        if (files_beyond(f, pair[i]))
+        if (pair[i] < 0)
             continue;
         descriptor_forget(f, pair[i]);
         host_call(__NR_close, pair[i]);

@@ -49,13 +49,9 @@ static int make(struct opening *o)
 {
     if (o->fd >= 0)
         return 0;
-    int fd = placeholder_make(o->where.path, o->flags & O_CLOEXEC);
-    if (fd >= 0 && files_beyond(o->files, fd)) {
-        host_call(__NR_close, fd);
-        return -EMFILE;
-    }
-    o->fd = fd;
-    return fd < 0 ? fd : 0;
+    long fd = files_number(placeholder_make(o->where.path, o->flags & O_CLOEXEC));
+    o->fd = (int)fd;
+    return fd < 0 ? (int)fd : 0;
 }
 
 /* The file is open at the sComponent, and there will be no descriptor for it. */

@@ -118,7 +118,7 @@ long sys_pidfd_getfd(struct thread *t, const uint64_t a[6])
 {
     if (a[2])
         return -EINVAL;
-    if (files_hidden(t->process->files, (int)a[0]) ||
+    if (files_hidden((int)a[0]) ||
         host_call(__NR_pidfd_send_signal, (int)a[0], 0, NULL, 0) == -EBADF)
         return -EBADF;
     return -EPERM;
@@ -127,11 +127,10 @@ long sys_pidfd_getfd(struct thread *t, const uint64_t a[6])
 /*
  * kcmp: what the program's processes share, the host's share too: a placeholder is a description of
  * its own, and memory, tables and handlers are shared by the host wherever they are here. The
- * monitor's own descriptors are nobody's; they lie above the same floor in every process of a run.
+ * monitor's own descriptors are nobody's; they have the same numbers in every process of a run.
  */
 long sys_kcmp(struct thread *t, const uint64_t a[6])
 {
-    const struct files *f = t->process->files;
     struct kcmp_epoll_slot slot;
     uint64_t second = a[4];
     int second_fd = (int)a[4];
@@ -141,7 +140,7 @@ long sys_kcmp(struct thread *t, const uint64_t a[6])
         second_fd = second ? (int)slot.efd : -1;
     }
     if ((a[2] == KCMP_FILE || a[2] == KCMP_EPOLL_TFD) &&
-        (files_hidden(f, (int)a[3]) || files_hidden(f, second_fd)))
+        (files_hidden((int)a[3]) || files_hidden(second_fd)))
         return exists((int)a[0]) && exists((int)a[1]) ? -EBADF : -ESRCH;
     return host_call(__NR_kcmp, a[0], a[1], a[2], a[3], second);
 }

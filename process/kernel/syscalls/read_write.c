@@ -8,6 +8,7 @@
 #include "../files/location.h"
 #include "../files/remote.h"
 #include "../mm/shared.h"
+#include "../rpc/node.h"
 #include "file_calls.h"
 #include "file_io.h"
 #include "host_calls.h"
@@ -364,7 +365,7 @@ long sys_syncfs(struct thread *t, const uint64_t a[6])
 long sys_sync(struct thread *t, const uint64_t a[6])
 {
     struct files *f = t->process->files;
-    for (int fd = 0; fd < f->floor; fd++) {
+    for (int fd = 0; fd < fd_numbers.most; fd++) {
         struct descriptor d;
         if (!f->chunks[fd / ENTRIES_PER_CHUNK] || descriptor_get(f, fd, &d) < 0)
             continue;

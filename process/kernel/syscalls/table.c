@@ -3,8 +3,8 @@
  * (refused.def); a number that is none is ENOSYS.
  *
  * CALL: a handler of ours; VIA: one around the host's call. HOST: the host's, arguments copied as
- * described (describe.h); HOST_FD: the same, and the result is a new descriptor; HOST_IDS: the same,
- * and the thread may be somebody else after it. None of the last three sleeps.
+ * described (describe.h); HOST_FD: the same, and the result is a new descriptor; HOST_IDS: the
+ * same, and the thread may be somebody else after it. None of the last three sleeps.
  */
 #include "../entry/thread_calls.h"
 #include "../signals/signals.h"

@@ -336,8 +336,7 @@ long sys_splice(struct thread *t, const uint64_t a[6])
 
 long sys_tee(struct thread *t, const uint64_t a[6])
 {
-    struct files *f = t->process->files;
-    if (files_hidden(f, (int)a[0]) || files_hidden(f, (int)a[1]))
+    if (files_hidden((int)a[0]) || files_hidden((int)a[1]))
         return -EBADF;
     return restartable(host_call_intr(__NR_tee, (int)a[0], (int)a[1], a[2], a[3]));
 }
