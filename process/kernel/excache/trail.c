@@ -6,6 +6,7 @@
 #include "../entry/thread.h"
 #include "../files/files.h"
 #include "../host/host.h"
+#include "../mm/vregions.h"
 #include "../rpc/node.h"
 #include "excache.h"
 
@@ -27,8 +28,9 @@ static struct {
     struct trail_file program;
     uint32_t files_count, runs_count; /* runs_count: read without, as a hint */
     struct trail_file files[TRAIL_FILES_MAX];
-    struct trail_run runs[TRAIL_RUNS_MAX]; /* TRAIL_LEAVING: of one line each, as they were missed */
-    uint8_t rounds[TRAIL_FILES_MAX];       /* TRAIL_KNOWN: fetches ahead for it so far */
+    struct trail_run
+        runs[TRAIL_RUNS_MAX];        /* TRAIL_LEAVING: of one line each, as they were missed */
+    uint8_t rounds[TRAIL_FILES_MAX]; /* TRAIL_KNOWN: fetches ahead for it so far */
 } trail;
 
 static uint32_t state(void)
@@ -231,7 +233,7 @@ void trail_leave(struct process *p)
 
 /* ---- following one ---- */
 
-/* Appends the absent ones of a run's lines that a view has in the vRegion of `near`. Returns how many
+/* Appends the absent ones of a run's lines that a view has in the part of `near`. Returns how many
    there are then. */
 static uint32_t append(const struct vma *v, const struct trail_run *run, struct vpn near,
                        struct trail_line *out, uint32_t n, uint32_t most)
@@ -242,10 +244,19 @@ static uint32_t append(const struct vma *v, const struct trail_run *run, struct 
     to = to < high ? to : high;
     for (uint64_t line = from; line < to && n < most; line++) {
         struct vpn page = {v->first.n + (line - low)};
-        if (page.n / VREGION_LINES == near.n / VREGION_LINES && !excache_has(page))
+        if (vregions_together(near, page) && !excache_has(page))
             out[n++] = (struct trail_line){page, run->written && v->prot & PROT_WRITE};
     }
     return n;
+}
+
+/* Whether this is the first fetch ahead of all. */
+static bool is_first(void)
+{
+    for (uint32_t i = 0; i < trail.files_count; i++)
+        if (trail.rounds[i])
+            return false;
+    return true;
 }
 
 uint32_t trail_ahead(const struct vma *vma, struct vpn page, struct trail_line *out, uint32_t most)
@@ -255,13 +266,16 @@ uint32_t trail_ahead(const struct vma *vma, struct vpn page, struct trail_line *
         return 0;
     uint32_t file = find_file(vma->file);
     if (file < TRAIL_FILES_MAX && trail.rounds[file] < ROUNDS_MOST) {
+        bool first = is_first();
         for (uint32_t i = 0; i < mm.vma_count; i++) {
             const struct vma *v = &mm.vmas[i];
-            if (!v->file || vma_shared(v) || !(v->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) ||
-                !same_file(&trail.files[file], v->file))
+            if (!v->file || vma_shared(v) || !(v->prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
+                continue;
+            uint32_t of = first ? find_file(v->file) : file;
+            if (of >= TRAIL_FILES_MAX || !same_file(&trail.files[of], v->file))
                 continue;
             for (uint32_t r = 0; r < trail.runs_count; r++)
-                if (trail.runs[r].file == file)
+                if (trail.runs[r].file == of)
                     n = append(v, &trail.runs[r], page, out, n, most);
         }
         trail.rounds[file] = n == most ? (uint8_t)(trail.rounds[file] + 1) : ROUNDS_MOST;

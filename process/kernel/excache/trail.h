@@ -26,8 +26,9 @@ bool trail_note(const struct vma *vma, struct vpn page, bool write);
 /* It is written to as well. */
 void trail_note_write(const struct vma *vma, struct vpn page);
 
-/* Lines of the same file and the same vRegion (which lies in one part) that are to be fetched with
-   a miss, in order of address, all absent; how many, at most `most`. */
+/* Lines of the same file and part that are to be fetched with a miss, in order of address, all absent;
+   how many, at most `most`. With the first of all, which comes before the program runs, those of
+   what it is begun with: the program and its interpreter, which are mapped whole by then. */
 struct trail_line {
     struct vpn page;
     bool written;

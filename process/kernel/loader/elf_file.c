@@ -119,7 +119,7 @@ static int segment_prot(const Elf64_Phdr *p)
            (p->p_flags & PF_X ? PROT_EXEC : 0);
 }
 
-/* The file's part of a segment, then its zeros: the rest of the last line, and lines beyond it. */
+/* The file's part of a segment, then lines of zeros; elf_clear() is owed for the line between. */
 static int map_segment(const struct vnode_file *file, const Elf64_Phdr *p, uint64_t base)
 {
     uint64_t start = base + page_down(p->p_vaddr), skew = p->p_vaddr % LINE_SIZE;
@@ -136,9 +136,22 @@ static int map_segment(const struct vnode_file *file, const Elf64_Phdr *p, uint6
     }
     if (rc >= 0 && memory_end > zeros_from)
         rc = mm_map(zeros_from, memory_end - zeros_from, prot, MAP_FIXED, NULL, 0, VMA_PLAIN);
-    if (rc >= 0 && p->p_memsz > p->p_filesz && file_end < zeros_from && prot & PROT_WRITE)
-        rc = user_zero(file_end, zeros_from - file_end);
     return rc < 0 ? (int)rc : 0;
+}
+
+int elf_clear(const struct vnode_file *file, const struct file_head *head,
+              const struct elf_image *image)
+{
+    struct elf_headers h;
+    int rc = read_headers(file, head, &h);
+    for (int i = 0; rc == 0 && i < h.ehdr.e_phnum; i++) {
+        const Elf64_Phdr *p = &h.phdrs[i];
+        uint64_t file_end = image->base + p->p_vaddr + p->p_filesz;
+        if (p->p_type == PT_LOAD && p->p_filesz && p->p_memsz > p->p_filesz && p->p_flags & PF_W &&
+            file_end < page_up(file_end))
+            rc = user_zero(file_end, page_up(file_end) - file_end);
+    }
+    return rc;
 }
 
 bool elf_range(const struct vnode_file *file, const struct file_head *head, uint64_t base,

@@ -29,7 +29,10 @@ bool elf_range(const struct vnode_file *file, const struct file_head *head, uint
                struct mm_range *out);
 /* Maps a checked file: a PIE or an interpreter at `base` or where there is room (base 0). */
 int elf_map(const struct vnode_file *file, const struct file_head *head, uint64_t base,
-            struct elf_image *image)
-    __attribute__((warn_unused_result));
+            struct elf_image *image) __attribute__((warn_unused_result));
+/* Zeros what of its last lines is not the file's. Apart, as it is the first to touch lines: those
+   of all that was mapped before come with them. */
+int elf_clear(const struct vnode_file *file, const struct file_head *head,
+              const struct elf_image *image) __attribute__((warn_unused_result));
 
 #endif

@@ -199,13 +199,16 @@ void program_load(struct thread *t, const struct program *program, const char *n
     check(mm_map(stack_top - stack_size, stack_size, PROT_READ | PROT_WRITE,
                  MAP_FIXED | MAP_NORESERVE | MAP_GROWSDOWN, NULL, 0, VMA_STACK),
           "its stack", program);
-    check(elf_map(&program->file, &program->head, base, &image),
-          "its segments", program);
+    check(elf_map(&program->file, &program->head, base, &image), "its segments", program);
     mm.brk_start = mm.brk =
         ((image.end + LINE_SIZE - 1) & ~(uint64_t)(LINE_SIZE - 1)) + random_lines(fixed, 10);
     if (program->has_interpreter)
         check(elf_map(&program->interpreter, &program->interpreter_head, 0, &interpreter),
               "its interpreter", program);
+    check(elf_clear(&program->file, &program->head, &image), "its data", program);
+    if (program->has_interpreter)
+        check(elf_clear(&program->interpreter, &program->interpreter_head, &interpreter),
+              "its interpreter's data", program);
     /* /proc/self/exe names the file itself, without links on the way. */
     text_copy(t->process->program, sizeof t->process->program,
               program->head.real[0] ? program->head.real : program->file.path);

@@ -150,6 +150,13 @@ uint32_t vregions_part(struct vpn page)
     return part - 1u;
 }
 
+bool vregions_together(struct vpn a, struct vpn b)
+{
+    uint64_t i = a.n / VREGION_LINES, j = b.n / VREGION_LINES;
+    uint8_t part = __atomic_load_n(&parts[i], __ATOMIC_ACQUIRE);
+    return i == j || (part && part == __atomic_load_n(&parts[j], __ATOMIC_ACQUIRE));
+}
+
 uint64_t vregions_run(struct vpn page, uint64_t most)
 {
     uint32_t part = vregions_part(page);

@@ -26,6 +26,9 @@ int vregions_grant(const struct vregion_need *needs, uint32_t count)
 /* The part of a line whose vRegion was granted. Any thread. */
 uint32_t vregions_part(struct vpn page);
 
+/* Whether both lie in the same part, as far as they were granted. Any thread. */
+bool vregions_together(struct vpn a, struct vpn b);
+
 /* How many lines from page on, at most `most`, lie in the same part; they are granted. */
 uint64_t vregions_run(struct vpn page, uint64_t most);
 
