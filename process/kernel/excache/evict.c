@@ -536,14 +536,3 @@ void excache_flush_out(struct vpn first, struct vpn end)
     }
     write_back(count);
 }
-
-uint32_t excache_dirty(void)
-{
-    uint32_t dirty = 0;
-    for (uint32_t slot = 1; slot <= ex.ever_used; slot++) {
-        const uint32_t *word = line_word_if_any(ex.slots[slot].page);
-        dirty +=
-            word && *word >> LINE_SLOT_SHIFT == slot && (*word & LINE_STATE_MASK) == LINE_DIRTY;
-    }
-    return dirty;
-}

@@ -5,7 +5,7 @@
 #include "../host/host.h"
 #include "slots.h"
 
-enum { LEAST_LINES = 64 };
+enum { LEAST_LINES = 64, DIRTY_FEW = 64 };
 
 void excache_init(uint64_t budget_bytes, int policy)
 {
@@ -46,6 +46,20 @@ void excache_present(int64_t change)
            !__atomic_compare_exchange_n(&mm.present_most, &most, now, true, __ATOMIC_RELAXED,
                                         __ATOMIC_RELAXED))
         ;
+}
+
+static bool is_dirty(uint32_t slot)
+{
+    const uint32_t *word = line_word_if_any(ex.slots[slot].page);
+    return word && *word >> LINE_SLOT_SHIFT == slot && (*word & LINE_STATE_MASK) == LINE_DIRTY;
+}
+
+uint32_t excache_dirty(void)
+{
+    uint32_t dirty = 0;
+    for (uint32_t slot = 1; slot <= ex.ever_used; slot++)
+        dirty += is_dirty(slot);
+    return dirty;
 }
 
 /* True where it had content. */
@@ -131,10 +145,52 @@ void excache_quiesce(void)
     evict_reap();
 }
 
+/* Puts a page into its place among `count` that are in order. */
+static void insert(struct vpn *pages, uint32_t count, struct vpn page)
+{
+    for (; count > 0 && pages[count - 1].n > page.n; count--)
+        pages[count] = pages[count - 1];
+    pages[count] = page;
+}
+
+/* The dirty lines, in order, where they are at most DIRTY_FEW; else 0. */
+static uint32_t dirty_few(struct vpn pages[DIRTY_FEW])
+{
+    uint32_t count = 0;
+    for (uint32_t slot = 1; slot <= ex.ever_used; slot++) {
+        if (!is_dirty(slot))
+            continue;
+        if (count == DIRTY_FEW)
+            return 0;
+        insert(pages, count++, ex.slots[slot].page);
+    }
+    return count;
+}
+
+/*
+ * The child's userfaultfd protects all lines, dirty ones too, whose writes nobody needs to notice.
+ * A process that is forked to execute a program writes to a few lines of its stack and of libc,
+ * which are dirty: they are made writable at once, instead of by a fault of ours each.
+ */
+static void unprotect_dirty(void)
+{
+    struct vpn pages[DIRTY_FEW];
+    uint32_t count = dirty_few(pages);
+    for (uint32_t i = 0, run; i < count; i += run) {
+        run = 1;
+        while (i + run < count && pages[i + run].n == pages[i].n + run)
+            run++;
+        uint64_t at = vpn_address(pages[i]), size = (uint64_t)run << LINE_SHIFT;
+        if (uffd_write_protect(at, size, false) < 0)
+            return; /* the first write to each does it */
+    }
+}
+
 void excache_fork_child(void)
 {
     uint64_t bytes = (uint64_t)(ex.batches_limit + 1) * ex.batch_lines << LINE_SHIFT;
     uffd_register((uint64_t)ex.staging, bytes);
+    unprotect_dirty();
 }
 
 void excache_give_up(uint32_t lines)
