@@ -14,7 +14,6 @@ enum {
     NOTED_MOST = 160,   /* lines: each is a message of its own, the first time */
     LEAST_BUDGET = 512, /* lines of an ExCache that is too small to fetch ahead */
     ROUNDS_MOST = 8,    /* fetches ahead for one file */
-    NEAR = 1,           /* lines between two runs that are fetched along */
 };
 
 _Static_assert(NOTED_MOST <= TRAIL_RUNS_MAX, "what was noted can be told");
@@ -191,7 +190,7 @@ static void sort(void)
     }
 }
 
-/* Makes one run of neighbours, and of those with little between them. */
+/* Makes one run of neighbours. */
 static void join(void)
 {
     uint32_t n = 0;
@@ -199,7 +198,7 @@ static void join(void)
         struct trail_run run = trail.runs[i], *last = n ? &trail.runs[n - 1] : NULL;
         bool same = last && last->file == run.file && last->written == run.written;
         uint32_t end = last ? last->first + last->count : 0;
-        if (same && run.first <= end + (run.written ? 0 : NEAR))
+        if (same && run.first <= end)
             last->count = run.first < end ? last->count : run.first + 1 - last->first;
         else
             trail.runs[n++] = run;
