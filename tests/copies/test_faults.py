@@ -24,8 +24,8 @@ RUN_S = 60
 
 # Who passes it first, as a rule, and how often it has when the program is ready.
 GRANTS = [
-    ("grant.begin", HOME, 4), ("grant.placed", HOME, 0), ("grant.noted", HOME, 0),
-    ("grant.part", HOME, 0), ("grant.told", HOME, 0), ("grant.sent", HOME, 4), ("grant.done", HOME, 4),
+    ("grant.begin", HOME, 2), ("grant.placed", HOME, 0), ("grant.noted", HOME, 0),
+    ("grant.part", HOME, 0), ("grant.told", HOME, 0), ("grant.sent", HOME, 4), ("grant.done", HOME, 2),
     ("replica.vregions", REPLICA, 4), ("part.made", OTHER, 0), ("part.granted", OTHER, 0),
 ]
 CHANGES = [
