@@ -8,17 +8,17 @@ import sys
 
 from racks import SH, check, main, memory_is_free, up
 
-# Of a start of /bin/true (dynamic, libc alone) on a warm rack that has its trail: 16 messages
-# today, of which 5 are LINE_FETCH; the random layout seldom needs more than 3 VREGION_GRANT.
-START_MOST = 19
-FETCHES_MOST = 7
+# Of a start of /bin/true (dynamic, libc alone) on a warm rack that has its trail: 13 messages
+# today, of which 4 are LINE_FETCH; where the random layout needs more vRegions there is one more.
+START_MOST = 15
+FETCHES_MOST = 5
 # The same as a child of a shell: with the clone or the seat, and the change of programs.
-FORK_EXEC_MOST = 26
+FORK_EXEC_MOST = 17
 # A fork that ends at once: three, and what the child touches of files that its parent did not.
 FORK_MOST = 5
-# What a start's second copy costs, in messages between the mComponents: 15 today. Two make the replica,
+# What a start's second copy costs, in messages between the mComponents: 9 today. Two make the replica,
 # one ends it, one for each grant of vRegions and each list of changes.
-COPY_MOST = 18
+COPY_MOST = 12
 
 # A parent that learns by a pipe that its child has changed a file which it opened just before.
 STALE = """
