@@ -214,8 +214,12 @@ static void *run_client(void *argument)
     uint8_t *buffer = malloc(BUFFER);
     size_t next = 0, due = c->depth, asked = 0;
     bool stream = !c->request_size || !c->reply_size, open = buffer;
-    while (open && (!atomic_load_explicit(&ending, memory_order_relaxed) || (asked && !stream))) {
-        if (!atomic_load_explicit(&ending, memory_order_relaxed) && c->request_size) {
+    while (open) {
+        /* Looked at once: what was not asked for is not waited for. */
+        bool ends = atomic_load_explicit(&ending, memory_order_relaxed);
+        if (ends && (!asked || stream))
+            break;
+        if (!ends && c->request_size) {
             open = ask(c, &next, due);
             asked += due;
         }
