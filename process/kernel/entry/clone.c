@@ -139,7 +139,7 @@ static void fork_child(struct thread *t, const struct clone_request *r,
     int tid = (int)host_call(__NR_gettid);
 
     host_populate_image();
-    host_populate(t, THREAD_BLOCK);
+    thread_populate(t);
     p->pid = t->tid = tid;
     t->main = true;
     t->alive = 0;

@@ -332,7 +332,7 @@ void start(uint64_t *stack)
     rewrite_init(!(p->boot_flags & BOOT_NO_REWRITE));
     struct thread *t = thread_new(p, &mm);
     host_assert(t);
-    host_populate(t, THREAD_BLOCK);
+    thread_populate(t);
     t->tid = p->pid;
     t->main = true;
     t->identity = identity_at_start(p);

@@ -62,6 +62,15 @@ static struct thread *block_new(void)
     return (struct thread *)block;
 }
 
+void thread_populate(struct thread *t)
+{
+    enum { USED = 12 * 1024 }; /* of a stack, as a rule */
+    uint8_t *block = (uint8_t *)t;
+    host_populate(block, sizeof *t);
+    host_populate(block + KERNEL_STACK_TOP - USED, USED);
+    host_populate(block + THREAD_BLOCK - USED, USED);
+}
+
 struct thread *thread_new(struct process *process, struct mm *mm)
 {
     struct thread *t = spare_take();

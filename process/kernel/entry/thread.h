@@ -105,6 +105,8 @@ void thread_room_end(struct thread *t);
 
 /* A new block, its structure zeroed but for process and mm; NULL: out of memory. */
 struct thread *thread_new(struct process *process, struct mm *mm);
+/* Has its pages at once that every thread comes to touch: host_populate(). */
+void thread_populate(struct thread *t);
 /* Gives a block back that no host thread uses. */
 void thread_free(struct thread *t);
 /* Puts it on its process's list, or takes it off. */

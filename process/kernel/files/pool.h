@@ -9,7 +9,7 @@
 
 #include "../host/host.h"
 
-enum { POOL_BLOCK = 16 * 1024 };
+enum { POOL_BLOCK = 4 * 1024 };
 
 struct pool_link {
     struct pool_link *next;
@@ -26,7 +26,6 @@ static inline void *pool_get(struct pool *p, size_t size)
         struct pool_link *block = host_alloc(POOL_BLOCK);
         if (!block)
             return NULL;
-        host_populate(block, POOL_BLOCK);
         block->next = p->blocks;
         p->blocks = block;
         for (size_t at = 64; at + size <= POOL_BLOCK; at += size) {
