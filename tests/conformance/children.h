@@ -1,4 +1,4 @@
-/* How a child ended, for the files of this folder. */
+/* Children and how they ended, for the files of this folder. */
 #ifndef ASHLAR_TESTS_CHILDREN_H
 #define ASHLAR_TESTS_CHILDREN_H
 
@@ -24,5 +24,17 @@ static inline int code_of(pid_t pid)
         return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
+
+/* Runs the given code in a child, and shows how that ended. */
+#define IN_CHILD(...)                                                                              \
+    do {                                                                                           \
+        pid_t pid_ = must_fork();                                                                  \
+        if (pid_ == 0) {                                                                           \
+            __VA_ARGS__;                                                                           \
+            fflush(stdout);                                                                        \
+            _exit(0);                                                                              \
+        }                                                                                          \
+        SHOW("ended %d", code_of(pid_));                                                           \
+    } while (0)
 
 #endif

@@ -9,17 +9,6 @@
 
 #include "children.h"
 
-#define IN_CHILD(...)                                                                              \
-    do {                                                                                           \
-        pid_t child_ = must_fork();                                                                \
-        if (child_ == 0) {                                                                         \
-            __VA_ARGS__;                                                                           \
-            fflush(stdout);                                                                        \
-            _exit(0);                                                                              \
-        }                                                                                          \
-        SHOW("ended with %d", code_of(child_));                                                    \
-    } while (0)
-
 static struct stat st;
 static struct statfs fs;
 static char b[64];

@@ -63,6 +63,16 @@ static inline void udp_pair(int fds[2])
     connect(fds[1], A(a), sizeof a);
 }
 
+static inline void datagrams(int fds[2])
+{
+    socketpair(AF_UNIX, SOCK_DGRAM, 0, fds);
+}
+
+static inline void streams(int fds[2])
+{
+    socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+}
+
 static inline int readable(int fd)
 {
     struct pollfd p = {fd, POLLIN, 0};
