@@ -27,9 +27,10 @@ static struct {
     struct trail_file program;
     uint32_t files_count, runs_count; /* runs_count: read without, as a hint */
     struct trail_file files[TRAIL_FILES_MAX];
-    struct trail_run
-        runs[TRAIL_RUNS_MAX];        /* TRAIL_LEAVING: of one line each, as they were missed */
-    uint8_t rounds[TRAIL_FILES_MAX]; /* TRAIL_KNOWN: fetches ahead for it so far */
+    /* TRAIL_LEAVING: of one line each, as they were missed. */
+    struct trail_run runs[TRAIL_RUNS_MAX];
+    /* TRAIL_KNOWN: fetches ahead for each file so far. */
+    uint8_t rounds[TRAIL_FILES_MAX];
 } trail;
 
 static uint32_t state(void)
