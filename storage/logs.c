@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +198,27 @@ static void forget_unseen(struct logs *logs)
     logs->lonely_count = kept;
 }
 
+static void *let_go(void *fd)
+{
+    close((int)(intptr_t)fd);
+    return NULL;
+}
+
+/* The host frees gibibytes of a log with its last descriptor, for longer than a lease may take: it
+   is a thread of its own that closes that, and not who sends the heartbeats. */
+static void delete_aside(int directory, const char *name)
+{
+    pthread_t thread;
+    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    (void)!unlinkat(directory, name, 0);
+    if (fd < 0)
+        return;
+    if (pthread_create(&thread, NULL, let_go, (void *)(intptr_t)fd) == 0)
+        pthread_detach(thread);
+    else
+        close(fd);
+}
+
 void logs_tidy(struct logs *logs, uint64_t now_ms, uint64_t listed_ms)
 {
     int fd = logs->told ? open_directory(logs, false) : -1;
@@ -212,7 +234,7 @@ void logs_tidy(struct logs *logs, uint64_t now_ms, uint64_t listed_ms)
         unsigned id, pid;
         if (sscanf(e->d_name, "%u-%u", &id, &pid) == 2 && id <= UINT16_MAX &&
             is_abandoned(logs, (struct component){(uint16_t)id}, pid, now_ms, listed_ms))
-            (void)!unlinkat(fd, e->d_name, 0);
+            delete_aside(fd, e->d_name);
     }
     forget_unseen(logs);
     closedir(directory);
