@@ -18,9 +18,9 @@
 
 enum {
     VMAS_BYTES = (VMA_MAX + 2) * sizeof(struct vma),
-    READINGS = 64,      /* of the vmas, until two agree */
-    QUIET_READINGS = 8, /* of these, as many wait for who changes them just now */
-    RECORD_READINGS = 4,
+    READINGS = 128,      /* of the vmas, until two agree */
+    QUIET_READINGS = 64, /* of these, as many wait for who changes them just now */
+    RECORD_READINGS = 8,
     THREAD_READINGS = 3,
     THREADS_MOST = 1 << 16,
     TABLES_READ = 512,     /* addresses of line tables that are read at once */
