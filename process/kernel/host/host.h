@@ -82,7 +82,8 @@ void host_pages_free(void *memory, size_t size);
  */
 void host_populate(void *at, size_t size);
 void host_populate_read(const void *at, size_t size);
-/* The same for ashlar-exec's variables, first thing in a new image and in a forked child. Large tables of which most processes touch little are SPARSE, and lie apart. */
+/* The same for ashlar-exec's variables, first thing in a new image and in a forked child. Large
+   tables of which most processes touch little are SPARSE, and lie apart. */
 void host_populate_image(void);
 #define SPARSE __attribute__((section(".lbss")))
 

@@ -33,8 +33,8 @@ enum ticks_state { TICKS_NEW, TICKS_BUSY, TICKS_BEGUN, TICKS_KNOWN, TICKS_NONE }
 
 static struct {
     uint32_t state; /* enum ticks_state; released by who changed the rate */
-    /* Counter and clock at the same time, which never change once BEGUN; nanoseconds of a tick, times
-       2^32, which never changes once KNOWN. */
+    /* Counter and clock at the same time, which never change once BEGUN; nanoseconds of a tick,
+       times 2^32, which never changes once KNOWN. */
     struct host_rate rate;
 } ticks;
 
@@ -100,9 +100,9 @@ uint64_t host_ticks_ns(void)
 
 /*
  * Small blocks that were given back are kept for the next: a path's buffer or a file's record lives
- * for one call, and to the host each is a mapping, a page fault and a flush of the TLB. New ones are
- * mapped several at a time. `taken` is only ever tried: a signal's handler, and a child that was
- * forked meanwhile, do without.
+ * for one call, and to the host each is a mapping, a page fault and a flush of the TLB. New ones
+ * are mapped several at a time. `taken` is only ever tried: a signal's handler, and a child that
+ * was forked meanwhile, do without.
  */
 enum { KEPT_BYTES = 8192, KEPT_MOST = 8, NEW_BLOCKS = 16 };
 static struct {
@@ -125,7 +125,7 @@ static void *kept_get(void)
     return block;
 }
 
-static void *map(size_t size)
+void *host_pages(size_t size)
 {
     long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -139,9 +139,9 @@ static void *map(size_t size)
 static void *new_block(void)
 {
     if (__atomic_exchange_n(&kept.taken, 1, __ATOMIC_ACQUIRE))
-        return map(KEPT_BYTES);
+        return host_pages(KEPT_BYTES);
     if (!kept.new_count) {
-        kept.new = map(NEW_BLOCKS * KEPT_BYTES);
+        kept.new = host_pages(NEW_BLOCKS * KEPT_BYTES);
         kept.new_count = kept.new ? NEW_BLOCKS : 0;
     }
     void *block = kept.new_count ? kept.new + KEPT_BYTES * --kept.new_count : NULL;
@@ -158,11 +158,6 @@ static bool kept_put(void *block)
         kept.blocks[kept.count++] = block;
     __atomic_store_n(&kept.taken, 0, __ATOMIC_RELEASE);
     return room;
-}
-
-void *host_pages(size_t size)
-{
-    return map(size);
 }
 
 static void populate(const void *at, size_t size, int how)

@@ -15,6 +15,9 @@ void limits_begin(struct process *p, const struct boot *b);
  * many these are: some take the highest number at once.
  */
 void limits_fit(struct process *p, int floor);
+/* Two descriptors that the host has just made become the program's, and it is told their numbers at
+   `out`; or neither. */
+long new_pair(struct thread *t, int pair[2], uint64_t out);
 /* RLIMIT_NOFILE as the program sees it. */
 uint64_t limit_descriptors(struct thread *t);
 /*

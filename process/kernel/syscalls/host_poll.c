@@ -10,8 +10,8 @@
 
 #include "../files/files.h"
 #include "../files/watch.h"
-#include "../signals/signals.h"
 #include "../rpc/node.h"
+#include "../signals/signals.h"
 #include "host_calls.h"
 
 enum { NO_SUCH_FD = 0x7fffffff };

@@ -10,7 +10,7 @@
 #include <linux/filter.h>
 #include <linux/fcntl.h>
 
-#include "../files/descriptor.h"
+#include "../files/files.h"
 #include "../rpc/rpc.h"
 #include "../signals/signals.h"
 #include "host_calls.h"
@@ -187,18 +187,7 @@ long sys_socketpair(struct thread *t, const uint64_t a[6])
 {
     int pair[2];
     long result = host_call(__NR_socketpair, a[0], a[1], a[2], pair);
-    if (result < 0)
-        return result;
-    for (int i = 0; i < 2; i++)
-        pair[i] = (int)files_new_host(t->process->files, pair[i]);
-    result = pair[0] < 0 ? pair[0] : pair[1] < 0 ? pair[1] : user_write(a[3], pair, sizeof pair);
-    for (int i = 0; i < 2 && result < 0; i++) {
-        if (pair[i] < 0)
-            continue;
-        descriptor_forget(t->process->files, pair[i]);
-        host_call(__NR_close, pair[i]);
-    }
-    return result;
+    return result < 0 ? result : new_pair(t, pair, a[3]);
 }
 
 long sys_bind(struct thread *t, const uint64_t a[6])

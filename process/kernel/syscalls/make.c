@@ -3,19 +3,18 @@
 
 #include "../files/descriptor.h"
 #include "file_calls.h"
+#include "host_calls.h"
 
 enum { MEMFD_NAME_LIMIT = 250 };
 
-static long make_pipe(struct thread *t, uint64_t out, uint32_t flags)
+long new_pair(struct thread *t, int pair[2], uint64_t out)
 {
     struct files *f = t->process->files;
-    int pair[2];
-    long rc = host_call(__NR_pipe2, pair, flags);
-    if (rc < 0)
-        return rc;
     for (int i = 0; i < 2; i++)
         pair[i] = (int)files_new_host(f, pair[i]);
-    rc = pair[0] < 0 ? pair[0] : pair[1] < 0 ? pair[1] : user_write(out, pair, sizeof pair);
+    long rc = pair[0] < 0   ? pair[0]
+              : pair[1] < 0 ? pair[1]
+                            : user_write(out, pair, 2 * sizeof *pair);
     for (int i = 0; rc < 0 && i < 2; i++) {
         if (pair[i] < 0)
             continue;
@@ -23,6 +22,13 @@ static long make_pipe(struct thread *t, uint64_t out, uint32_t flags)
         host_call(__NR_close, pair[i]);
     }
     return rc;
+}
+
+static long make_pipe(struct thread *t, uint64_t out, uint32_t flags)
+{
+    int pair[2];
+    long rc = host_call(__NR_pipe2, pair, flags);
+    return rc < 0 ? rc : new_pair(t, pair, out);
 }
 
 long sys_pipe(struct thread *t, const uint64_t a[6])
