@@ -78,7 +78,7 @@ class Frozen:
     stop now (a parent in vfork) do not run either; they are let go when they come to a stop.
     """
 
-    stuck = set()  # threads that are still to stop
+    stuck = set()  # threads that are still to stop, or to be waited for
 
     def __init__(self, pid):
         self.pid, self.stopped, self.held = pid, {}, False
@@ -101,11 +101,17 @@ class Frozen:
         return self
 
     def hold(self, thread, until):
-        if ptrace(PTRACE_SEIZE, thread, 0) < 0 or ptrace(PTRACE_INTERRUPT, thread, 0) < 0:
-            self.stopped[thread] = None
+        self.stopped[thread] = None
+        if ptrace(PTRACE_SEIZE, thread, 0) < 0:
+            return False
+        if ptrace(PTRACE_INTERRUPT, thread, 0) < 0:  # it has just ended
+            Frozen.stuck.add(thread)
             return False
         while True:
-            pid, status = os.waitpid(thread, WALL | os.WNOHANG)
+            try:
+                pid, status = os.waitpid(thread, WALL | os.WNOHANG)
+            except ChildProcessError:  # it executes a program, as another thread of its process
+                return False
             if pid:
                 self.stopped[thread] = status
                 return os.WIFSTOPPED(status)
@@ -121,9 +127,15 @@ class Frozen:
 
     @staticmethod
     def let_go(thread, status):
-        """A signal on whose way it was stopped goes on its way."""
-        if os.WIFSTOPPED(status):
-            ptrace(PTRACE_DETACH, thread, 0 if status >> 16 else os.WSTOPSIG(status))
+        """A signal on whose way it was stopped goes on its way.
+
+        One that was killed meanwhile, as by the exit of a thread not yet held, is to be waited for,
+        or its process never ends for its parent.
+        """
+        if not os.WIFSTOPPED(status):
+            return
+        if ptrace(PTRACE_DETACH, thread, 0 if status >> 16 else os.WSTOPSIG(status)) < 0:
+            Frozen.stuck.add(thread)
 
     @staticmethod
     def release_stuck():
@@ -134,8 +146,8 @@ class Frozen:
                 Frozen.stuck.discard(thread)
                 continue
             if pid:
-                Frozen.let_go(thread, status)
                 Frozen.stuck.discard(thread)
+                Frozen.let_go(thread, status)
 
 
 class Sampler:

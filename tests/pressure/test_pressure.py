@@ -93,7 +93,6 @@ class Result:
             self.sampler.join()
 
     def same_as(self, native):
-        check(not self.late, f"killed after {TIMEOUT} s;", self.shown())
         check(self.code == native.code, f"exit code {self.code}, not {native.code};", self.shown())
         check(self.stderr == native.stderr, "other messages;", self.shown())
         check((self.digest, self.size) == (native.digest, native.size),
@@ -111,6 +110,7 @@ def run_once(t, argv, native, policy, move):
         options.append("--no-move")
     env = {**PLAIN, "XDG_RUNTIME_DIR": t.runtime}
     result = Result([t.ashlar, "run", "--replicas", "1", *options, "--", *argv], env, t.work, watch=Sampler)
+    check(not result.late, f"killed after {TIMEOUT} s;", result.shown())
     with open(stats_path) as f:
         stats = json.load(f)
     os.remove(stats_path)
