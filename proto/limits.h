@@ -27,7 +27,7 @@
 #define WRITE_MAX_LINES   64u           /* lines in one LINE_WRITE */
 #define OPS_MAX           256u          /* vm_op records in one SPACE_OPS or LINE_FETCH */
 #define OPS_FILES_MAX     8u            /* files that these map */
-#define TRAIL_FILES_MAX   16u           /* files in the trail of a program's start */
+#define TRAIL_FILES_MAX   32u           /* files in the trail of a program's start */
 #define TRAIL_RUNS_MAX    256u          /* runs of lines in it */
 #define GRANT_MAX         1024u         /* vRegions in one VREGION_GRANT */
 #define FILE_IO_MAX       (256u * 1024) /* data bytes in one FILE_READ or FILE_WRITE */

@@ -1,4 +1,5 @@
-/* Trails: what was put down is found, what makes no sense is refused, the oldest gives way. */
+/* Trails: what was put down is found, what makes no sense is refused, the oldest gives way, and
+   what does not fit. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,10 +75,8 @@ static void refuses_what_makes_no_sense(void **state)
     static struct trail_file files[TRAIL_FILES_MAX + 1];
     static struct trail_run runs[TRAIL_RUNS_MAX + 1];
     struct msg_process_trail_reply reply;
-    struct msg_process_trail_left m = {.program = file_of(8),
-                                       .files = files,
-                                       .files_count = TRAIL_FILES_MAX + 1,
-                                       .runs = runs};
+    struct msg_process_trail_left m = {
+        .program = file_of(8), .files = files, .files_count = TRAIL_FILES_MAX + 1, .runs = runs};
     assert_int_equal(trails_put(trails, &m), -EINVAL);
     m.files_count = 1;
     m.runs_count = TRAIL_RUNS_MAX + 1;
@@ -107,6 +106,38 @@ static void the_longest_unused_gives_way(void **state)
     assert_int_equal(reply.files_count, 2);
 }
 
+static int misfit(struct trails *trails, uint64_t program)
+{
+    return trails_put(trails, &(struct msg_process_trail_left){.program = file_of(program)});
+}
+
+/* Starts, each with what it was told; how many until the trail was gone. */
+static int starts_until_forgotten(struct trails *trails, int most, int misfits_in, int of)
+{
+    struct msg_process_trail_reply reply;
+    for (int i = 0; i < most; i++) {
+        get(trails, file_of(5), &reply);
+        if (!reply.files_count)
+            return i;
+        if (i % of < misfits_in)
+            assert_int_equal(misfit(trails, 5), 0);
+    }
+    return most;
+}
+
+static void one_that_does_not_fit_is_forgotten(void **state)
+{
+    struct trails *trails = *state;
+    enum { MANY = 1000, FEW = 20 };
+    assert_int_equal(misfit(trails, 5), 0); /* of none that is known */
+    assert_int_equal(put(trails, 5, 40), 0);
+    assert_int_equal(starts_until_forgotten(trails, MANY, 0, 1), MANY);
+    assert_int_equal(starts_until_forgotten(trails, MANY, 1, 2), MANY);
+    assert_in_range(starts_until_forgotten(trails, MANY, 1, 1), 2, FEW);
+    assert_int_equal(put(trails, 5, 41), 0);
+    assert_int_equal(starts_until_forgotten(trails, MANY, 1, 2), MANY);
+}
+
 static int begin(void **state)
 {
     return (*state = trails_new()) ? 0 : -1;
@@ -125,6 +156,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_version_is_another_program, begin, end),
         cmocka_unit_test_setup_teardown(refuses_what_makes_no_sense, begin, end),
         cmocka_unit_test_setup_teardown(the_longest_unused_gives_way, begin, end),
+        cmocka_unit_test_setup_teardown(one_that_does_not_fit_is_forgotten, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,11 +12,19 @@
 
 #include "limits.h"
 
-enum { TRAILS_MAX = 256 };
+enum {
+    TRAILS_MAX = 256,
+    /* What a trail is trusted: all when it is put down, more with each use, less with each start
+       that it did not fit; one that does not fit two thirds of them is forgotten. */
+    TRUST_MOST = 16,
+    TRUST_USED = 2,
+    TRUST_MISFIT = 3,
+};
 
 struct trail {
     struct trail_file program;
     uint64_t used; /* trails.clock when it was asked for last, or put down; 0: free */
+    int trust;
     uint32_t files_count, runs_count;
     struct trail_file *files;
     struct trail_run *runs;
@@ -83,17 +91,32 @@ static void *copy(const void *from, size_t size)
     return to;
 }
 
+static void misfit(struct trails *t, const struct trail_file *program)
+{
+    struct trail *oldest;
+    pthread_mutex_lock(&t->lock);
+    struct trail *trail = find(t, program, &oldest);
+    if (trail && (trail->trust -= TRUST_MISFIT) <= 0)
+        empty(trail);
+    pthread_mutex_unlock(&t->lock);
+}
+
 int trails_put(struct trails *t, const struct msg_process_trail_left *m)
 {
     if (!makes_sense(m))
         return -EINVAL;
+    if (!m->files_count) {
+        misfit(t, &m->program);
+        return 0;
+    }
     struct trail *oldest, put = {
-        .program = m->program,
-        .files_count = m->files_count,
-        .runs_count = m->runs_count,
-        .files = copy(m->files, m->files_count * sizeof *m->files),
-        .runs = copy(m->runs, m->runs_count * sizeof *m->runs),
-    };
+                              .program = m->program,
+                              .trust = TRUST_MOST,
+                              .files_count = m->files_count,
+                              .runs_count = m->runs_count,
+                              .files = copy(m->files, m->files_count * sizeof *m->files),
+                              .runs = copy(m->runs, m->runs_count * sizeof *m->runs),
+                          };
     if (!put.files || !put.runs) {
         empty(&put);
         return -ENOMEM;
@@ -117,6 +140,7 @@ int trails_get(struct trails *t, const struct trail_file *program, uint8_t *out,
     struct trail *trail = find(t, program, &oldest);
     if (trail) {
         trail->used = ++t->clock;
+        trail->trust += trail->trust + TRUST_USED <= TRUST_MOST ? TRUST_USED : 0;
         reply = (struct msg_process_trail_reply){.files = trail->files,
                                                  .files_count = trail->files_count,
                                                  .runs = trail->runs,

@@ -15,8 +15,8 @@ struct trails;
 struct trails *trails_new(void);
 void trails_free(struct trails *trails);
 
-/* Puts down a program's trail in place of the one that there was. -EINVAL where it makes no sense,
-   -ENOMEM. Any thread. */
+/* Puts down a program's trail in place of the one that there was; without files: that one did not
+   fit a start, and goes when it fits too few. -EINVAL where it makes no sense, -ENOMEM. Any thread. */
 int trails_put(struct trails *trails, const struct msg_process_trail_left *trail)
     __attribute__((warn_unused_result));
 

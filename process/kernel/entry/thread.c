@@ -48,20 +48,6 @@ static bool spare_put(struct thread *t)
     return false;
 }
 
-static struct thread *block_new(void)
-{
-    /* Twice the size, to find an aligned block within; what is over is given back. */
-    uintptr_t raw = (uintptr_t)host_pages(2 * THREAD_BLOCK);
-    if (!raw)
-        return NULL;
-    uintptr_t block = (raw + THREAD_BLOCK - 1) & ~(uintptr_t)(THREAD_BLOCK - 1);
-    if (block != raw)
-        host_pages_free((void *)raw, block - raw);
-    if (block + THREAD_BLOCK != raw + 2 * THREAD_BLOCK)
-        host_pages_free((void *)(block + THREAD_BLOCK), raw + THREAD_BLOCK - block);
-    return (struct thread *)block;
-}
-
 void thread_populate(struct thread *t)
 {
     enum { USED = 12 * 1024 }; /* of a stack, as a rule */
@@ -75,7 +61,7 @@ struct thread *thread_new(struct process *process, struct mm *mm)
 {
     struct thread *t = spare_take();
     if (!t)
-        t = block_new();
+        t = host_pages_aligned(THREAD_BLOCK);
     if (!t)
         return NULL;
     t->process = process;

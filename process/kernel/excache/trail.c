@@ -11,7 +11,7 @@
 #include "excache.h"
 
 enum {
-    NOTED_MOST = 160,   /* lines: each is a message of its own, the first time */
+    NOTED_MOST = 256,   /* lines: each is a message of its own, the first time */
     LEAST_BUDGET = 512, /* lines of an ExCache that is too small to fetch ahead */
     ROUNDS_MOST = 8,    /* fetches ahead for one file */
 };
@@ -29,8 +29,10 @@ static struct {
     struct trail_file files[TRAIL_FILES_MAX];
     /* TRAIL_LEAVING: of one line each, as they were missed. */
     struct trail_run runs[TRAIL_RUNS_MAX];
-    /* TRAIL_KNOWN: fetches ahead for each file so far. */
+    /* TRAIL_KNOWN: fetches ahead for each file so far; which files had lines fetched or missed; a
+       file was missed that the trail does not have. */
     uint8_t rounds[TRAIL_FILES_MAX];
+    bool met[TRAIL_FILES_MAX], strange;
 } trail;
 
 static uint32_t state(void)
@@ -108,6 +110,7 @@ void trail_fork_child(void)
     trail.lock = (struct mutex){0};
     if (trail.state != TRAIL_KNOWN)
         trail.state = TRAIL_NONE;
+    memset(trail.met, true, sizeof trail.met); /* whether it fits is the parent's to say */
 }
 
 /* ---- leaving one ---- */
@@ -207,15 +210,35 @@ static void join(void)
     trail.runs_count = n;
 }
 
+/* Whether files have taken the place of those of the trail, as libraries do that are new versions.
+ */
+static bool misfits(void)
+{
+    for (uint32_t i = 0; i < trail.files_count; i++)
+        if (!trail.met[i])
+            return trail.strange;
+    return false;
+}
+
 void trail_leave(struct process *p)
 {
     uint8_t body[NODE_POSTED_MAX];
     struct msg_process_trail_left_reply reply;
     int fds[NODE_FDS_MAX], count = 0;
-    if (p->vforked || !lock_if(TRAIL_LEAVING))
+    if (p->vforked)
         return;
-    sort();
-    join();
+    if (lock_if(TRAIL_LEAVING)) {
+        sort();
+        join();
+    } else if (lock_if(TRAIL_KNOWN)) {
+        if (!misfits()) {
+            mutex_unlock(&trail.lock);
+            return;
+        }
+        trail.files_count = trail.runs_count = 0;
+    } else {
+        return;
+    }
     struct msg_process_trail_left m = {.program = trail.program,
                                        .files = trail.files,
                                        .files_count = trail.files_count,
@@ -265,7 +288,9 @@ uint32_t trail_ahead(const struct vma *vma, struct vpn page, struct trail_line *
     if (!lock_if(TRAIL_KNOWN))
         return 0;
     uint32_t file = find_file(vma->file);
-    if (file < TRAIL_FILES_MAX && trail.rounds[file] < ROUNDS_MOST) {
+    if (file == TRAIL_FILES_MAX)
+        trail.strange = true;
+    else if (trail.rounds[file] < ROUNDS_MOST) {
         bool first = is_first();
         for (uint32_t i = 0; i < mm.vma_count; i++) {
             const struct vma *v = &mm.vmas[i];
@@ -274,6 +299,7 @@ uint32_t trail_ahead(const struct vma *vma, struct vpn page, struct trail_line *
             uint32_t of = first ? find_file(v->file) : file;
             if (of >= TRAIL_FILES_MAX || !same_file(&trail.files[of], v->file))
                 continue;
+            trail.met[of] = true;
             for (uint32_t r = 0; r < trail.runs_count; r++)
                 if (trail.runs[r].file == of)
                     n = append(v, &trail.runs[r], page, out, n, most);

@@ -72,9 +72,11 @@ void host_rate_known(const struct host_rate *rate);
  */
 void *host_alloc(size_t size);
 void host_free(void *memory, size_t size);
-/* The same as a mapping of its own, whole pages, which may be given back or moved in part. */
+/* The same in whole pages, which may be given back or moved in part. */
 void *host_pages(size_t size);
 void host_pages_free(void *memory, size_t size);
+/* The same, aligned to its size, a power of two. */
+void *host_pages_aligned(size_t size);
 
 /*
  * Makes pages writable, or readable, at once: one call instead of a fault for each, for what is

@@ -99,33 +99,45 @@ uint64_t host_ticks_ns(void)
 }
 
 /*
+ * Most of the monitor's own memory is carved from one large mapping of which little is ever
+ * touched: a mapping costs the host microseconds when it is made, and again in every fork and at
+ * the end. What is given back is unmapped, and not carved again. `taken` is only ever tried: a
+ * signal's handler, and a child that was forked meanwhile, have mappings of their own.
+ *
  * Small blocks that were given back are kept for the next: a path's buffer or a file's record lives
- * for one call, and to the host each is a mapping, a page fault and a flush of the TLB. New ones
- * are mapped several at a time. `taken` is only ever tried: a signal's handler, and a child that
- * was forked meanwhile, do without.
+ * for one call.
  */
-enum { KEPT_BYTES = 8192, KEPT_MOST = 8, NEW_BLOCKS = 16 };
+enum {
+    ARENA_BYTES = 32 << 20,
+    CARVED_MOST = ARENA_BYTES / 4,
+    KEPT_BYTES = 8192,
+    KEPT_MOST = 8,
+};
 static struct {
     uint32_t taken;
     /* Who has taken it: */
     uint32_t count;
     void *blocks[KEPT_MOST];
-    uint32_t new_count; /* blocks from `new` on, never used */
-    uint8_t *new;
-} kept;
+    uint8_t *next; /* of the mapping, what was never given out */
+    size_t left;
+} own;
 
-static void *kept_get(void)
+static bool own_take(void)
 {
-    void *block = NULL;
-    if (__atomic_exchange_n(&kept.taken, 1, __ATOMIC_ACQUIRE))
-        return NULL;
-    if (kept.count)
-        block = kept.blocks[--kept.count];
-    __atomic_store_n(&kept.taken, 0, __ATOMIC_RELEASE);
-    return block;
+    return __atomic_exchange_n(&own.taken, 1, __ATOMIC_ACQUIRE) == 0;
 }
 
-void *host_pages(size_t size)
+static void own_release(void)
+{
+    __atomic_store_n(&own.taken, 0, __ATOMIC_RELEASE);
+}
+
+static void unmap(void *memory, size_t size)
+{
+    host_call(__NR_munmap, memory, size);
+}
+
+static void *map(size_t size)
 {
     long at = host_call(__NR_mmap, 0, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -135,29 +147,104 @@ void *host_pages(size_t size)
     return (void *)at;
 }
 
-/* All zeros. */
-static void *new_block(void)
+/* Of twice the size, what is aligned; the rest goes back. */
+static void *map_aligned(size_t size)
 {
-    if (__atomic_exchange_n(&kept.taken, 1, __ATOMIC_ACQUIRE))
-        return host_pages(KEPT_BYTES);
-    if (!kept.new_count) {
-        kept.new = host_pages(NEW_BLOCKS * KEPT_BYTES);
-        kept.new_count = kept.new ? NEW_BLOCKS : 0;
+    uint8_t *raw = map(2 * size);
+    if (!raw)
+        return NULL;
+    size_t before = -(uintptr_t)raw & (size - 1);
+    if (before)
+        unmap(raw, before);
+    unmap(raw + before + size, size - before);
+    return raw + before;
+}
+
+/* Who has taken it. `align`: a power of two; what is aligned to more than pages is carved from the
+   end, where nothing else is, so that little lies idle between. */
+static void *carve(size_t size, size_t align)
+{
+    for (int try = 0; try < 2; try++) {
+        uintptr_t from = (uintptr_t)own.next, end = from + own.left;
+        if (align == LINE_SIZE && own.left >= size) {
+            own.next += size;
+            own.left -= size;
+            return (void *)from;
+        }
+        if (align > LINE_SIZE && (end & ~(align - 1)) >= from + size) {
+            own.left = (end & ~(align - 1)) - size - from;
+            return own.next + own.left;
+        }
+        if (own.left)
+            unmap(own.next, own.left);
+        own.next = map(ARENA_BYTES);
+        own.left = own.next ? ARENA_BYTES : 0;
     }
-    void *block = kept.new_count ? kept.new + KEPT_BYTES * --kept.new_count : NULL;
-    __atomic_store_n(&kept.taken, 0, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* NULL: it is to be mapped. */
+static void *try_carve(size_t size, size_t align)
+{
+    if (size > CARVED_MOST || !own_take())
+        return NULL;
+    void *at = carve(size, align);
+    own_release();
+    return at;
+}
+
+void *host_pages(size_t size)
+{
+    size_t whole = (size + LINE_SIZE - 1) & ~(size_t)(LINE_SIZE - 1);
+    void *at = try_carve(whole, LINE_SIZE);
+    return at ? at : map(whole);
+}
+
+void *host_pages_aligned(size_t size)
+{
+    void *at = try_carve(size, size);
+    return at ? at : map_aligned(size);
+}
+
+void host_pages_free(void *memory, size_t size)
+{
+    unmap(memory, size);
+}
+
+static void *kept_get(void)
+{
+    if (!own_take())
+        return NULL;
+    void *block = own.count ? own.blocks[--own.count] : NULL;
+    own_release();
     return block;
 }
 
 static bool kept_put(void *block)
 {
-    if (__atomic_exchange_n(&kept.taken, 1, __ATOMIC_ACQUIRE))
+    if (!own_take())
         return false;
-    bool room = kept.count < KEPT_MOST;
+    bool room = own.count < KEPT_MOST;
     if (room)
-        kept.blocks[kept.count++] = block;
-    __atomic_store_n(&kept.taken, 0, __ATOMIC_RELEASE);
+        own.blocks[own.count++] = block;
+    own_release();
     return room;
+}
+
+void *host_alloc(size_t size)
+{
+    if (size > KEPT_BYTES)
+        return host_pages(size);
+    void *block = kept_get();
+    return block ? memset(block, 0, size) : host_pages(KEPT_BYTES);
+}
+
+void host_free(void *memory, size_t size)
+{
+    if (size > KEPT_BYTES)
+        unmap(memory, size);
+    else if (!kept_put(memory))
+        unmap(memory, KEPT_BYTES);
 }
 
 static void populate(const void *at, size_t size, int how)
@@ -180,25 +267,4 @@ void host_populate_image(void)
 {
     extern uint8_t __bss_start[], sparse_start[];
     host_populate(__bss_start, (size_t)(sparse_start - __bss_start));
-}
-
-void *host_alloc(size_t size)
-{
-    if (size > KEPT_BYTES)
-        return host_pages(size);
-    void *block = kept_get();
-    return block ? memset(block, 0, size) : new_block();
-}
-
-void host_free(void *memory, size_t size)
-{
-    if (size > KEPT_BYTES)
-        host_pages_free(memory, size);
-    else if (!kept_put(memory))
-        host_pages_free(memory, KEPT_BYTES);
-}
-
-void host_pages_free(void *memory, size_t size)
-{
-    host_call(__NR_munmap, memory, size);
 }
