@@ -99,13 +99,16 @@ static int open_regular(struct dir_volume *v, struct place *place, uint32_t flag
 }
 
 /* Opens what is there. Takes the place's descriptor over, or leaves it to be closed. */
-static int open_existing(struct dir_volume *v, struct place *place, uint32_t flags,
-                         struct volume_opened *out)
+static int open_existing(struct dir_volume *v, const struct caller *who, struct place *place,
+                         uint32_t flags, struct volume_opened *out)
 {
     struct dir_file *file;
     uint32_t type = place->stat.stx_mode & S_IFMT;
     int rc;
 
+    if (who->execute && type != S_IFLNK &&
+        faccessat(AT_FDCWD, dir_fd_path(place->fd).text, X_OK, AT_EACCESS) < 0)
+        return -errno;
     if (flags & O_DIRECTORY && type != S_IFDIR)
         return -ENOTDIR;
     if (flags & O_PATH || type == S_IFDIR) {
@@ -262,7 +265,7 @@ static int open_or_create(struct dir_volume *v, struct caller *who, struct volum
             rc = ++*links > SYMLINK_MAX ? -ELOOP : follow(&name, &place, text, path);
             rc = rc < 0 ? rc : 1;
         } else {
-            rc = open_existing(v, &place, flags, out);
+            rc = open_existing(v, who, &place, flags, out);
         }
         place_close(&place);
     }
@@ -316,7 +319,7 @@ int dir_open(struct volume *volume, struct caller *who, const struct volume_path
         if (who->resolve && !(flags & O_EXCL)) {
             int rc = place_resolve(v, who, path, flags & O_NOFOLLOW ? PLACE_NOFOLLOW : 0, &place);
             if (rc == 0) {
-                rc = open_existing(v, &place, flags, out);
+                rc = open_existing(v, who, &place, flags, out);
                 place_close(&place);
             }
             if (rc != -ENOENT)
@@ -331,7 +334,7 @@ int dir_open(struct volume *volume, struct caller *who, const struct volume_path
     int rc = place_resolve(v, who, path, flags & O_NOFOLLOW ? PLACE_NOFOLLOW : 0, &place);
     if (rc < 0)
         return rc;
-    rc = open_existing(v, &place, flags, out);
+    rc = open_existing(v, who, &place, flags, out);
     place_close(&place);
     return rc;
 }
@@ -357,7 +360,7 @@ int dir_reopen(struct volume *volume, struct caller *who, const char *path, uint
     if (memcmp(&attr.id, id, sizeof *id) != 0)
         rc = ASH_STALE_FILE;
     else
-        rc = open_existing(v, &place, flags, out);
+        rc = open_existing(v, who, &place, flags, out);
     place_close(&place);
     if (rc == 0 && !out->file)
         rc = ASH_STALE_FILE;

@@ -97,11 +97,11 @@ int serve_file_open(struct request *r)
         return ASH_TOO_BIG;
     int rc = request_place(r, &m.base, m.path, 0);
     who(r)->resolve = m.resolve;
-    if (rc == 0 && m.execute)
-        rc = ops(r)->access(r->storage->volume, who(r), &r->paths[0], X_OK, false);
+    who(r)->execute = m.execute;
     if (rc == 0)
         rc = ops(r)->open(r->storage->volume, who(r), &r->paths[0], m.flags, m.mode, &opened);
     who(r)->resolve = 0;
+    who(r)->execute = false;
     if (rc == 0 && opened.file)
         rc = hold_opened(r, &opened, m.flags, &m.description);
     if (rc == 0 && opened.file && m.execute) {

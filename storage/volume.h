@@ -29,6 +29,7 @@
 struct caller {
     struct rights rights;
     uint32_t resolve;           /* of an open: RESOLVE_*, about what follows the base; 0: none */
+    bool execute;               /* of an open: its caller is to have the right to execute it */
     char elsewhere[PATH_LIMIT]; /* filled with every ASH_ELSEWHERE */
 };
 
