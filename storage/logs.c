@@ -20,6 +20,7 @@ int logs_init(struct logs *logs, const char *parent, const char *name)
 {
     char real[PATH_LIMIT];
     *logs = (struct logs){0};
+    pthread_mutex_init(&logs->lock, NULL);
     if (!realpath(parent, real))
         return -errno;
     if (snprintf(logs->path, sizeof logs->path, "%s/" LOGS_NAME "-%s", real, name) <
@@ -149,20 +150,25 @@ int logs_discard(struct logs *logs, struct component owner, uint32_t pid, uint64
 
 void logs_members(struct logs *logs, const struct component_info *list, size_t count)
 {
+    pthread_mutex_lock(&logs->lock);
     logs->told = true;
     logs->owners_count = 0;
     for (size_t i = 0; i < count && logs->owners_count < LOGS_OWNERS_MAX; i++)
         if (list[i].kind == COMPONENT_MEMORY)
             logs->owners[logs->owners_count++] =
                 (struct logs_owner){list[i].id, list[i].pid, list[i].state != COMPONENT_DOWN};
+    pthread_mutex_unlock(&logs->lock);
 }
 
-static const struct logs_owner *owner_of(const struct logs *logs, struct component id)
+/* Whether that process is in the rack. */
+static bool is_up(struct logs *logs, struct component id, uint32_t pid)
 {
-    for (size_t i = 0; i < logs->owners_count; i++)
-        if (logs->owners[i].id.n == id.n)
-            return &logs->owners[i];
-    return NULL;
+    bool up = false;
+    pthread_mutex_lock(&logs->lock);
+    for (size_t i = 0; i < logs->owners_count && !up; i++)
+        up = logs->owners[i].id.n == id.n && logs->owners[i].pid == pid && logs->owners[i].up;
+    pthread_mutex_unlock(&logs->lock);
+    return up;
 }
 
 /* Since when a log's mComponent is away. Where no more can be remembered: not for long. */
@@ -183,8 +189,7 @@ static uint64_t lonely_since(struct logs *logs, struct component id, uint32_t pi
 static bool is_abandoned(struct logs *logs, struct component id, uint32_t pid, uint64_t now_ms,
                          uint64_t listed_ms)
 {
-    const struct logs_owner *owner = owner_of(logs, id);
-    if (owner && owner->up && owner->pid == pid)
+    if (is_up(logs, id, pid))
         return false;
     return listed_ms > lonely_since(logs, id, pid, now_ms) + LOG_GONE_MS;
 }
@@ -198,30 +203,12 @@ static void forget_unseen(struct logs *logs)
     logs->lonely_count = kept;
 }
 
-static void *let_go(void *fd)
-{
-    close((int)(intptr_t)fd);
-    return NULL;
-}
-
-/* The host frees gibibytes of a log with its last descriptor, for longer than a lease may take: it
-   is a thread of its own that closes that, and not who sends the heartbeats. */
-static void delete_aside(int directory, const char *name)
-{
-    pthread_t thread;
-    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    (void)!unlinkat(directory, name, 0);
-    if (fd < 0)
-        return;
-    if (pthread_create(&thread, NULL, let_go, (void *)(intptr_t)fd) == 0)
-        pthread_detach(thread);
-    else
-        close(fd);
-}
-
 void logs_tidy(struct logs *logs, uint64_t now_ms, uint64_t listed_ms)
 {
-    int fd = logs->told ? open_directory(logs, false) : -1;
+    pthread_mutex_lock(&logs->lock);
+    bool told = logs->told;
+    pthread_mutex_unlock(&logs->lock);
+    int fd = told ? open_directory(logs, false) : -1;
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
     if (!directory) {
         if (fd >= 0)
@@ -234,7 +221,7 @@ void logs_tidy(struct logs *logs, uint64_t now_ms, uint64_t listed_ms)
         unsigned id, pid;
         if (sscanf(e->d_name, "%u-%u", &id, &pid) == 2 && id <= UINT16_MAX &&
             is_abandoned(logs, (struct component){(uint16_t)id}, pid, now_ms, listed_ms))
-            delete_aside(fd, e->d_name);
+            (void)!unlinkat(fd, e->d_name, 0);
     }
     forget_unseen(logs);
     closedir(directory);

@@ -7,6 +7,7 @@
 #ifndef ASHLAR_STORAGE_LOGS_H
 #define ASHLAR_STORAGE_LOGS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,10 +38,11 @@ struct logs_lonely {
 
 struct logs {
     char path[PATH_LIMIT]; /* of the directory; "": there are no logs */
-    /* The main thread's: */
-    bool told; /* who is in the rack */
+    pthread_mutex_t lock;  /* of owners and what they were before; leaf */
+    bool told;             /* who is in the rack */
     struct logs_owner owners[LOGS_OWNERS_MAX];
     size_t owners_count;
+    /* Of the thread that tidies: */
     struct logs_lonely lonely[LOGS_OWNERS_MAX];
     size_t lonely_count;
 };
@@ -59,12 +61,13 @@ int64_t logs_read(struct logs *logs, struct component owner, uint32_t pid, uint6
 int logs_discard(struct logs *logs, struct component owner, uint32_t pid, uint64_t offset,
                  uint64_t length) LOGS_CHECKED;
 
-/* Who is in the rack. Main thread, as the next one. */
+/* Who is in the rack. Any thread. */
 void logs_members(struct logs *logs, const struct component_info *list, size_t count);
 /*
  * Deletes the logs of mComponents that are down, or of which another process is listed, for
  * LOG_GONE_MS: the list must have been true at listed_ms, so long after that was seen first. A log
- * of which the list does not know yet is that of a process which has just been started.
+ * of which the list does not know yet is that of a process which has just been started. One thread;
+ * takes as long as the host does to free gibibytes.
  */
 void logs_tidy(struct logs *logs, uint64_t now_ms, uint64_t listed_ms);
 

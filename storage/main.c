@@ -7,13 +7,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "clock.h"
 #include "descriptors.h"
+#include "housekeeping.h"
 #include "monitor.h"
 #include "serve.h"
 
 struct daemon {
     struct storage storage; /* first: it is what the server's calls are handed */
+    struct housekeeping housekeeping;
     struct monitor *monitor;
     const char *volume;
     const char *logs;      /* NULL: in the rack's directory */
@@ -73,8 +74,11 @@ static int start(void *self, struct monitor *monitor)
     if (rc == 0)
         rc = logs_init(&daemon->storage.logs, daemon->logs ? daemon->logs : monitor->rack_dir,
                        monitor->name);
-    if (rc == 0)
+    if (rc == 0) {
         hide_logs(&daemon->storage);
+        rc = housekeeping_start(&daemon->housekeeping, daemon->storage.volume,
+                                &daemon->storage.logs);
+    }
     if (rc < 0)
         monitor_log("cannot serve %s: %s%s", daemon->volume,
                     rc == -EPROTONOSUPPORT ? "no such kind of volume" : strerror(-rc),
@@ -92,19 +96,21 @@ static void members(void *self, const struct component_info *list, size_t count)
 static void report(void *self, struct component_info *info)
 {
     struct daemon *daemon = self;
-    struct msg_ping_reply figures = {0};
 
     net_server_set_usage(daemon->monitor->server, ping);
-    logs_tidy(&daemon->storage.logs, clock_ms(), daemon->monitor->members_ms);
-    ping(self, &figures);
-    info->size_bytes = figures.size_bytes;
-    info->used_bytes = figures.used_bytes;
+    struct housekeeping_figures seen =
+        housekeeping_beat(&daemon->housekeeping, daemon->monitor->members_ms);
+    info->size_bytes = seen.size;
+    info->used_bytes = seen.used;
 }
 
 static void stop(void *self)
 {
-    logs_end(&((struct daemon *)self)->storage.logs);
-    storage_stop(&((struct daemon *)self)->storage);
+    struct daemon *daemon = self;
+
+    housekeeping_stop(&daemon->housekeeping);
+    logs_end(&daemon->storage.logs);
+    storage_stop(&daemon->storage);
 }
 
 int main(int argc, char **argv)

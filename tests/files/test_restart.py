@@ -4,15 +4,18 @@
 Usage: test_restart.py ASHLAR PROGRAM (restart.c)
 """
 import os
+import re
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from racks import NOBODY, check, main  # noqa: E402
+from racks import NOBODY, await_true, check, main  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv.pop(2))
+LOG_GONE_S = 10  # proto/limits.h
+LEASES_S = 2     # more than one
 
 
 def start(t, *arguments):
@@ -106,6 +109,68 @@ def test_a_lost_one_is_eio(t):
     check(4 < time.monotonic() - began < 10, "EIO after", time.monotonic() - began)
     p.kill() # its next call waits as long
     p.communicate()
+    t.call("down", code=None)
+
+
+def a_disk_of_its_own(t):
+    """A file system that can be made to stand still; None: the host has no loop device for it."""
+    image, disk = os.path.join(t.work, "image"), os.path.join(t.work, "disk")
+    os.mkdir(disk)
+    with open(image, "wb") as f:
+        f.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    made = subprocess.run(["mount", "-o", "loop", image, disk], stderr=subprocess.DEVNULL)
+    return disk if made.returncode == 0 else None
+
+
+def waits_for_the_host(pid):
+    """Whether one of its threads does, where no signal ends that."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/stat") as f:
+            if f.read().rpartition(")")[2].split()[0] == "D":
+                return True
+    return False
+
+
+def test_a_disk_that_stands_still(t):
+    """It holds up the deletion of a log that nobody has, and no heartbeat."""
+    disk = a_disk_of_its_own(t) if os.geteuid() == 0 else None
+    if not disk:
+        return
+    log = os.path.join(disk, ".ashlar-logs-s2", "99-1") # of no mComponent that there ever was
+    os.mkdir(os.path.dirname(log))
+    with open(log, "w"):
+        pass
+    frozen = False
+    t.call("up", "--memory-size", "256M")
+    _, command = storage_of(t)
+    command[command.index("--name") + 1] = "s2"
+    command[command.index("--listen") + 1] = "127.0.0.1:0"
+
+    def told(what):
+        return re.search(rf"g1 s2 \(number \d+\) is {what}", t.logs())
+    with subprocess.Popen([*command, "--log-dir", disk], env=t.env, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as storage:
+        try:
+            await_true(lambda: told("up"), "it is up")
+            subprocess.run(["fsfreeze", "-f", disk], check=True)
+            frozen = True
+            await_true(lambda: waits_for_the_host(storage.pid), "it waits for the disk",
+                       LOG_GONE_S + 5)
+            time.sleep(LEASES_S)
+            check(not told("down"), "its heartbeats waited for the disk")
+            check(os.path.exists(log), "it was not held up")
+            subprocess.run(["fsfreeze", "-u", disk], check=True)
+            frozen = False
+            await_true(lambda: not os.path.exists(log), "the log is gone")
+            storage.terminate()
+            check(storage.wait(timeout=5) == 0, "ashlar-storage ended with", storage.returncode)
+        finally:
+            if frozen:
+                subprocess.run(["fsfreeze", "-u", disk], check=True)
+            storage.kill()
+            storage.wait()
+            subprocess.run(["umount", disk], check=True)
     t.call("down", code=None)
 
 
