@@ -138,6 +138,10 @@ static int start_one(struct rack *rack, struct starting *s, const char *listen, 
         argv[argc++] = "--replica-dram";
         argv[argc++] = rack->replica_dram;
     }
+    if (d->kind == COMPONENT_STORAGE && rack->log_dir[0]) {
+        argv[argc++] = "--log-dir";
+        argv[argc++] = rack->log_dir;
+    }
     snprintf(log_path, sizeof log_path, "%s/%s.log", rack->dir, d->name);
     int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     int ready[2];
@@ -300,6 +304,8 @@ int daemons_start(struct rack *rack, const struct rack_plan *plan)
                                                       : 0;
     rack->excache_total_bytes = plan->excache_total_bytes;
     memcpy(rack->replica_dram, plan->replica_dram, sizeof rack->replica_dram);
+    if (plan->log_dir[0] && (rc = rack_make_log_dir(rack, plan->log_dir)) < 0)
+        return rc;
     add(rack, "g", COMPONENT_GLOBAL, 1);
     add(rack, "m", COMPONENT_MEMORY, plan->memory + plan->files_count);
     for (unsigned i = 0; i < plan->files_count; i++)

@@ -15,6 +15,7 @@ struct rack_plan {
     unsigned memory, storage, process; /* how many of each */
     uint64_t memory_size_bytes;        /* of each; 0: half of the machine's memory over all */
     char replica_dram[RACK_SIZE_MAX];  /* as struct rack has it */
+    char log_dir[RACK_FILE_MAX];       /* where a directory of logs is made; "": the rack's own */
     struct memory_file files[RACK_FILES_MAX]; /* of further mComponents */
     unsigned files_count;
     uint64_t excache_total_bytes; /* of each pComponent; 0: its own choice */

@@ -213,16 +213,17 @@ int rack_load(struct rack *rack)
     json_t *root = json_load_file(path, 0, NULL);
     json_t *daemons, *item;
     json_int_t memory_size, excache_total;
-    const char *replica_dram = "";
+    const char *replica_dram = "", *log_dir = "";
     int rc = -EINVAL;
     size_t i;
-    if (json_unpack(root, "{s:I, s:I, s?s, s:o}", "memory_size_bytes", &memory_size,
-                    "excache_total_bytes", &excache_total, "replica_dram", &replica_dram, "daemons",
-                    &daemons) < 0 ||
+    if (json_unpack(root, "{s:I, s:I, s?s, s?s, s:o}", "memory_size_bytes", &memory_size,
+                    "excache_total_bytes", &excache_total, "replica_dram", &replica_dram, "log_dir",
+                    &log_dir, "daemons", &daemons) < 0 ||
         strlen(replica_dram) >= sizeof rack->replica_dram ||
-        json_array_size(daemons) > RACK_DAEMONS_MAX)
+        strlen(log_dir) >= sizeof rack->log_dir || json_array_size(daemons) > RACK_DAEMONS_MAX)
         goto out;
     strcpy(rack->replica_dram, replica_dram);
+    strcpy(rack->log_dir, log_dir);
     rack->memory_size_bytes = (uint64_t)memory_size;
     rack->excache_total_bytes = (uint64_t)excache_total;
     rack->count = 0;
@@ -256,10 +257,11 @@ int rack_save(const struct rack *rack)
         }
         json_array_append_new(daemons, item);
     }
-    json_t *root = json_pack("{s:s, s:I, s:I, s:s, s:o}", "name", rack->name, "memory_size_bytes",
-                             (json_int_t)rack->memory_size_bytes, "excache_total_bytes",
-                             (json_int_t)rack->excache_total_bytes, "replica_dram",
-                             rack->replica_dram, "daemons", daemons);
+    json_t *root =
+        json_pack("{s:s, s:I, s:I, s:s, s:s, s:o}", "name", rack->name, "memory_size_bytes",
+                  (json_int_t)rack->memory_size_bytes, "excache_total_bytes",
+                  (json_int_t)rack->excache_total_bytes, "replica_dram", rack->replica_dram,
+                  "log_dir", rack->log_dir, "daemons", daemons);
     int rc = root && json_dump_file(root, fresh, JSON_INDENT(2)) == 0 && rename(fresh, path) == 0
                  ? 0
                  : -EIO;
@@ -281,8 +283,40 @@ static void remove_entry(int at, const char *name)
     (void)unlinkat(at, name, AT_REMOVEDIR);
 }
 
+int rack_make_log_dir(struct rack *rack, const char *parent)
+{
+    char path[RACK_LOG_DIR_MAX];
+    snprintf(path, sizeof path, "%s/ashlar-%s-XXXXXX", parent, rack->name);
+    if (!mkdtemp(path)) {
+        int rc = -errno;
+        cli_error("no directory for logs can be made in %s: %s", parent, strerror(-rc));
+        return rc;
+    }
+    strcpy(rack->log_dir, path);
+    return 0;
+}
+
+/* Where it is not known, rack.json says which it is. */
+static void remove_log_dir(const struct rack *rack)
+{
+    char path[RACK_DIR_MAX + 16];
+    const char *log_dir = rack->log_dir;
+    snprintf(path, sizeof path, "%s/rack.json", rack->dir);
+    json_t *root = log_dir[0] ? NULL : json_load_file(path, 0, NULL);
+    if (root)
+        (void)json_unpack(root, "{s?s}", "log_dir", &log_dir);
+    DIR *dir = log_dir[0] ? opendir(log_dir) : NULL;
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (strncmp(e->d_name, ".ashlar-logs-", strlen(".ashlar-logs-")) == 0)
+            remove_entry(dirfd(dir), e->d_name);
+    if (dir && closedir(dir) == 0)
+        (void)rmdir(log_dir);
+    json_decref(root);
+}
+
 int rack_remove(struct rack *rack)
 {
+    remove_log_dir(rack);
     DIR *dir = opendir(rack->dir);
     if (!dir)
         return errno == ENOENT ? 0 : -errno;

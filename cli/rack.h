@@ -23,7 +23,13 @@
 #define RACK_DEFAULT        "default"
 #define RACK_PRIVATE_PREFIX "run-" /* racks that a run started for itself: not for people */
 
-enum { RACK_DAEMONS_MAX = 128, RACK_DIR_MAX = 256, RACK_FILE_MAX = 256, RACK_SIZE_MAX = 24 };
+enum {
+    RACK_DAEMONS_MAX = 128,
+    RACK_DIR_MAX = 256,
+    RACK_FILE_MAX = 256,
+    RACK_LOG_DIR_MAX = RACK_FILE_MAX + 32,
+    RACK_SIZE_MAX = 24
+};
 #define RACK_MEMORY_LEAST  (1ull << 20)   /* of an mComponent */
 #define RACK_EXCACHE_LEAST (256ull << 10) /* of a process: the node's smallest grant */
 
@@ -50,6 +56,7 @@ struct rack {
     uint64_t excache_total_bytes; /* of each pComponent; 0: its own choice */
     char
         replica_dram[RACK_SIZE_MAX]; /* of each mComponent of DRAM, as it is told; "": its choice */
+    char log_dir[RACK_LOG_DIR_MAX];  /* a directory of this rack's, for logs; "": dir */
     unsigned count;
     struct daemon_record daemons[RACK_DAEMONS_MAX];
 };
@@ -74,7 +81,9 @@ void rack_unlock(struct rack *rack);
 /* Reads rack.json. -ENOENT: there is none; -EINVAL: it is no rack.json. */
 int rack_load(struct rack *rack) NET_CHECKED;
 int rack_save(const struct rack *rack) NET_CHECKED;
-/* Removes the directory and all in it. */
+/* Makes a directory in `parent` for the logs of this rack alone. A negative errno (said). */
+int rack_make_log_dir(struct rack *rack, const char *parent) NET_CHECKED;
+/* Removes the directory and all in it, and that of its logs. */
 int rack_remove(struct rack *rack) NET_CHECKED;
 int rack_key(const struct rack *rack, struct net_key *key) NET_CHECKED;
 

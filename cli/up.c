@@ -1,8 +1,10 @@
 /* ashlar up: starts a rack on this machine, or those of its daemons that are gone. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -22,6 +24,8 @@ static const char help[] =
     "                     one more mComponent, of cold memory: a file on disk or NVMe, which is\n"
     "                     made there. May be given again; with it, --memory may be 0\n"
     "  --storage N        sComponents (default 1)\n"
+    "  --log-dir DIRECTORY\n"
+    "                     where sComponents keep these logs (default: the rack's directory)\n"
     "  --process N        pComponents (default 1)\n"
     "  --excache-total SIZE\n"
     "                     local memory for all the programs of a pComponent together\n"
@@ -36,6 +40,7 @@ enum {
     OPT_MEMORY_FILE,
     OPT_REPLICA_DRAM,
     OPT_STORAGE,
+    OPT_LOG_DIR,
     OPT_PROCESS,
     OPT_EXCACHE_TOTAL,
     OPT_TRANSPORT
@@ -47,6 +52,7 @@ static const struct option options[] = {
     {"replica-dram", required_argument, NULL, OPT_REPLICA_DRAM},
     {"memory-file", required_argument, NULL, OPT_MEMORY_FILE},
     {"storage", required_argument, NULL, OPT_STORAGE},
+    {"log-dir", required_argument, NULL, OPT_LOG_DIR},
     {"process", required_argument, NULL, OPT_PROCESS},
     {"excache-total", required_argument, NULL, OPT_EXCACHE_TOTAL},
     {"transport", required_argument, NULL, OPT_TRANSPORT},
@@ -80,6 +86,21 @@ static int set_replica_dram(const char *value, struct rack_plan *plan)
     return strcmp(value, "all") == 0 ? 0 : cli_size_at_least(value, RACK_MEMORY_LEAST, &bytes);
 }
 
+/* A directory that is there; absolute, since the daemons do not work in this one. */
+static int set_log_dir(const char *value, struct rack_plan *plan)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (!realpath(value, path) || stat(path, &st) < 0)
+        return -errno;
+    if (!S_ISDIR(st.st_mode))
+        return -ENOTDIR;
+    if (strlen(path) >= sizeof plan->log_dir)
+        return -ENAMETOOLONG;
+    strcpy(plan->log_dir, path);
+    return 0;
+}
+
 static int parse(int option, const char *value, struct rack_plan *plan)
 {
     switch (option) {
@@ -92,6 +113,8 @@ static int parse(int option, const char *value, struct rack_plan *plan)
         return set_replica_dram(value, plan);
     case OPT_STORAGE:
         return cli_count(value, &plan->storage);
+    case OPT_LOG_DIR:
+        return set_log_dir(value, plan);
     case OPT_PROCESS:
         return cli_count(value, &plan->process);
     case OPT_MEMORY_SIZE:

@@ -224,6 +224,30 @@ def test_deaths_at_each_step(t):
         dies_at(t, point, 3)
 
 
+def test_a_directory_for_logs(t):
+    """They are where they are to be, and nothing is left there, however the rack ended."""
+    place = os.path.join(t.work, "logs")
+    t.call("up", "--log-dir", place, code=2)
+    os.mkdir(place)
+    for killed in False, True:
+        t.call("up", "--memory", "2", "--memory-size", AMPLE, "--replica-dram", "1M", "--log-dir",
+               os.path.relpath(place), "--rack", "logging")
+        p = t.popen("run", "--rack", "logging", "--excache", "8M", "--", PATTERNS, "24",
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p.round = -1
+        next_round(p)
+        kept = [os.path.join(d, name) for d, _, names in os.walk(place) for name in names]
+        check(kept and not logs(t) and sum(map(os.path.getsize, kept)) > 8 << 20, kept)
+        if killed:
+            for pid in t.daemons():
+                os.kill(pid, signal.SIGKILL)
+            p.communicate()
+        else:
+            end(p)
+        t.call("down", "--rack", "logging")
+        check(os.listdir(place) == [], os.listdir(place))
+
+
 def dropped(t):
     """Whether some mComponent has said that it dropped a replica."""
     for name in memories(t):
