@@ -34,7 +34,6 @@ enum {
     PAUSE_MS = 1000,       /* after a write that failed, as for lack of space */
 };
 _Static_assert(SEGMENT_SIZE <= LOG_IO_MAX, "a segment is written in one message");
-_Static_assert(FETCH_MAX_LINES <= LOG_LINES, "a run of slots is read in one message");
 
 int log_init(struct log *log, const struct log_io *io, void *self, uint32_t slots)
 {

@@ -304,7 +304,7 @@ static void a_death_while_segments_are_emptied(void **state)
 /* One that has taken its primary's place dies while its lines come back: both are lost. */
 static void a_death_while_lines_come_back(void **state)
 {
-    static const char *const faults[] = {"m2:log.read:20", "m2:log.recall:20"};
+    static const char *const faults[] = {"m2:log.read:8", "m2:log.recall:8"};
     static struct process p;
     for (int i = 0; i < 2; i++) {
         arm(faults[i]);

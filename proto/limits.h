@@ -23,7 +23,7 @@
 #define VREGION_COUNT (WINDOW_END >> VREGION_SHIFT)
 
 /* One frame on the wire. The largest carries FETCH_MAX_LINES lines and their description. */
-#define FETCH_MAX_LINES   64u           /* lines in one LINE_FETCH reply */
+#define FETCH_MAX_LINES   96u           /* lines in one LINE_FETCH reply */
 #define WRITE_MAX_LINES   64u           /* lines in one LINE_WRITE */
 #define OPS_MAX           256u          /* vm_op records in one SPACE_OPS or LINE_FETCH */
 #define OPS_FILES_MAX     8u            /* files that these map */
