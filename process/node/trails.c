@@ -109,14 +109,15 @@ int trails_put(struct trails *t, const struct msg_process_trail_left *m)
         misfit(t, &m->program);
         return 0;
     }
-    struct trail *oldest, put = {
-                              .program = m->program,
-                              .trust = TRUST_MOST,
-                              .files_count = m->files_count,
-                              .runs_count = m->runs_count,
-                              .files = copy(m->files, m->files_count * sizeof *m->files),
-                              .runs = copy(m->runs, m->runs_count * sizeof *m->runs),
-                          };
+    struct trail *oldest;
+    struct trail put = {
+        .program = m->program,
+        .trust = TRUST_MOST,
+        .files_count = m->files_count,
+        .runs_count = m->runs_count,
+        .files = copy(m->files, m->files_count * sizeof *m->files),
+        .runs = copy(m->runs, m->runs_count * sizeof *m->runs),
+    };
     if (!put.files || !put.runs) {
         empty(&put);
         return -ENOMEM;
