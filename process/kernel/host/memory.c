@@ -110,6 +110,7 @@ uint64_t host_ticks_ns(void)
 enum {
     ARENA_BYTES = 32 << 20,
     CARVED_MOST = ARENA_BYTES / 4,
+    HUGE_BYTES = 2 << 20, /* what the host may make one page of */
     KEPT_BYTES = 8192,
     KEPT_MOST = 8,
 };
@@ -144,6 +145,9 @@ static void *map(size_t size)
     if (at < 0 && at > -4096)
         return NULL;
     host_assert((uint64_t)at >= WINDOW_END);
+    /* Of tables that are sparse, pages and not 2 MiB at a time, whatever the host's policy. */
+    if (size >= HUGE_BYTES)
+        host_call(__NR_madvise, at, size, MADV_NOHUGEPAGE);
     return (void *)at;
 }
 
