@@ -5,6 +5,7 @@
  * where another process has it, if its host executable is the same file. Nothing there is locked
  * while it is read: what has to fit together is read until two readings agree.
  */
+#include <linux/time_types.h>
 #include <linux/uio.h>
 #include <asm/stat.h>
 
@@ -18,9 +19,11 @@
 
 enum {
     VMAS_BYTES = (VMA_MAX + 2) * sizeof(struct vma),
-    READINGS = 128,      /* of the vmas, until two agree */
-    QUIET_READINGS = 64, /* of these, as many wait for who changes them just now */
+    LOOKS = 8,      /* at the vmas and their files, until they fit together */
+    READINGS = 128, /* of the vmas, until two agree */
     RECORD_READINGS = 8,
+    PAUSE_NS = 100000,      /* between readings, while somebody changes the vmas */
+    PATIENCE_NS = 50000000, /* for that in all: who changes them may be stopped */
     THREAD_READINGS = 3,
     THREADS_MOST = 1 << 16,
     TABLES_READ = 512,     /* addresses of line tables that are read at once */
@@ -52,6 +55,7 @@ struct reading {
     uint64_t words_of; /* the vRegion of words[]; ~0: of none */
     uint32_t words[VREGION_LINES];
     uint32_t tables_left; /* how many more line tables are read */
+    uint64_t until_ns;    /* changes are waited for until then */
 };
 
 /* ---- this process ---- */
@@ -117,26 +121,32 @@ static bool read_vmas(struct view *v, uint32_t *count)
     return !*count || take(v, v->read->mm.vmas, v->read->vmas, *count * sizeof *v->vmas);
 }
 
-/*
- * A change that is under way shows a hole for a moment where a mapping is replaced, so who changes
- * is waited for; not for long, for it may be stopped.
- */
+/* A change that is under way shows a hole for a moment where a mapping is replaced, so who changes
+   is waited for, and may need a CPU for that. Whether it was. */
+static bool wait_for_change(const struct view *v)
+{
+    const struct __kernel_timespec pause = {.tv_nsec = PAUSE_NS};
+    if (!v->read->mm.lock.writer || host_now_ns() > v->read->until_ns)
+        return false;
+    host_call(__NR_nanosleep, &pause, NULL);
+    return true;
+}
+
 static bool settled_vmas(struct view *v)
 {
-    for (int i = 0; i < READINGS; i++) {
+    bool seen = false, same = false, waited = false;
+    for (int i = 0; i < READINGS && (!same || waited); i += !waited) {
         struct vma *before = v->vmas;
         uint32_t count;
         if (!read_vmas(v, &count))
             return false;
-        bool same =
-            i && count == v->vma_count && !memcmp(before, v->read->vmas, count * sizeof *before);
+        same =
+            seen && count == v->vma_count && !memcmp(before, v->read->vmas, count * sizeof *before);
+        seen = true;
         v->vmas = v->read->vmas;
         v->read->vmas = before;
         v->vma_count = count;
-        if (same && (!v->read->mm.lock.writer || i > QUIET_READINGS))
-            break;
-        if (v->read->mm.lock.writer)
-            host_call(__NR_sched_yield);
+        waited = wait_for_change(v);
     }
     v->vma_count = keep_sound(v->vmas, v->vma_count);
     return true;
@@ -185,9 +195,9 @@ static bool all_there(const struct view *v, uint32_t count)
 /*
  * The files' records, in the place of their addresses. One may be freed, and its memory be used
  * anew, while it is read: so the vmas are read once more, and what is not mapped any longer is left
- * out.
+ * out; *whole is whether nothing was.
  */
-static bool read_files(struct view *v)
+static bool read_files(struct view *v, bool *whole)
 {
     size_t size = (v->vma_count + 1) * sizeof(uint64_t);
     uint64_t *at = host_alloc(size);
@@ -202,22 +212,37 @@ static bool read_files(struct view *v)
     }
     /* Who moves the array while it is read hides some of it for a moment. */
     bool good = !v->read->files.failed;
-    for (int i = 0; good && i < RECORD_READINGS; i++) {
+    for (int i = 0; good && i < RECORD_READINGS; i += !wait_for_change(v)) {
         good = read_vmas(v, &now);
         now = good ? keep_sound(v->read->vmas, now) : 0;
         if (all_there(v, now))
             break;
     }
+    *whole = true;
     for (uint32_t i = 0; good && i < v->vma_count; i++) {
         struct vma vma = v->vmas[i];
-        if (vma.file && (at[i] == NO_RECORD || !still_there(v, now, &vma, &from)))
+        if (vma.file && (at[i] == NO_RECORD || !still_there(v, now, &vma, &from))) {
+            *whole = false;
             continue;
+        }
         if (vma.file)
             vma.file = (struct vma_file *)(v->read->files.bytes + at[i]);
         v->vmas[kept++] = vma;
     }
     v->vma_count = kept;
     host_free(at, size);
+    return good;
+}
+
+static bool read_all(struct view *v, bool files)
+{
+    bool good = true, whole = false;
+    v->read->until_ns = host_now_ns() + PATIENCE_NS;
+    for (int i = 0; i < LOOKS && good && !whole; i++) {
+        v->read->files.size = 0;
+        good = settled_vmas(v) && (!files || read_files(v, &whole));
+        whole |= !files;
+    }
     return good;
 }
 
@@ -234,8 +259,8 @@ static bool look(struct view *v, const struct proc_name *name, bool files)
     r->vmas = host_pages(VMAS_BYTES);
     r->tables_first = r->words_of = ~0ull;
     r->tables_left = TABLES_MOST;
-    return v->vmas && r->vmas && view_is_ours(name->pid) && settled_vmas(v) &&
-           take(v, &first_process, &r->process, sizeof r->process) && (!files || read_files(v));
+    return v->vmas && r->vmas && view_is_ours(name->pid) && read_all(v, files) &&
+           take(v, &first_process, &r->process, sizeof r->process);
 }
 
 /* ---- both ---- */
