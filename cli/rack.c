@@ -283,6 +283,21 @@ static void remove_entry(int at, const char *name)
     (void)unlinkat(at, name, AT_REMOVEDIR);
 }
 
+/* What begins so in it, and the directory, where nothing else is there. */
+static int remove_directory(const char *path, const char *prefix)
+{
+    DIR *dir = opendir(path);
+    if (!dir)
+        return errno == ENOENT ? 0 : -errno;
+    for (struct dirent *e; (e = readdir(dir));) {
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            strncmp(e->d_name, prefix, strlen(prefix)) == 0)
+            remove_entry(dirfd(dir), e->d_name);
+    }
+    closedir(dir);
+    return rmdir(path) < 0 ? -errno : 0;
+}
+
 int rack_make_log_dir(struct rack *rack, const char *parent)
 {
     char path[RACK_LOG_DIR_MAX];
@@ -305,27 +320,15 @@ static void remove_log_dir(const struct rack *rack)
     json_t *root = log_dir[0] ? NULL : json_load_file(path, 0, NULL);
     if (root)
         (void)json_unpack(root, "{s?s}", "log_dir", &log_dir);
-    DIR *dir = log_dir[0] ? opendir(log_dir) : NULL;
-    for (struct dirent *e; dir && (e = readdir(dir));)
-        if (strncmp(e->d_name, ".ashlar-logs-", strlen(".ashlar-logs-")) == 0)
-            remove_entry(dirfd(dir), e->d_name);
-    if (dir && closedir(dir) == 0)
-        (void)rmdir(log_dir);
+    if (log_dir[0])
+        (void)remove_directory(log_dir, ".ashlar-logs-");
     json_decref(root);
 }
 
 int rack_remove(struct rack *rack)
 {
     remove_log_dir(rack);
-    DIR *dir = opendir(rack->dir);
-    if (!dir)
-        return errno == ENOENT ? 0 : -errno;
-    for (struct dirent *e; (e = readdir(dir));) {
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            remove_entry(dirfd(dir), e->d_name);
-    }
-    closedir(dir);
-    return rmdir(rack->dir) < 0 ? -errno : 0;
+    return remove_directory(rack->dir, "");
 }
 
 int rack_key(const struct rack *rack, struct net_key *key)

@@ -46,19 +46,13 @@ int housekeeping_start(struct housekeeping *h, struct volume *volume, struct log
     return -rc;
 }
 
-static void ask(struct housekeeping *h, bool ending)
-{
-    h->wanted = true;
-    h->ending |= ending;
-    pthread_cond_signal(&h->asked);
-}
-
 void housekeeping_stop(struct housekeeping *h)
 {
     if (!h->volume)
         return;
     pthread_mutex_lock(&h->lock);
-    ask(h, true);
+    h->ending = true;
+    pthread_cond_signal(&h->asked);
     pthread_mutex_unlock(&h->lock);
     pthread_join(h->thread, NULL);
     pthread_cond_destroy(&h->asked);
@@ -69,7 +63,8 @@ struct housekeeping_figures housekeeping_beat(struct housekeeping *h, uint64_t l
 {
     pthread_mutex_lock(&h->lock);
     h->listed_ms = listed_ms;
-    ask(h, false);
+    h->wanted = true;
+    pthread_cond_signal(&h->asked);
     struct housekeeping_figures seen = h->seen;
     pthread_mutex_unlock(&h->lock);
     return seen;

@@ -14,7 +14,8 @@ START_MOST = 14
 FETCHES_MOST = 4
 # The same as a child of a shell: with the clone or the seat, and the change of programs.
 FORK_EXEC_MOST = 17
-# A fork that ends at once: three, and what the child touches of files that its parent did not.
+# A fork that ends at once: three, and what the child touches of files that its parent did not: three
+# times 32 lines today, sometimes more, beside a trail that has nothing but what the start touched.
 FORK_MOST = 7
 # What a start's second copy costs, in messages between the mComponents: 9 today. Two make the replica,
 # one ends it, one for each grant of vRegions and each list of changes.

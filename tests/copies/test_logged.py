@@ -229,15 +229,21 @@ def test_a_directory_for_logs(t):
     place = os.path.join(t.work, "logs")
     t.call("up", "--log-dir", place, code=2)
     os.mkdir(place)
+
+    def kept():
+        return [os.path.join(d, name) for d, _, names in os.walk(place) for name in names]
+
+    def is_kept():  # what is stored before the mComponents know the sComponent is not
+        next_round(p)
+        return sum(map(os.path.getsize, kept())) > 8 << 20
     for killed in False, True:
         t.call("up", "--memory", "2", "--memory-size", AMPLE, "--replica-dram", "1M", "--log-dir",
                os.path.relpath(place), "--rack", "logging")
         p = t.popen("run", "--rack", "logging", "--excache", "8M", "--", PATTERNS, "24",
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         p.round = -1
-        next_round(p)
-        kept = [os.path.join(d, name) for d, _, names in os.walk(place) for name in names]
-        check(kept and not logs(t) and sum(map(os.path.getsize, kept)) > 8 << 20, kept)
+        await_true(is_kept, "lines are in the log", COPIES_S)
+        check(not logs(t), logs(t))
         if killed:
             for pid in t.daemons():
                 os.kill(pid, signal.SIGKILL)

@@ -133,7 +133,7 @@ static void own_release(void)
     __atomic_store_n(&own.taken, 0, __ATOMIC_RELEASE);
 }
 
-static void unmap(void *memory, size_t size)
+void host_pages_free(void *memory, size_t size)
 {
     host_call(__NR_munmap, memory, size);
 }
@@ -159,8 +159,8 @@ static void *map_aligned(size_t size)
         return NULL;
     size_t before = -(uintptr_t)raw & (size - 1);
     if (before)
-        unmap(raw, before);
-    unmap(raw + before + size, size - before);
+        host_pages_free(raw, before);
+    host_pages_free(raw + before + size, size - before);
     return raw + before;
 }
 
@@ -180,7 +180,7 @@ static void *carve(size_t size, size_t align)
             return own.next + own.left;
         }
         if (own.left)
-            unmap(own.next, own.left);
+            host_pages_free(own.next, own.left);
         own.next = map(ARENA_BYTES);
         own.left = own.next ? ARENA_BYTES : 0;
     }
@@ -208,11 +208,6 @@ void *host_pages_aligned(size_t size)
 {
     void *at = try_carve(size, size);
     return at ? at : map_aligned(size);
-}
-
-void host_pages_free(void *memory, size_t size)
-{
-    unmap(memory, size);
 }
 
 static void *kept_get(void)
@@ -246,9 +241,9 @@ void *host_alloc(size_t size)
 void host_free(void *memory, size_t size)
 {
     if (size > KEPT_BYTES)
-        unmap(memory, size);
+        host_pages_free(memory, size);
     else if (!kept_put(memory))
-        unmap(memory, KEPT_BYTES);
+        host_pages_free(memory, KEPT_BYTES);
 }
 
 static void populate(const void *at, size_t size, int how)
